@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Messages to the user. One call is one line on stderr, starting with
+ * "vmrun: "; a failure names the thing that failed and the way out.
+ */
+#ifndef VMRUN_UTIL_MSG_H
+#define VMRUN_UTIL_MSG_H
+
+/**
+ * msg_fail - tell the user why something failed
+ * @err: a negative errno value
+ * @fmt: the line, without prefix and newline
+ *
+ * Return: @err, so that callers can write "return msg_fail(-ENOENT, …)".
+ * Only the function that knows the user's own name for the thing reports;
+ * everything above it passes the errno on in silence.
+ */
+int msg_fail(int err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+void msg_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
