@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The one door to the kernel: every difference between the kernels we build
+ * for (6.1, 6.12, 7.2) is settled here, and nowhere else is LINUX_VERSION_CODE
+ * looked at. compat.c lists the imported kernel symbols that need a word.
+ */
+#ifndef VMM_COMPAT_H
+#define VMM_COMPAT_H
+
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/version.h>
+#include <asm/msr.h>
+
+/* Exclusive upper bounds of what was looked at; older than 6.1 is refused. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "vmm needs Linux 6.1 or later"
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#include <trace/events/ipi.h>	/* smp_send_reschedule() is a macro over it */
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define vmm_rdmsr(msr, val)		rdmsrq(msr, val)
+#define vmm_wrmsr(msr, val)		wrmsrq(msr, val)
+#define vmm_rdmsr_safe(msr, p)		rdmsrq_safe(msr, p)
+#define vmm_wrmsr_safe(msr, val)	wrmsrq_safe(msr, val)
+#else
+#define vmm_rdmsr(msr, val)		rdmsrl(msr, val)
+#define vmm_wrmsr(msr, val)		wrmsrl(msr, val)
+#define vmm_rdmsr_safe(msr, p)		rdmsrl_safe(msr, p)
+#define vmm_wrmsr_safe(msr, val)	wrmsrl_safe(msr, val)
+#endif
+
+static inline void vmm_hrtimer_setup(struct hrtimer *timer,
+				     enum hrtimer_restart (*fn)(struct hrtimer *),
+				     clockid_t clock, enum hrtimer_mode mode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+	hrtimer_setup(timer, fn, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = fn;
+#endif
+}
+
+static inline void vmm_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+/* Return type of the young callbacks of struct mmu_notifier_ops. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+typedef bool vmm_young_t;
+#else
+typedef int vmm_young_t;
+#endif
+
+/* Crash and kdump: cpu_off() of the vendor must run on each CPU. compat.c. */
+void compat_register_emergency(void (*off)(void));
+void compat_unregister_emergency(void (*off)(void));
+
+/* CR4 with the kernel's shadow kept true; -EOPNOTSUPP where that is not possible. */
+int compat_cr4_set(unsigned long bits);
+void compat_cr4_clear(unsigned long bits);
+
+#endif /* VMM_COMPAT_H */

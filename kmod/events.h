@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Events on their way into the guest.
+ *
+ * Each class (exception, interrupt, NMI) is *pending* until it is handed to
+ * the hardware and *injected* from then until the hardware says that it was
+ * delivered: an exit that interrupts the delivery gives it back through
+ * vmm_exit.vectored, and it is injected again before anything else.
+ */
+#ifndef VMM_EVENTS_H
+#define VMM_EVENTS_H
+
+#include <linux/atomic.h>
+#include <linux/bits.h>
+#include <linux/types.h>
+
+#include "mm/mm.h"
+
+struct vcpu;
+
+enum event_type {
+	EVENT_NONE,
+	EVENT_INTR,		/* external interrupt */
+	EVENT_NMI,
+	EVENT_EXCEPTION,	/* hardware exception, also #DB by ICEBP */
+	EVENT_SOFT_INTR,	/* INT n: RIP goes insn_len further on delivery */
+	EVENT_SOFT_EXCEPTION,	/* INT3, INTO */
+};
+
+struct vmm_event {
+	u8 type;		/* enum event_type */
+	u8 vector;
+	bool has_error;
+	u8 insn_len;		/* of soft events */
+	u32 error;
+};
+
+struct exception_state {
+	bool pending;
+	bool injected;
+	bool has_error;
+	bool has_payload;
+	u8 vector;
+	u32 error;
+	u64 payload;		/* #PF: CR2, #DB: DR6 bits */
+};
+
+struct vcpu_events {
+	struct exception_state ex;
+	struct {
+		bool injected;
+		bool soft;
+		u8 vector;
+		u8 insn_len;
+	} irq;
+	bool soft_exception;	/* ex.injected is INT3/INTO */
+	u8 soft_len;
+	bool nmi_injected;
+	u8 nmi_pending;		/* 0..2 */
+	atomic_t nmi_queued;	/* by other threads, drained by the vCPU */
+	s16 user_vector;	/* KVM_INTERRUPT without LAPIC, -1 none */
+	bool triple_fault;	/* pending (KVM_CAP_X86_TRIPLE_FAULT_EVENT) */
+};
+
+/* Interrupt windows asked of the vendor. */
+#define WINDOW_IRQ	1u
+#define WINDOW_NMI	2u
+
+/* Neutral reasons for leaving the guest. The vendor fills struct vmm_exit. */
+enum exit_kind {
+	EXIT_NONE,		/* finished by the vendor, enter again */
+	EXIT_CPUID,
+	EXIT_HLT,
+	EXIT_IO,
+	EXIT_RDMSR,
+	EXIT_WRMSR,
+	EXIT_CR,
+	EXIT_DR,
+	EXIT_TDP_FAULT,
+	EXIT_HYPERCALL,
+	EXIT_EXCEPTION,
+	EXIT_NMI,		/* host NMI, already served */
+	EXIT_EXTINT,		/* host interrupt: opens interrupts, no more */
+	EXIT_IRQ_WINDOW,
+	EXIT_NMI_WINDOW,
+	EXIT_TRIPLE_FAULT,
+	EXIT_TASK_SWITCH,
+	EXIT_INVLPG,
+	EXIT_WBINVD,		/* WBINVD, INVD: nothing to do but to skip */
+	EXIT_XSETBV,
+	EXIT_RDPMC,
+	EXIT_MONITOR,		/* treated as a no-op, as KVM does */
+	EXIT_MWAIT,
+	EXIT_PAUSE,
+	EXIT_UD,		/* instruction we do not offer: #UD */
+	EXIT_CR8,		/* TPR threshold: TPR fell below the pending vector */
+	EXIT_PREEMPT_TIMER,
+	EXIT_FAIL_ENTRY,	/* hw_reason goes to run->fail_entry */
+	EXIT_UNKNOWN,		/* hw_reason goes to run->internal */
+	EXIT_BROKEN,		/* virtualization was switched off under us */
+	EXIT_SHUTDOWN = EXIT_TRIPLE_FAULT,
+	NR_EXIT_KINDS = EXIT_BROKEN + 1
+};
+
+/* Access bits of a second-stage fault (vmm_exit.tdp.access). */
+#define TDP_ACCESS_READ		BIT(0)
+#define TDP_ACCESS_WRITE	BIT(1)
+#define TDP_ACCESS_FETCH	BIT(2)
+#define TDP_ACCESS_PRESENT	BIT(3)	/* the entry was there, a right was missing */
+#define TDP_ACCESS_TABLE	BIT(4)	/* during the walk of the guest's own tables */
+
+enum cr_access { CR_READ, CR_WRITE, CR_CLTS, CR_LMSW };
+
+struct vmm_exit {
+	u16 kind;		/* enum exit_kind */
+	u8 insn_len;		/* 0: not told by the hardware, decode it */
+	u8 nr_insn_bytes;	/* decode assists */
+	u8 insn_bytes[15];
+	u32 hw_reason;		/* the vendor's own number, for traces and user space */
+	u64 info1, info2;	/* the vendor's own qualification, for traces */
+	struct vmm_event vectored; /* delivery that this exit interrupted */
+	union {
+		struct {
+			u16 port;
+			u8 size;	/* 1, 2, 4 */
+			bool in, string, rep;
+		} io;
+		struct {
+			gpa_t gpa;
+			u64 gva;
+			u32 access;	/* TDP_ACCESS_* */
+			bool gva_valid;
+		} tdp;
+		struct {
+			u8 nr;		/* 0, 3, 4, 8 */
+			u8 gpr;
+			u8 access;	/* enum cr_access */
+			u16 lmsw;	/* source operand of LMSW */
+			bool decoded;	/* false: use the instruction emulator */
+		} cr;
+		struct {
+			u8 nr;
+			u8 gpr;
+			bool write;
+			bool decoded;
+		} dr;
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 payload;	/* #PF: address, #DB: DR6 bits (positive logic) */
+		} ex;
+		struct {
+			u16 selector;
+			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate in IDT */
+			bool has_error;
+			u32 error;
+			s16 idt_vector;	/* -1 if not through an IDT gate */
+		} task;
+		u64 gva;		/* EXIT_INVLPG */
+	};
+};
+
+/* events.c. Exceptions merge into #DF and triple fault as SDM 6.15 says. */
+void queue_exception(struct vcpu *vcpu, u8 vector);
+void queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error);
+void queue_exception_payload(struct vcpu *vcpu, u8 vector, u64 payload);
+void queue_page_fault(struct vcpu *vcpu, u64 addr, u32 error);
+void queue_nmi(struct vcpu *vcpu);	/* any context */
+static inline void queue_gp(struct vcpu *vcpu)
+{
+	queue_exception_error(vcpu, 13, 0);
+}
+
+/* Takes vmm_exit.vectored back into the injected state. */
+void events_requeue(struct vcpu *vcpu, const struct vmm_event *event);
+/*
+ * Hands the next event to the vendor or asks for a window. Irqs off.
+ * *@again is set when another event waits behind the one injected.
+ */
+void events_inject(struct vcpu *vcpu);
+bool events_pending(struct vcpu *vcpu);	/* something would wake HLT */
+bool irq_allowed(struct vcpu *vcpu);	/* IF set, no shadow */
+bool nmi_allowed(struct vcpu *vcpu);
+
+#endif /* VMM_EVENTS_H */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * I/O inside the kernel: devices on a port or memory bus. Lookup runs under
+ * vm->srcu; registration takes vm->slots_lock and replaces the bus as a whole.
+ */
+#ifndef VMM_IO_H
+#define VMM_IO_H
+
+#include <linux/types.h>
+
+struct vm;
+struct vcpu;
+struct io_device;
+
+enum io_bus_kind { IO_BUS_PIO, IO_BUS_MMIO, IO_BUS_FAST_MMIO, NR_IO_BUSES };
+
+/*
+ * Each returns 0 when the access was served, -EOPNOTSUPP when it is not this
+ * device's after all (the next candidate, then user space, is asked).
+ * Called from the vCPU thread, sleepable. destroy may be NULL.
+ */
+struct io_device_ops {
+	int (*read)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len, void *data);
+	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len, const void *data);
+	void (*destroy)(struct io_device *dev);
+};
+
+struct io_device {
+	const struct io_device_ops *ops;
+};
+
+/* Caller holds vm->slots_lock. @len 0 matches any length at @addr (ioeventfd). */
+int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int len, struct io_device *dev);
+/* Returns after no reader can still see @dev; does not call destroy. */
+void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *dev);
+void io_bus_destroy(struct vm *vm);
+
+/* Under vm->srcu: 0 served, -EOPNOTSUPP nobody took it. */
+int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, void *data);
+int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, const void *data);
+
+#endif /* VMM_IO_H */

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Interrupts of a VM: local APICs, IOAPIC, the two PICs, the PIT, the GSI
+ * routing table, eventfds. Each chip is one file with the same verbs (create,
+ * destroy, reset, read, write, get, set).
+ *
+ * Locks: pic->lock and ioapic->lock are raw/plain spinlocks taken with irqs
+ * saved (injection comes from eventfd wake-ups and hrtimers); pic before
+ * ioapic is never needed. The LAPIC's IRR is atomic and written by anybody;
+ * everything else in a LAPIC belongs to the vCPU thread.
+ */
+#ifndef VMM_IRQ_H
+#define VMM_IRQ_H
+
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct vm;
+struct vcpu;
+struct kvm_lapic_state;
+struct kvm_irqchip;
+struct kvm_pit_state2;
+struct kvm_pit_config;
+struct kvm_irq_routing_entry;
+struct kvm_irq_level;
+struct kvm_msi;
+struct kvm_irqfd;
+struct kvm_ioeventfd;
+
+#define VMM_IOAPIC_PINS		24
+#define VMM_PIC_PINS		16
+#define VMM_MAX_IRQ_ROUTES	4096
+
+struct lapic;
+struct ioapic;
+struct pic;
+struct pit;
+struct routing;
+struct apic_map;
+
+enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_KERNEL, IRQCHIP_SPLIT };
+
+struct vm_irq {
+	int mode;			/* enum irqchip_mode; set once under vm->lock */
+	struct pic *pic;
+	struct ioapic *ioapic;
+	struct pit *pit;
+	struct routing __rcu *routing;	/* replaced as a whole */
+	struct apic_map __rcu *apic_map; /* APIC ids -> vCPU for fast delivery */
+	struct list_head irqfds;	/* vm->irq_lock */
+	struct list_head ioeventfds;	/* vm->slots_lock */
+	spinlock_t irqfds_lock;
+	bool x2apic_ids;		/* KVM_CAP_X2APIC_API flags */
+	bool x2apic_no_broadcast_quirk;
+	u32 apic_bus_cycle_ns;		/* 1 by default */
+	u8 split_reserved_pins;		/* KVM_CAP_SPLIT_IRQCHIP argument */
+};
+
+/* deliver.c / routing.c: life of the room, called by vm.c. */
+int irq_vm_init(struct vm *vm);		/* no chips yet */
+void irq_vm_release(struct vm *vm);	/* the VM fd closed: irqfds are let go */
+void irq_vm_destroy(struct vm *vm);	/* last reference gone */
+int irqchip_create(struct vm *vm);	/* KVM_CREATE_IRQCHIP, under vm->lock */
+int irqchip_create_split(struct vm *vm, u32 pins);
+int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);
+int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
+
+/* routing.c */
+int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags);
+int irq_set_line(struct vm *vm, int source, u32 gsi, int level); /* >=0 delivered, <0 masked/-errno */
+int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level);	/* fills level->status */
+int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI */
+
+/* irqfd.c, ioeventfd.c */
+int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *args);
+int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *args);
+int irqfd_module_init(void);		/* clean-up workqueue */
+void irqfd_module_exit(void);
+
+/* pit.c */
+int pit_create(struct vm *vm, const struct kvm_pit_config *config);
+int pit_get(struct vm *vm, struct kvm_pit_state2 *state);
+int pit_set(struct vm *vm, const struct kvm_pit_state2 *state);
+int pit_set_reinject(struct vm *vm, bool reinject);
+
+/* lapic.c */
+int lapic_create(struct vcpu *vcpu);
+void lapic_destroy(struct vcpu *vcpu);
+void lapic_reset(struct vcpu *vcpu, bool init);
+int lapic_get(struct vcpu *vcpu, struct kvm_lapic_state *state);
+int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state);
+/* MSR_IA32_APICBASE. 0, or 1 = #GP / -EINVAL; @host skips guest-only transitions checks. */
+int lapic_set_base(struct vcpu *vcpu, u64 base, bool host);
+/* xAPIC page: true when @gpa lies in this vCPU's enabled APIC page and was served. */
+bool lapic_mmio_read(struct vcpu *vcpu, u64 gpa, unsigned int len, void *data);
+bool lapic_mmio_write(struct vcpu *vcpu, u64 gpa, unsigned int len, const void *data);
+/* x2APIC MSRs 0x800-0x8ff and TSC deadline: 0, or 1 = #GP. */
+int lapic_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val);
+int lapic_wrmsr(struct vcpu *vcpu, u32 msr, u64 val);
+u64 lapic_get_tscdeadline(struct vcpu *vcpu);
+void lapic_set_tscdeadline(struct vcpu *vcpu, u64 val);
+u64 lapic_get_tpr(struct vcpu *vcpu);		/* CR8 value, 0-15 */
+void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
+
+/*
+ * What the run loop asks, vCPU thread only.
+ * irq_pending:	vector that could be injected now as far as priorities go
+ *		(PIC ExtINT through LVT0 or virtual wire, or LAPIC), or -1.
+ * irq_ack:	takes it (IRR -> ISR, or PIC INTA) and returns it, or -1.
+ * lapic_highest_irr: for the TPR threshold; -1 when none.
+ */
+int irq_pending(struct vcpu *vcpu);
+int irq_ack(struct vcpu *vcpu);
+int lapic_highest_irr(struct vcpu *vcpu);
+/* REQ_TIMER and REQ_IOAPIC_SCAN were raised. */
+void lapic_timer_fired(struct vcpu *vcpu);
+bool lapic_timer_pending(struct vcpu *vcpu);	/* expired but not yet injected */
+void lapic_scan_ioapic(struct vcpu *vcpu);
+/* REQ_INIT_SIPI: true when INIT or SIPI is waiting (or *vector) and clears it. */
+bool lapic_take_init(struct vcpu *vcpu);
+bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector);
+bool lapic_init_sipi_pending(struct vcpu *vcpu);
+void lapic_set_pending_sipi(struct vcpu *vcpu, u8 vector); /* KVM_SET_VCPU_EVENTS/MP_STATE */
+/* Around a stay and HLT: hardware timer versus hrtimer (vendor set_timer). */
+void lapic_timer_to_hw(struct vcpu *vcpu);
+void lapic_timer_to_sw(struct vcpu *vcpu);
+void lapic_timer_hw_expired(struct vcpu *vcpu);	/* EXIT_PREEMPT_TIMER */
+/* guest CPUID or TSC changed */
+void lapic_cpuid_changed(struct vcpu *vcpu, bool x2apic, bool tsc_deadline);
+void lapic_tsc_changed(struct vcpu *vcpu);
+/* An EOI exit that user space must hear of (split irqchip): vector, or -1. */
+int lapic_take_eoi_exit(struct vcpu *vcpu);
+/* LVT NMI by LINT1, PMI and so on arrive as queue_nmi(); MCE LVT is later. */
+
+#endif /* VMM_IRQ_H */

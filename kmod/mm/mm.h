@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Guest memory: slots, second-stage tables, access from the host side, the
+ * guest's own page tables, dirty tracking.
+ *
+ * Locks of this room: vm->slots_lock (writers of slots), mem.tdp_lock (rwlock:
+ * read by faults, which change entries by cmpxchg; write by whoever frees
+ * table pages or clears ranges), vm->srcu (readers of slots). Notifiers take
+ * tdp_lock for writing and raise mem.invalidate_seq as KVM's do, so a fault that
+ * resolved its page before the invalidation retries.
+ */
+#ifndef VMM_MM_H
+#define VMM_MM_H
+
+#include <linux/kvm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/rbtree.h>
+#include <linux/rwlock.h>
+#include <linux/types.h>
+
+struct vm;
+struct vcpu;
+struct kvm_userspace_memory_region2;
+struct kvm_dirty_log;
+struct kvm_clear_dirty_log;
+
+/* gpa_t, gva_t, gfn_t, hva_t, hpa_t come from <linux/kvm_types.h>. */
+#ifndef INVALID_GPA
+#define INVALID_GPA	(~(gpa_t)0)
+#endif
+#define VMM_MAX_SLOTS	32764
+#define VMM_NR_AS	1	/* address spaces; 2 once SMM exists */
+
+/* Entry format of the vendor's second-stage tables; bits, not shifts. */
+struct tdp_format {
+	u64 read, write, exec;	/* exec 0 and nx set on NPT */
+	u64 nx;			/* NPT: no-execute bit, 0 on EPT */
+	u64 present;		/* any of these bits set = present */
+	u64 accessed, dirty;	/* 0 when the hardware has none */
+	u64 leaf;		/* large-page bit of PD/PDPT entries */
+	u64 table_bits;		/* constant part of a table entry */
+	u64 memtype_wb;		/* leaf bits for write-back, ignore-guest-PAT off */
+	u64 memtype_uc;
+	u8 levels;		/* 4 (or 5) */
+	u8 max_leaf_level;	/* 1 = 4K, 2 = 2M, 3 = 1G */
+	u8 maxphyaddr;
+};
+
+struct memslot {
+	gfn_t base_gfn;
+	unsigned long npages;
+	hva_t hva;
+	u32 flags;		/* KVM_MEM_* */
+	u16 id, as_id;
+	unsigned long *dirty;	/* bitmap, NULL when not logged */
+	/* more belongs to memslot.c */
+};
+
+struct memslots;		/* memslot.c: array sorted by gfn, replaced as a whole */
+
+struct vm_mm {
+	struct memslots __rcu *slots[VMM_NR_AS];
+	struct mmu_notifier notifier;
+	rwlock_t tdp_lock;
+	unsigned long invalidate_seq;
+	int invalidate_count;
+	u64 invalidate_start, invalidate_end; /* gfns or hvas: notifier.c */
+	hpa_t root[VMM_NR_AS];
+	u64 *root_table[VMM_NR_AS];
+	u64 generation;		/* of slots, for cached translations */
+	u32 manual_protect;	/* KVM_DIRTY_LOG_* flags enabled */
+};
+
+/* Per-vCPU: caches of table pages, topped up before a fault takes locks. */
+struct vcpu_tdp {
+	void *cache[8];
+	int nr_cache;
+	/* Last gpa seen without a slot: shortcut for MMIO, valid for one generation. */
+	gfn_t mmio_gfn;
+	u64 mmio_generation;
+};
+
+/* Life of the room: called by vm.c and vcpu.c. mm_destroy frees all tables. */
+int mm_create(struct vm *vm);
+void mm_destroy(struct vm *vm);
+void mm_vcpu_destroy(struct vcpu *vcpu);
+
+/* memslot.c. KVM_SET_USER_MEMORY_REGION{,2}: KVM's errno. Takes slots_lock. */
+int mm_set_region(struct vm *vm, const struct kvm_userspace_memory_region2 *mem);
+/* Under vm->srcu: slot that holds @gfn, or NULL. */
+struct memslot *mm_slot(struct vm *vm, int as_id, gfn_t gfn);
+/* Under vm->srcu: host address of @gfn for reading or writing, or -EFAULT. */
+long mm_gfn_to_hva(struct vm *vm, gfn_t gfn, bool write, hva_t *hva);
+
+/* dirty.c */
+int mm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log);
+int mm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log);
+/* Every host-side writer of guest memory calls this. Under vm->srcu. */
+void mm_mark_dirty(struct vm *vm, struct memslot *slot, gfn_t gfn);
+
+/* tdp_fault.c. Sleeps. Under vm->srcu. */
+enum tdp_result {
+	TDP_RETRY,		/* mapped (or somebody else did): enter again */
+	TDP_MMIO,		/* no slot: emulate the access */
+	TDP_MMIO_WRITE,		/* write to a read-only slot: emulate as MMIO write */
+	/* or -EFAULT (bad hva), -EINTR, -EHWPOISON, -ENOMEM */
+};
+int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+/* Maps @gpa ahead of time, for KVM_PRE_FAULT_MEMORY; returns bytes mapped or -errno. */
+long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size);
+
+/* gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT outside slots. */
+int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len);
+int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len);
+/*
+ * Atomic compare-exchange of 1, 2, 4 or 8 bytes within one page.
+ * 0: done, 1: *old did not match (now holds the value found), -EFAULT.
+ */
+int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len);
+
+/*
+ * A small object kept in guest memory (kvmclock page, steal time, PV EOI):
+ * translation cached for one slot generation.
+ */
+struct gpa_cache {
+	gpa_t gpa;
+	unsigned int len;
+	hva_t hva;
+	u64 generation;
+	struct memslot *slot;
+};
+int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int len);
+int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off, unsigned int len);
+int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off, unsigned int len);
+
+/* walk.c. The guest's own page tables, in its present paging mode. */
+#define WALK_WRITE	BIT(0)
+#define WALK_FETCH	BIT(1)
+#define WALK_USER	BIT(2)	/* CPL 3, or user access by rights */
+#define WALK_IMPLICIT	BIT(3)	/* supervisor access whatever CPL: descriptor tables */
+#define WALK_NO_AD	BIT(4)	/* debugger's look: sets no A/D bits, checks no rights */
+struct walk_fault {
+	u32 error;		/* #PF error code */
+	u64 addr;
+};
+/*
+ * 0 and *gpa; 1 when the guest must get #PF (*fault filled); -EFAULT when a
+ * table lies outside memory. Sleeps; sets A and D bits as the hardware does.
+ */
+int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault);
+
+#endif /* VMM_MM_H */

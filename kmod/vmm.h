@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The two objects of the house, struct vm and struct vcpu, and what common
+ * code offers to every room.
+ *
+ * Lock order, outermost first:
+ *	vcpu->mutex		one vCPU ioctl at a time, KVM_RUN included
+ *	vm->lock		VM ioctls, vCPU creation, irqchip creation
+ *	vm->slots_lock		writers of memslots and of the I/O buses
+ *	vm->irq_lock		writers of the routing table and of irqfds
+ *	vm->srcu (read)		memslots, I/O buses
+ *	mm locks		mm/mm.h
+ *	chip spinlocks		irq/irq.h (pic, ioapic, pit: raw, irqs off)
+ *
+ * Field letters: (c) set at creation, constant afterwards; (v) only by the
+ * vCPU's own thread or under vcpu->mutex; (m) under vm->lock; (r) RCU or
+ * SRCU; (a) atomic; (u) shared with user space, never trusted.
+ */
+#ifndef VMM_VMM_H
+#define VMM_VMM_H
+
+#include <linux/cpumask.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/rcuwait.h>
+#include <linux/refcount.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include "compat.h"
+#include "vmm_uapi.h"
+#include "regs.h"
+#include "events.h"
+#include "stats.h"
+#include "mm/mm.h"
+#include "irq/irq.h"
+
+#define VMM_MAX_VCPUS		1024
+#define VMM_MAX_VCPU_ID		(4 * VMM_MAX_VCPUS)
+#define VMM_MAX_CPUID_ENTRIES	256
+
+struct vm;
+struct vcpu;
+
+/*
+ * vCPU states. Legal moves: OUTSIDE -> LOADED -> IN_GUEST -> LOADED ->
+ * OUTSIDE and OUTSIDE -> BLOCKED -> OUTSIDE. vcpu_set_state() is the only
+ * setter; an illegal move WARNs once.
+ */
+enum vcpu_state {
+	VCPU_OUTSIDE,		/* not on a physical CPU, or in user space */
+	VCPU_LOADED,		/* inside a stay: preemption off, guest FPU live */
+	VCPU_IN_GUEST,		/* interrupts off, between checks and exit */
+	VCPU_BLOCKED,		/* sleeping in HLT or waiting for SIPI */
+};
+
+/* Bits of vcpu->requests, the hazard word looked at before every entry. */
+enum vcpu_request {
+	REQ_EVENT,		/* an interrupt, NMI or exception may be pending */
+	REQ_TLB_FLUSH,		/* second-stage translations changed: flush all */
+	REQ_TLB_FLUSH_GUEST,	/* guest-visible flush of linear mappings */
+	REQ_INIT_SIPI,		/* lapic.pending_init/sipi has something */
+	REQ_TIMER,		/* the LAPIC timer expired */
+	REQ_CLOCK,		/* rewrite the kvmclock page */
+	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
+	REQ_UNBLOCK,		/* leave HLT whatever is pending */
+	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
+	REQ_IOAPIC_SCAN,	/* recompute the EOI-exit set of this LAPIC */
+	REQ_TSC,		/* tsc offset or scale changed: reprogram */
+	REQ_CPUID,		/* guest CPUID changed: vendor recomputes intercepts */
+};
+
+/* One guest. Freed by the last vm_put(): the VM fd and each vCPU fd hold one. */
+struct vm {
+	struct mm_struct *mm;		/* (c) ioctls from another mm: -EIO */
+	refcount_t users;		/* (a) */
+	struct mutex lock;
+	struct mutex slots_lock;
+	struct mutex irq_lock;
+	struct srcu_struct srcu;
+
+	struct vm_mm mem;		/* mm/mm.h */
+	struct vm_irq irq;		/* irq/irq.h */
+	struct io_bus __rcu *bus[3];	/* (r) IO_BUS_PIO, _MMIO, _FAST_MMIO */
+
+	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */
+	atomic_t nr_vcpus;		/* (a) only grows */
+	u32 bsp_id;			/* (m) vCPU id of the boot processor */
+	u32 max_vcpu_id;		/* (m) */
+
+	u64 tss_addr;			/* (m) KVM_SET_TSS_ADDR, kept for the ABI */
+	u64 identity_map_addr;		/* (m) */
+	u32 default_tsc_khz;		/* (m) */
+	struct vm_clock *clock;		/* time.c: kvmclock base, TSC matching */
+
+	struct list_head coalesced_zones; /* slots_lock */
+	u64 disabled_quirks;		/* (m) */
+	u32 disabled_exits;		/* (m) KVM_X86_DISABLE_EXITS_* */
+	bool exception_payload;		/* (m) KVM_CAP_EXCEPTION_PAYLOAD on */
+	bool triple_fault_event;	/* (m) */
+	bool emulation_failure_exit;	/* (m) */
+	u32 user_msr_mask;		/* (m) KVM_CAP_X86_USER_SPACE_MSR reasons */
+	struct msr_filter __rcu *msr_filter; /* (r) vm->srcu */
+
+	bool dead;			/* a promise of ours was broken: all ioctls -EIO */
+	struct vm_stats stats;
+	char stats_id[48];		/* (c) name in the binary stats header */
+	struct list_head link;		/* (c) list of all VMs, vm.c */
+
+	void *vendor;			/* (c) vendor's per-VM state */
+};
+
+/* Read or write waiting for user space, and the replay log: emulate.c. */
+struct emulation;
+
+/* One virtual CPU; a vendor embeds it as the first member of its own struct. */
+struct vcpu {
+	struct vm *vm;			/* (c) */
+	u32 id;				/* (c) APIC id */
+	u32 index;			/* (c) */
+	struct mutex mutex;
+	struct kvm_run *run;		/* (u) first page of the mapping */
+	struct page *run_pages[3];	/* (c) kvm_run, PIO data, coalesced ring */
+	struct pid __rcu *pid;		/* (r) thread of the last KVM_RUN */
+
+	unsigned long requests;		/* (a) bits REQ_* */
+	int state;			/* (a) enum vcpu_state */
+	int cpu;			/* (a) last physical CPU, -1 at first */
+	struct rcuwait wait;
+	int srcu_idx;			/* (v) read side of vm->srcu during KVM_RUN */
+	u32 mp_state;			/* (v) KVM_MP_STATE_* */
+	bool in_kernel_irqchip;		/* (c) has a LAPIC */
+
+	struct vcpu_regs regs;		/* (v) regs.h: register groups */
+	struct vcpu_events ev;		/* (v) events.h */
+	struct vcpu_tdp tdp;		/* (v) mm/mm.h */
+	struct lapic *lapic;		/* (c) irq/irq.h, NULL without irqchip */
+	u64 apic_base;			/* (v) MSR_IA32_APICBASE */
+
+	struct vcpu_xstate *xstate;	/* (v) xstate.c */
+	struct vcpu_cpuid *cpuid;	/* (v) cpuid.h */
+	struct vcpu_msrs *msrs;		/* (v) msr.c: values with no other home */
+	struct vcpu_pv *pv;		/* (v) pv/pv.h */
+	struct emulation *emu;		/* (v) */
+
+	struct vmm_exit exit;		/* (v) the exit being handled */
+	int (*complete)(struct vcpu *vcpu); /* (v) finishes a user-space exit */
+
+	u64 tsc_offset;			/* (v) guest TSC = scale(host TSC) + offset */
+	u64 tsc_ratio;			/* (v) 32.32 (SVM) or 16.48 (VMX), 0 = no scaling */
+	u32 tsc_khz;			/* (v) */
+
+	u32 guest_debug;		/* (v) KVM_GUESTDBG_* */
+	unsigned long debug_dr7;	/* (v) user space's breakpoints */
+	unsigned long debug_dr[4];
+	unsigned long singlestep_rip;
+
+	sigset_t sigset;		/* (v) KVM_SET_SIGNAL_MASK */
+	bool sigset_active;
+
+	struct vcpu_stats stats;	/* (v) stats.h */
+};
+
+/* vm.c */
+struct vm *vm_create(unsigned long type);
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);
+/* Stops @vm for good after one of our own promises broke; WARNs once. */
+void vm_kill(struct vm *vm, const char *why);
+#define VM_BUG(cond, vm) \
+	({ bool bug__ = (cond); if (unlikely(bug__)) vm_kill(vm, #cond); bug__; })
+
+/* vcpu by index (below nr_vcpus) or by APIC id; NULL when there is none. */
+struct vcpu *vm_vcpu(struct vm *vm, unsigned int index);
+struct vcpu *vm_vcpu_by_id(struct vm *vm, u32 id);
+#define vm_for_each_vcpu(i, vcpu, vm) \
+	xa_for_each(&(vm)->vcpus, i, vcpu)
+
+/*
+ * Requests. vcpu_request() only sets the bit; vcpu_kick() makes the vCPU look
+ * at it soon: IPI when IN_GUEST, wake-up when BLOCKED. Callable from any
+ * context but NMI.
+ */
+static inline void vcpu_request(struct vcpu *vcpu, enum vcpu_request req)
+{
+	/* Orders what the request stands for before the bit itself. */
+	smp_wmb();
+	set_bit(req, &vcpu->requests);
+}
+
+static inline bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request req)
+{
+	if (!test_bit(req, &vcpu->requests))
+		return false;
+	clear_bit(req, &vcpu->requests);
+	smp_mb__after_atomic();
+	return true;
+}
+
+void vcpu_kick(struct vcpu *vcpu);
+/*
+ * Sets @req on all vCPUs and returns when none of those that were IN_GUEST
+ * still runs without having seen it. Callable with preemption on or off, not
+ * with interrupts off. May be called under mm spinlocks.
+ */
+void vm_request_all(struct vm *vm, enum vcpu_request req);
+
+/* vcpu.c */
+int vcpu_create(struct vm *vm, u32 id);
+void vcpu_destroy(struct vcpu *vcpu);
+void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state);
+/* Architectural reset: @init true for INIT, false for power-up. */
+void vcpu_reset(struct vcpu *vcpu, bool init);
+
+static inline bool vcpu_is_bsp(const struct vcpu *vcpu)
+{
+	return vcpu->id == vcpu->vm->bsp_id;
+}
+
+/* run.c */
+int vcpu_run(struct vcpu *vcpu);
+bool vcpu_runnable(struct vcpu *vcpu);
+
+/* exit.c: handler of one neutral exit. RESUME, USER or -errno. */
+enum { VMM_USER = 0, VMM_RESUME = 1 };
+int vcpu_handle_exit(struct vcpu *vcpu);
+/* Runs with preemption off, inside the stay; true when the exit is finished. */
+bool vcpu_fast_exit(struct vcpu *vcpu);
+
+/* time.c: guest TSC that corresponds to a host TSC reading. */
+u64 vcpu_guest_tsc(const struct vcpu *vcpu, u64 host_tsc);
+
+#endif /* VMM_VMM_H */
