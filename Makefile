@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The project's commands. `make help` lists them; README.md explains them. (Kbuild, next door, lists the module's objects.)
+
+LAB := selftests/lab
+
+# The module is built for the running kernel if its headers are here, else for the kernel of the lab.
+KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
+
+export VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VMM_CACHE
+
+.PHONY: all module userspace run check lab setup symbols gates clean help
+
+all: module userspace
+
+ifneq ($(KDIR),)
+module:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+else
+module:
+	@$(LAB)/setup.sh tree trixie
+	@$(LAB)/build-module
+	@. $(LAB)/env.sh && cp "$$(build_dir "$$(lab_kernel)")/vmm.ko" vmm.ko
+endif
+
+userspace:
+	@$(LAB)/setup.sh tree trixie
+	@$(LAB)/build-userspace userspace
+
+lab:
+	@$(LAB)/lab.py
+
+run:
+	@$(LAB)/run.py
+
+check:
+	@$(LAB)/check.py
+
+# Everything that the other commands would fetch or build when first needed
+setup:
+	@$(LAB)/setup.sh tree trixie machine guest tree bookworm tree forky
+
+symbols:
+	@selftests/gates/symbols
+
+gates:
+	@TESTS='gate-*' $(LAB)/check.py
+
+clean:
+	rm -f vmm.ko
+	$(if $(wildcard userspace/Makefile),$(MAKE) -C userspace clean)
+	$(if $(wildcard selftests/Makefile),$(MAKE) -C selftests clean)
+
+help:
+	@echo "make                      build vmm.ko and userspace/vmrun (KDIR= chooses the kernel)"
+	@echo "make run                  boot a Debian guest under vmm (VENDOR=amd|intel)"
+	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
+	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"
+	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 KERNEL= GUEST=1 TIMEOUT= PARAMS= APPEND= MODEL=)"
+	@echo "make symbols              the kernel symbols that vmm.ko imports, judged"
+	@echo "make setup                fetch and build all that the others need, now"
+	@echo "make clean"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Sourced by every shell script of the lab: where things are, how to say things.
+# shellcheck shell=bash
+
+LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOP=$(cd "$LAB/../.." && pwd)
+VMM_CACHE=${VMM_CACHE:-/var/cache/vmm}
+MIRROR=${MIRROR:-http://deb.debian.org/debian}
+export LAB TOP VMM_CACHE MIRROR
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# tree NAME: the directory of a Debian tree (trixie, bookworm, forky)
+tree() { printf '%s/%s\n' "$VMM_CACHE" "$1"; }
+
+# tree_kernels TREE: the kernel releases whose headers a tree holds, oldest first
+tree_kernels() {
+	find "$VMM_CACHE/$1/usr/src" -maxdepth 1 -name 'linux-headers-*-amd64' -printf '%f\n' 2>/dev/null |
+		sed 's/^linux-headers-//' | sort -V
+}
+
+# lab_kernel: the kernel that the machines boot: KERNEL= or the newest in the tree
+lab_kernel() {
+	if [ -n "${KERNEL:-}" ]; then
+		[ -e "$VMM_CACHE/trixie/boot/vmlinuz-$KERNEL" ] ||
+			die "no kernel $KERNEL in the lab; it has: $(cd "$VMM_CACHE/trixie/boot" && echo vmlinuz-*)"
+		echo "$KERNEL"
+	else
+		find "$VMM_CACHE/trixie/boot" -maxdepth 1 -name 'vmlinuz-*' -printf '%f\n' |
+			sed 's/^vmlinuz-//' | sort -V | tail -n 1
+	fi
+}
+
+# with_lock NAME CMD...: runs CMD while holding the cache's lock NAME, saying so when it must wait
+with_lock() {
+	local lock_name=$1
+	shift
+	mkdir -p "$VMM_CACHE/locks"
+	(
+		if ! flock -n 9; then
+			say "waiting for another process to finish: $lock_name"
+			flock 9
+		fi
+		"$@"
+	) 9>"$VMM_CACHE/locks/$lock_name"
+}
+
+# stamp_ok FILE RECIPE / stamp FILE RECIPE: is that product there, made by this very recipe?
+stamp_ok() { [ -e "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+stamp() { printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"; }
+
+# build_dir KERNEL: where this checkout's module is built for a kernel
+build_dir() {
+	printf '%s/build/%s/%s\n' "$VMM_CACHE" "$(printf %s "$TOP" | sha256sum | cut -c 1-8)" "$1"
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""make lab: boots an emulated machine, runs a command (or a shell) in it and exits with its status.
+
+Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST
+"""
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import tty
+
+import machine
+from machine import LAB, TOP, LabError, Machine, say
+
+DIED, TIMED_OUT = 125, 124
+
+
+def setting(name, default=""):
+    return os.environ.get(name) or default
+
+
+def number(name, default):
+    text = setting(name, str(default))
+    try:
+        value = int(text.rstrip("MG")) * (1024 if text.endswith("G") else 1)
+    except ValueError:
+        raise LabError("%s=%s is not a number" % (name, text)) from None
+    if value < 0:
+        raise LabError("%s=%s is negative" % (name, text))
+    return value
+
+
+def run_quietly(command, failure):
+    """Output only if it fails: these run before every boot."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        sys.stderr.write(done.stdout.decode(errors="replace"))
+        raise LabError(failure)
+
+
+def make_stage(vendor, module, mode, job, files=()):
+    """The directory that becomes /lab: the session's scripts, the module, vmrun, and what the caller adds."""
+    stage = tempfile.mkdtemp(prefix="stage.", dir=Machine.run_root())
+    os.mkdir(stage + "/bin")
+    for name in ("session", "load"):
+        shutil.copy(os.path.join(LAB, name), stage)
+    if module == "vmm":
+        shutil.copy(module_path(), stage + "/vmm.ko")
+    vmrun = TOP + "/userspace/vmrun"
+    if os.path.exists(vmrun):
+        shutil.copy(vmrun, stage + "/bin/vmrun")
+    for source, name in files:
+        os.makedirs(os.path.dirname(os.path.join(stage, name)), exist_ok=True)
+        shutil.copy(source, os.path.join(stage, name))
+    size = os.get_terminal_size() if mode == "shell" else os.terminal_size((80, 24))
+    env = {"LAB_MODULE": module, "LAB_VENDOR": vendor, "LAB_MODE": mode, "LAB_PARAMS": setting("PARAMS"),
+           "LAB_COLS": size.columns, "LAB_ROWS": size.lines}
+    with open(stage + "/env", "w", encoding="utf-8") as f:
+        for key, value in env.items():
+            f.write("export %s=%s\n" % (key, shlex.quote(str(value))))
+    with open(stage + "/job", "w", encoding="utf-8") as f:
+        f.write(job + "\n")
+    return stage
+
+
+def module_path():
+    script = '. %s/env.sh; build_dir "$(lab_kernel)"' % LAB
+    done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=True, text=True)
+    return done.stdout.strip() + "/vmm.ko.lab"
+
+
+def build(module):
+    if module == "vmm":
+        run_quietly([LAB + "/build-module"], "vmm.ko does not build (see above); KVM=1 runs the lab on the stock modules")
+    if os.path.exists(TOP + "/userspace/Makefile"):
+        done = subprocess.run([LAB + "/build-userspace"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            say("vmrun does not build (make userspace shows why); going on without it")
+
+
+def relay(box, interactive, timeout):
+    """Moves bytes both ways until the machine is done."""
+    limit = time.monotonic() + timeout if timeout else None
+    keyboard = sys.stdin.fileno() if interactive else None
+    while True:
+        data, _, alive = box.poll(0.1, keyboard)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        if not alive:
+            break
+        if limit and time.monotonic() > limit:
+            say("no end after %d s; the last lines of its console:" % timeout)
+            sys.stderr.write(box.last_words() + "\n")
+            return TIMED_OUT
+    sys.stdout.buffer.write(box.drain())
+    sys.stdout.buffer.flush()
+    if box.status is None:
+        say("the machine died; the last lines of its console:")
+        sys.stderr.write(box.last_words() + "\n")
+        return DIED
+    if box.trouble:
+        say("the machine's kernel complained: %s" % box.trouble)
+        sys.stderr.write(box.last_words() + "\n")
+    return box.status
+
+
+def main():
+    vendor = setting("VENDOR", "amd")
+    if vendor not in machine.APPEND:
+        raise LabError("VENDOR=%s: there are two machines, amd and intel" % vendor)
+    command = setting("CMD")
+    interactive = not command
+    if interactive and not sys.stdin.isatty():
+        raise LabError("no CMD, and no terminal for a shell")
+    share = setting("SHARE") or None
+    if share and not os.path.isdir(share):
+        raise LabError("SHARE=%s is not a directory" % share)
+    module = "kvm" if setting("KVM", "0") != "0" else setting("MODULE", "vmm")
+    run_quietly_setup("machine", *(["guest"] if setting("GUEST", "0") != "0" else []))
+    build(module)
+    stage = make_stage(vendor, module, "shell" if interactive else "command", command)
+    box = None
+    saved = None
+    try:
+        box = Machine(vendor, stage, smp=number("SMP", 1), mem=number("MEM", 0), share=share,
+                      append=setting("APPEND"), guest=setting("GUEST", "0") != "0", cpu=setting("MODEL") or None)
+        box.start()
+        if interactive:
+            say("booting the %s machine; exit leaves it" % vendor)
+            saved = termios.tcgetattr(sys.stdin)
+            tty.setraw(sys.stdin)
+        return relay(box, interactive, number("TIMEOUT", 0))
+    finally:
+        if saved:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
+        if box:
+            box.stop()
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def run_quietly_setup(*steps):
+    if subprocess.run([LAB + "/setup.sh", *steps], check=False).returncode:
+        raise LabError("the lab could not be set up")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        say(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The two emulated machines: starting them, following what they say, noticing when they die.
+
+Each machine has three ways out: the kernel's console (a file), the job's terminal (bytes as they come) and a control
+channel (lines: "up", whatever the job writes to /lab/ctl, "exit STATUS").
+"""
+import ctypes
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tty
+
+LAB = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(LAB))
+CACHE = os.environ.get("VMM_CACHE", "/var/cache/vmm")
+MB = 1 << 20
+
+# What the emulated host's console must never say.
+TROUBLE = re.compile(
+    rb"Kernel panic|Oops:|BUG: |WARNING: CPU|kernel BUG at|general protection fault|soft lockup|hard LOCKUP"
+    rb"|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked"
+    rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|possible recursive locking"
+    rb"|unchecked MSR access|refcount_t: |corrupted stack end|VMM: broken promise")
+FATAL = re.compile(rb"Kernel panic - not syncing|---\[ end Kernel panic")
+
+COMMON_APPEND = ("console=ttyS0,115200 panic=-1 quiet nokaslr security=none apparmor=0 audit=0 nowatchdog "
+                 "no_timer_check cryptomgr.notests random.trust_cpu=on "
+                 "initcall_blacklist=jent_mod_init,load_system_certificate_list,init_kprobe_trace,sed_opal_init ")
+APPEND = {
+    "amd": "tsc=reliable lab.root=vda lab.out=hvc0 lab.ctl=vport0p2 ",
+    # 50 MHz is the pace at which the Bochs clock really runs; without it each emulated second costs 3.5 G ticks.
+    "intel": "mitigations=off tsc=reliable tsc_early_khz=50000 rodata=off "
+             "initcall_blacklist=itmt_legacy_init lab.root=pmem0 lab.out=ttyS1 lab.ctl=ttyS2 ",
+}
+DEFAULT_MEM = {"amd": 3072, "intel": 2048}
+
+# Bochs: what lies where in physical memory
+KERNEL_ADDR, INITRD_ADDR, IMAGE_ADDR, BLOCK = 16 * MB, 128 * MB, 320 * MB, 8 * MB
+
+BOCHSRC = """config_interface: textconfig
+display_library: term
+memory: guest={mem}, host={mem}, block_size=8192
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+cpu: model={model}, count={smp}, ips=50000000, reset_on_triple_fault=0
+ata0-master: type=disk, path={dir}/boot.img, mode=flat
+boot: disk
+com1: enabled=1, mode=file, dev={dir}/console
+com2: enabled=1, mode=term, dev={tty}
+com3: enabled=1, mode=file, dev={dir}/ctl
+clock: sync=none, time0=946684800
+log: {dir}/bochs.log
+panic: action=fatal
+error: action=report
+info: action=ignore
+debug: action=ignore
+optramimage1: file={dir}/ram, address={kernel:#x}
+optramimage2: file={dir}/cmdline, address=0x20000
+"""
+
+
+class LabError(Exception):
+    """Something that the user is told in one line."""
+
+
+def say(text):
+    print("lab: " + text, file=sys.stderr, flush=True)
+
+
+def in_tree(dirs, command):
+    return [os.path.join(LAB, "in-tree"), "trixie", *dirs, "--", *command]
+
+
+def lab_kernel():
+    script = ". %s/env.sh; lab_kernel" % LAB
+    done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=False, text=True)
+    if done.returncode:
+        raise LabError("no such kernel in the lab")
+    return done.stdout.strip()
+
+
+def take_slot():
+    """One of the two places for an emulator on this machine; more of them would starve each other's timers."""
+    os.makedirs(CACHE + "/slots", exist_ok=True)
+    slots = [open("%s/slots/%d" % (CACHE, i), "w", encoding="ascii") for i in (0, 1)]
+    told = False
+    while True:
+        for slot in slots:
+            try:
+                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return slot
+            except OSError:
+                pass
+        if not told:
+            say("both emulator slots are busy; waiting")
+            told = True
+        time.sleep(0.2)
+
+
+def die_with_parent():
+    os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+
+
+class Follower:
+    """Complete lines of a growing file."""
+
+    def __init__(self, path):
+        open(path, "ab").close()
+        self.file = open(path, "rb")
+        self.rest = b""
+
+    def lines(self):
+        data = self.rest + self.file.read().replace(b"\r", b"")
+        *lines, self.rest = data.split(b"\n")
+        return lines
+
+
+class Machine:
+    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it."""
+
+    def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None):
+        self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
+        self.mem = mem or DEFAULT_MEM[vendor]
+        self.kernel = lab_kernel()
+        self.boot = "%s/machine/%s" % (CACHE, self.kernel)
+        self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
+        self.cpu = cpu
+        self.process = None
+        self.status = None          # exit status that the job reported
+        self.trouble = None         # first line of trouble on the console
+        self.console = []           # its lines so far
+        self.dying_since = None
+        self.slot = take_slot()
+        self.dir = tempfile.mkdtemp(prefix="run.", dir=self.run_root())
+        if guest:
+            self.append += " lab.guest=%s" % ("vdb" if vendor == "amd" else "pmem1")
+
+    @staticmethod
+    def run_root():
+        path = CACHE + "/runs"
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def start(self):
+        stage_cpio = self.pack_stage()
+        self.ctl = Follower(self.dir + "/ctl")
+        self.log = Follower(self.dir + "/console")
+        self.out, theirs = pty.openpty()
+        tty.setraw(self.out)
+        tty.setraw(theirs)
+        starter = self.start_amd if self.vendor == "amd" else self.start_intel
+        starter(stage_cpio, theirs)
+        os.close(theirs)
+
+    def spawn(self, command, dirs, **how):
+        self.process = subprocess.Popen(in_tree(dirs, command), preexec_fn=die_with_parent, **how)
+
+    def pack_stage(self):
+        """The stage (and on the Intel machine the share) as a second part of the initrd."""
+        root = self.dir + "/cpio"
+        os.mkdir(root)
+        shutil.copytree(self.stage, root + "/lab", symlinks=True)
+        if self.share and self.vendor == "intel":
+            shutil.copytree(self.share, root + "/share", symlinks=True)
+        path = self.dir + "/initrd"
+        shutil.copyfile(self.boot + "/initrd", path)
+        script = 'cd "$1/cpio" && find . | cpio -o -H newc -R 0:0 --quiet >>"$1/initrd"'
+        done = subprocess.run(in_tree([self.dir], ["sh", "-c", script, "sh", self.dir]), check=False)
+        if done.returncode:
+            raise LabError("could not pack the files for the machine")
+        shutil.rmtree(root)
+        return path
+
+    def start_amd(self, initrd, tty_fd):
+        # One emulated CPU unless asked: with two, QEMU's SVM breaks as soon as both are in guest mode.
+        append = self.append
+        command = ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", self.cpu or "EPYC-v4",
+                   "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
+                   "-display", "none", "-kernel", self.boot + "/vmlinux", "-initrd", initrd,
+                   "-serial", "file:%s/console" % self.dir,
+                   "-drive", "file=%s/root.img,format=raw,if=virtio,readonly=on" % self.boot,
+                   "-device", "virtio-serial-pci",
+                   "-chardev", "stdio,id=out,signal=off", "-device", "virtconsole,chardev=out,nr=1",
+                   "-chardev", "file,id=ctl,path=%s/ctl" % self.dir, "-device", "virtserialport,chardev=ctl,nr=2"]
+        dirs = [self.dir]
+        if self.guest:
+            command += ["-drive", "file=%s/guest/guest.img,format=raw,if=virtio,snapshot=on" % CACHE]
+        if self.share:
+            append += " lab.share=1"
+            dirs.append(self.share)
+            command += ["-fsdev", "local,id=share,path=%s,security_model=none" % os.path.realpath(self.share),
+                        "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+        self.spawn(command + ["-append", append], dirs, stdin=tty_fd, stdout=tty_fd,
+                   stderr=open(self.dir + "/emulator.log", "wb"))
+
+    def start_intel(self, initrd, tty_fd):
+        images = [self.boot + "/root.img"] + ([CACHE + "/guest/guest.img"] if self.guest else [])
+        append, end = self.append, IMAGE_ADDR
+        for image in images:
+            size = os.path.getsize(image)
+            append += " memmap=%#x!%#x" % (size, end)
+            end = -(-(end + size) // BLOCK) * BLOCK
+        if end + 256 * MB > self.mem * MB:
+            raise LabError("MEM=%d is too small for the machine's images" % self.mem)
+        self.write_ram(initrd, images)
+        with open(self.dir + "/cmdline", "wb") as f:
+            f.write(append.encode() + b"\0")
+        self.write_boot_disk(os.path.getsize(initrd), end)
+        with open(self.dir + "/bochsrc", "w", encoding="ascii") as f:
+            f.write(BOCHSRC.format(dir=self.dir, mem=self.mem, smp=self.smp, tty=os.ttyname(tty_fd),
+                                   model=self.cpu or "corei7_skylake_x", kernel=KERNEL_ADDR))
+        self.spawn(["bochs-bin", "-q", "-f", self.dir + "/bochsrc"], [self.dir], stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=open(self.dir + "/emulator.log", "wb"),
+                   env=dict(os.environ, TERM="vt100"))
+
+    def write_ram(self, initrd, images):
+        """All memory content from KERNEL_ADDR on, with the hole of two blocks behind the first that boot.S explains."""
+        def place(f, path, address):
+            offset = address - KERNEL_ADDR
+            with open(path, "rb") as source:
+                f.seek(offset)
+                head = BLOCK - offset if offset < BLOCK else 0
+                f.write(source.read(head))
+                f.seek(2 * BLOCK + offset + head)
+                while os.sendfile(f.fileno(), source.fileno(), None, 1 << 30):
+                    pass
+
+        with open(self.dir + "/ram", "wb", buffering=0) as f:
+            place(f, self.boot + "/kernel.flat", KERNEL_ADDR)
+            place(f, initrd, INITRD_ADDR)
+            address = IMAGE_ADDR
+            for image in images:
+                place(f, image, address)
+                address = -(-(address + os.path.getsize(image)) // BLOCK) * BLOCK
+            f.truncate(2 * BLOCK + address - KERNEL_ADDR)
+
+    def write_boot_disk(self, initrd_size, end):
+        with open(self.boot + "/pvh_entry", encoding="ascii") as f:
+            entry = f.read().strip()
+        script = ('cd "$1" && cc -m32 -c -x assembler-with-cpp -DNBLK=$2 -DPVH_ENTRY=$3 -DINITRD_ADDR=$4 '
+                  '-DINITRD_SIZE=$5 "$6/boot.S" -o boot.o && '
+                  'ld -m elf_i386 -Ttext 0x7c00 --oformat binary boot.o -o boot.img && truncate -s 2064384 boot.img')
+        blocks = (end - KERNEL_ADDR) // BLOCK - 1
+        done = subprocess.run(in_tree([self.dir, LAB], ["sh", "-c", script, "sh", self.dir, str(blocks), entry,
+                                                        str(INITRD_ADDR), str(initrd_size), LAB]), check=False)
+        if done.returncode:
+            raise LabError("could not build the Bochs boot sector")
+
+    def poll(self, seconds, keyboard=None):
+        """Waits for up to this time; returns (bytes of the job, lines of control, alive?)."""
+        watched = [self.out] + ([keyboard] if keyboard is not None else [])
+        ready, _, _ = select.select(watched, [], [], seconds)
+        data = b""
+        if self.out in ready:
+            try:
+                data = os.read(self.out, 65536)
+            except OSError:
+                time.sleep(seconds)
+        if keyboard is not None and keyboard in ready:
+            os.write(self.out, os.read(keyboard, 4096))
+        for line in self.log.lines():
+            self.console.append(line)
+            if self.trouble is None and TROUBLE.search(line):
+                self.trouble = line.decode(errors="replace")
+            if FATAL.search(line) and self.dying_since is None:
+                self.dying_since = time.monotonic()
+        lines = [line.decode(errors="replace") for line in self.ctl.lines()]
+        for line in lines:
+            if line.startswith("exit "):
+                self.status = int(line.split()[1])
+        return data, lines, self.alive()
+
+    def alive(self):
+        if self.status is not None or self.process.poll() is not None:
+            return False
+        # A panicked machine gets a moment to finish what it has to say.
+        return self.dying_since is None or time.monotonic() - self.dying_since < 3
+
+    def drain(self):
+        """What the job wrote before the end was noticed."""
+        data, quiet = b"", 0
+        while quiet < 2:
+            more, _, _ = self.poll(0.1)
+            data += more
+            quiet = 0 if more else quiet + 1
+        return data
+
+    def last_words(self, count=100):
+        text = b"\n".join(self.console[-count:]).decode(errors="replace")
+        for name in ("emulator.log", "bochs.log"):
+            path = os.path.join(self.dir, name)
+            if not os.path.exists(path):
+                continue
+            with open(path, "rb") as f:
+                bad = [line for line in f.read().decode(errors="replace").splitlines()
+                       if "PANIC" in line or ">>" in line or name == "emulator.log"]
+            text += "".join("\n[%s] %s" % (name, line) for line in bad[-8:] if line.strip())
+        return text
+
+    def stop(self):
+        """SIGKILL to the real pid: Bochs does not listen to anything less."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.out)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.slot.close()

@@ -1,0 +1,180 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# setup.sh STEP...: brings what the lab needs into the cache ($VMM_CACHE, default /var/cache/vmm), once.
+#   host             the packages of this machine
+#   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
+#   machine          kernel, initrd and root image of the emulated machines
+#   guest            the Debian guest image
+# Every product carries a stamp with the hash of its recipe: an interrupted or outdated one is made again.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+
+recipe() { cat "$@" | sha256sum | cut -c 1-16; }
+packages() { grep -v '^#' "$LAB/packages.$1" | xargs; }
+
+setup_host() {
+	local need=() tool
+	[ "$(id -u)" = 0 ] || die "must be root: the lab makes Debian trees, mounts and loads modules"
+	for tool in mmdebstrap python3 unshare flock zstd; do
+		command -v "$tool" >/dev/null || need+=("${tool/unshare/util-linux}")
+	done
+	[ ${#need[@]} -gt 0 ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		die "this is not a Debian system; install ${need[*]} (and mount, chroot as root) by hand, then run again"
+	fi
+	say "installing on this machine: ${need[*]}"
+	apt-get -qq update || say "apt-get update had errors; going on"
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${need[@]/flock/util-linux}" >/dev/null ||
+		die "could not install ${need[*]}"
+}
+
+# The mirror settings of this machine that a fresh tree needs too
+apt_options() {
+	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
+}
+
+make_tree() {
+	local name=$1 dir opts=() line
+	dir=$(tree "$name")
+	rm -rf "$dir.new"
+	while read -r line; do
+		[ -z "$line" ] || opts+=("--aptopt=$line")
+	done < <(apt_options)
+	say "making a Debian tree ($name) in $dir, once: a few minutes"
+	if [ "$name" = forky ] && [ "$(command -v mmdebstrap)" ] && ! forky_keys; then
+		setup_tree trixie
+		set -- "$LAB/in-tree" trixie -- mmdebstrap
+	else
+		set -- mmdebstrap
+	fi
+	"$@" --variant=apt --include="$(packages "$name" | tr ' ' ,)" "${opts[@]}" "$name" "$dir.new" "$MIRROR" \
+		>"$VMM_CACHE/$name.log" 2>&1 || die "mmdebstrap failed; see $VMM_CACHE/$name.log: $(tail -n 3 "$VMM_CACHE/$name.log")"
+	rm -rf "$dir"
+	mv "$dir.new" "$dir"
+}
+
+forky_keys() { ls /usr/share/keyrings/debian-archive-trixie-stable.* >/dev/null 2>&1; }
+
+# An existing tree gets the packages that its list has gained
+add_packages() {
+	local name=$1
+	say "adding packages to the $name tree"
+	cp -L /etc/resolv.conf "$(tree "$name")/etc/resolv.conf" 2>/dev/null || true
+	apt_options >"$(tree "$name")/etc/apt/apt.conf.d/99lab"
+	# shellcheck disable=SC2046
+	"$LAB/in-tree" "$name" -- sh -c 'apt-get -q update && DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-install-recommends "$@" && apt-get clean' \
+		sh $(packages "$name") >"$VMM_CACHE/$name.log" 2>&1
+}
+
+setup_tree() {
+	local name=$1 want
+	want=$(recipe "$LAB/packages.$name")
+	stamp_ok "$VMM_CACHE/$name.stamp" "$want" && return
+	if ! { [ -e "$(tree "$name")/var/lib/dpkg/status" ] && add_packages "$name"; }; then
+		make_tree "$name"
+	fi
+	stamp "$VMM_CACHE/$name.stamp" "$want"
+}
+
+# copy_modules KERNEL DEST ORDERFILE MODULE...: the named modules and what they need, unpacked and stripped (a module
+# with debug data takes the emulators seconds to load), flat in DEST, with their names in load order in ORDERFILE
+copy_modules() {
+	local kernel=$1 dest=$2 order=$3 path name
+	shift 3
+	for name in "$@"; do
+		"$LAB/in-tree" trixie -- modprobe -S "$kernel" --show-depends "$name" 2>/dev/null || true
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | grep -v crc32c-intel >"$order.paths"
+	: >"$order"
+	while read -r path; do
+		name=$(basename "$path" .xz)
+		if [ ! -e "$dest/$name" ]; then
+			xz -dc "$(tree trixie)$path" >"$dest/$name"
+		fi
+		echo "$name" >>"$order"
+	done <"$order.paths"
+	rm "$order.paths"
+}
+
+strip_modules() { "$LAB/in-tree" trixie "$1" -- sh -c 'strip -g -R .BTF "$0"/*.ko' "$1"; }
+
+make_initrd() {
+	local kernel=$1 out=$2 dir for_whom
+	dir=$(mktemp -d "$VMM_CACHE/initrd.XXXXXX")
+	mkdir -p "$dir/bin" "$dir/modules"
+	cp "$(tree trixie)/bin/busybox" "$dir/bin/"
+	cp "$LAB/init" "$dir/init"
+	for for_whom in amd intel; do
+		# shellcheck disable=SC2046
+		copy_modules "$kernel" "$dir/modules" "$dir/modules/order.$for_whom" \
+			$(awk -v w=$for_whom '$1 == "both" || $1 == w { $1 = ""; print }' "$LAB/modules.boot")
+	done
+	strip_modules "$dir/modules"
+	(cd "$dir" && find . | "$LAB/in-tree" trixie "$dir" -- cpio -o -H newc -R 0:0 --quiet) >"$out"
+	rm -rf "$dir"
+}
+
+make_root_image() {
+	local kernel=$1 out=$2 dir
+	dir=$(mktemp -d "$VMM_CACHE/root.XXXXXX")
+	tar -C "$(tree trixie)" -c --one-file-system --exclude-from="$LAB/root.exclude" . | tar -C "$dir" -x
+	mkdir -p "$dir"/{proc,sys,dev,run,tmp,lab,guest,share} "$dir/usr/lib/modules/$kernel/kernel"
+	# shellcheck disable=SC2046
+	copy_modules "$kernel" "$dir/usr/lib/modules/$kernel/kernel" "$dir/order" $(grep -v '^#' "$LAB/modules.root")
+	rm "$dir/order"
+	strip_modules "$dir/usr/lib/modules/$kernel/kernel"
+	cp "$(tree trixie)/usr/lib/modules/$kernel"/modules.{builtin,builtin.modinfo,order} "$dir/usr/lib/modules/$kernel/"
+	"$LAB/in-tree" trixie "$dir" -- depmod -b "$dir" "$kernel"
+	# Nothing may bring in the stock modules on its own: they would own the processor's virtualization.
+	printf 'blacklist %s\n' kvm kvm_amd kvm_intel >"$dir/etc/modprobe.d/lab.conf"
+	make_ext4 "$dir" "$out" 24
+	rm -rf "$dir"
+}
+
+# make_ext4 DIR IMAGE SPARE: IMAGE becomes an ext4 file system holding DIR, with SPARE megabytes left over
+make_ext4() {
+	local size
+	size=$(($(du -sxm "$1" | cut -f 1) * 106 / 100 + $3))
+	rm -f "$2"
+	truncate -s "${size}M" "$2"
+	"$LAB/in-tree" trixie "$1" "$(dirname "$2")" -- mkfs.ext4 -q -F -b 4096 -m 0 -O ^has_journal,^resize_inode \
+		-E nodiscard -d "$1" "$2"
+}
+
+setup_machine() {
+	local kernel dir want
+	setup_tree trixie
+	kernel=$(lab_kernel)
+	dir=$VMM_CACHE/machine/$kernel
+	want=$(recipe "$LAB"/{init,modules.boot,modules.root,root.exclude,packages.trixie,extract-kernel.py})
+	stamp_ok "$dir/stamp" "$want" && return
+	say "making kernel, initrd and root image of the emulated machines ($kernel), once: a minute"
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	"$LAB/extract-kernel.py" "$(tree trixie)/boot/vmlinuz-$kernel" "$dir"
+	make_initrd "$kernel" "$dir/initrd"
+	make_root_image "$kernel" "$dir/root.img"
+	stamp "$dir/stamp" "$want"
+}
+
+setup_guest() {
+	setup_tree trixie
+	"$LAB/guest/make-image"
+}
+
+main() {
+	mkdir -p "$VMM_CACHE/slots"
+	setup_host
+	while [ $# -gt 0 ]; do
+		case $1 in
+		host) ;;
+		tree) setup_tree "$2"; shift ;;
+		machine) setup_machine ;;
+		guest) setup_guest ;;
+		*) die "setup.sh: unknown step $1" ;;
+		esac
+		shift
+	done
+}
+
+with_lock setup main "$@"
