@@ -20,7 +20,7 @@ import tty
 
 LAB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(LAB))
-CACHE = os.environ.get("VMM_CACHE", "/var/cache/vmm")
+CACHE = os.environ.get("VMM_CACHE") or "/var/cache/vmm"
 MB = 1 << 20
 
 # What the emulated host's console must never say.
