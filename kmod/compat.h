@@ -9,6 +9,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -64,9 +65,38 @@ typedef bool vmm_young_t;
 typedef int vmm_young_t;
 #endif
 
-/* Crash and kdump: cpu_off() of the vendor must run on each CPU. compat.c. */
-void compat_register_emergency(void (*off)(void));
-void compat_unregister_emergency(void (*off)(void));
+/* A signal other than a fatal one also ends GUP (userfaultfd waits). */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define VMM_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
+#else
+#define VMM_FOLL_INTERRUPTIBLE	0
+#endif
+
+/* What a VM_IO or VM_PFNMAP area maps at an address. */
+struct vmm_pfnmap {
+	unsigned long pfn;
+	bool writable;
+	bool cached;		/* plain write-back */
+};
+
+/* mmap lock held for reading, kept. 0 or -errno; faults the mapping in. compat.c. */
+int vmm_follow_pfnmap(struct vm_area_struct *vma, unsigned long addr, bool write,
+		      struct vmm_pfnmap *map);
+
+/*
+ * Power transitions: suspend and resume run on the last CPU with irqs off,
+ * emergency on every CPU of a crashing or rebooting host. compat.c.
+ */
+int compat_power_register(int (*suspend)(void), void (*resume)(void),
+			  void (*emergency)(void));
+void compat_power_unregister(void);
+
+/*
+ * Signals, reschedule, task work that must be done before the guest may run.
+ * compat_guest_mode_work(): irqs and preemption on; 0, or -EINTR for a signal.
+ */
+bool compat_guest_mode_work_pending(void);
+int compat_guest_mode_work(void);
 
 /* CR4 with the kernel's shadow kept true; -EOPNOTSUPP where that is not possible. */
 int compat_cr4_set(unsigned long bits);

@@ -157,6 +157,7 @@ struct vcpu {
 	unsigned long debug_dr7;	/* (v) user space's breakpoints */
 	unsigned long debug_dr[4];
 	unsigned long singlestep_rip;
+	bool debug_exit;		/* (v) an emulated step filled run->debug */
 
 	sigset_t sigset;		/* (v) KVM_SET_SIGNAL_MASK */
 	bool sigset_active;

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Capabilities. One is in the table only when it works as KVM's does.
+ */
+#include <linux/cpumask.h>
+
+#include "caps.h"
+#include "msr.h"
+#include "time.h"
+#include "vendor.h"
+#include "xstate.h"
+
+#define VALID_DISABLE_EXITS \
+	(KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | \
+	 KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+
+#define VALID_QUIRKS	KVM_X86_QUIRK_LINT0_REENABLED
+
+static const struct {
+	u32 cap;
+	int value;
+} caps[] = {
+	{ KVM_CAP_IRQCHIP, 1 },
+	{ KVM_CAP_HLT, 1 },
+	{ KVM_CAP_USER_MEMORY, 1 },
+	{ KVM_CAP_USER_MEMORY2, 1 },
+	{ KVM_CAP_SET_TSS_ADDR, 1 },
+	{ KVM_CAP_EXT_CPUID, 1 },
+	{ KVM_CAP_CLOCKSOURCE, 1 },
+	{ KVM_CAP_NR_MEMSLOTS, VMM_MAX_SLOTS },
+	{ KVM_CAP_PIT, 1 },
+	{ KVM_CAP_NOP_IO_DELAY, 1 },
+	{ KVM_CAP_MP_STATE, 1 },
+	{ KVM_CAP_SYNC_MMU, 1 },
+	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
+	{ KVM_CAP_USER_NMI, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
+	{ KVM_CAP_REINJECT_CONTROL, 1 },
+	{ KVM_CAP_IRQ_ROUTING, VMM_MAX_IRQ_ROUTES },
+	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
+	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ KVM_CAP_MCE, VMM_MCE_BANKS },
+	{ KVM_CAP_IRQFD, 1 },
+	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
+	{ KVM_CAP_PIT2, 1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
+	{ KVM_CAP_PIT_STATE2, 1 },
+	{ KVM_CAP_IOEVENTFD, 1 },
+	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
+	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ KVM_CAP_ADJUST_CLOCK, VMM_CLOCK_FLAGS },
+	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
+	{ KVM_CAP_VCPU_EVENTS, 1 },
+	{ KVM_CAP_PCI_SEGMENT, 1 },
+	{ KVM_CAP_DEBUGREGS, 1 },
+	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },
+	{ KVM_CAP_ENABLE_CAP_VM, 1 },
+	{ KVM_CAP_XSAVE, 1 },
+	{ KVM_CAP_GET_TSC_KHZ, 1 },
+	{ KVM_CAP_MAX_VCPUS, VMM_MAX_VCPUS },
+	{ KVM_CAP_MAX_VCPU_ID, VMM_MAX_VCPU_ID },
+	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS },
+	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
+	{ KVM_CAP_SIGNAL_MSI, 1 },
+	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
+	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS2, VALID_QUIRKS },
+	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
+	{ KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS |
+			      KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK },
+	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
+	{ KVM_CAP_X86_DISABLE_EXITS, VALID_DISABLE_EXITS },
+	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
+					     KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_BINARY_STATS_FD, 1 },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL |
+				      KVM_MSR_EXIT_REASON_UNKNOWN |
+				      KVM_MSR_EXIT_REASON_FILTER },
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
+	{ KVM_CAP_VM_TYPES, BIT(0) },
+	{ KVM_CAP_VM_TSC_CONTROL, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
+				    KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |
+				    KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB },
+	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
+	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
+};
+
+/* Capabilities whose value is the host's. */
+static long caps_dynamic(unsigned long cap)
+{
+	switch (cap) {
+	case KVM_CAP_NR_VCPUS:
+		return min_t(unsigned int, num_online_cpus(), VMM_MAX_VCPUS);
+	case KVM_CAP_XCRS:
+		return boot_cpu_has(X86_FEATURE_XSAVE);
+	case KVM_CAP_XSAVE2:
+		return xstate_uabi_size();
+	case KVM_CAP_TSC_CONTROL:
+		return vendor_caps.tsc_scaling;
+	default:
+		return 0;
+	}
+}
+
+long caps_check(struct vm *vm, unsigned long cap)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(caps); i++)
+		if (caps[i].cap == cap)
+			return caps[i].value;
+	return caps_dynamic(cap);
+}
+
+static int enable_quirks(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && (cap->args[0] & ~VALID_QUIRKS))
+		return -EINVAL;
+	vm->disabled_quirks |= cap->args[0] & VALID_QUIRKS;
+	return 0;
+}
+
+static int enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] > VMM_MAX_IRQ_ROUTES)
+		return -EINVAL;
+	if (vm->irq.mode != IRQCHIP_NONE)
+		return -EEXIST;
+	if (atomic_read(&vm->nr_vcpus))
+		return -EINVAL;
+	return irqchip_create_split(vm, cap->args[0]);
+}
+
+static int enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(KVM_X2APIC_API_USE_32BIT_IDS |
+			     KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
+		return -EINVAL;
+	if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
+		vm->irq.x2apic_ids = true;
+	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		vm->irq.x2apic_no_broadcast_quirk = true;
+	return 0;
+}
+
+static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~VALID_DISABLE_EXITS)
+		return -EINVAL;
+	if (atomic_read(&vm->nr_vcpus))
+		return -EINVAL;
+	vm->disabled_exits |= cap->args[0];
+	return 0;
+}
+
+static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->exception_payload = cap->args[0];
+	return 0;
+}
+
+static int enable_triple_fault(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->triple_fault_event = cap->args[0];
+	return 0;
+}
+
+static int enable_user_msr(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+			     KVM_MSR_EXIT_REASON_FILTER))
+		return -EINVAL;
+	vm->user_msr_mask = cap->args[0];
+	return 0;
+}
+
+static int enable_emulation_exit(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ull)
+		return -EINVAL;
+	vm->emulation_failure_exit = cap->args[0];
+	return 0;
+}
+
+static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (!cap->args[0] || cap->args[0] > VMM_MAX_VCPU_ID)
+		return -EINVAL;
+	if (atomic_read(&vm->nr_vcpus) || vm->max_vcpu_id != VMM_MAX_VCPU_ID)
+		return vm->max_vcpu_id == cap->args[0] ? 0 : -EINVAL;
+	vm->max_vcpu_id = cap->args[0];
+	return 0;
+}
+
+static int enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	if (cap->args[0] & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
+	if (cap->flags || (cap->args[0] & ~allowed))
+		return -EINVAL;
+	vm->mem.manual_protect = cap->args[0];
+	return 0;
+}
+
+static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (vm->irq.mode == IRQCHIP_NONE)
+		return -ENXIO;
+	if (atomic_read(&vm->nr_vcpus) || !cap->args[0] || cap->args[0] > U32_MAX / 128)
+		return -EINVAL;
+	vm->irq.apic_bus_cycle_ns = cap->args[0];
+	return 0;
+}
+
+static const struct {
+	u32 cap;
+	int (*enable)(struct vm *vm, const struct kvm_enable_cap *cap);
+} vm_caps[] = {
+	{ KVM_CAP_DISABLE_QUIRKS, enable_quirks },
+	{ KVM_CAP_DISABLE_QUIRKS2, enable_quirks },
+	{ KVM_CAP_SPLIT_IRQCHIP, enable_split_irqchip },
+	{ KVM_CAP_X2APIC_API, enable_x2apic_api },
+	{ KVM_CAP_X86_DISABLE_EXITS, enable_disable_exits },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, enable_exception_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, enable_triple_fault },
+	{ KVM_CAP_X86_USER_SPACE_MSR, enable_user_msr },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, enable_emulation_exit },
+	{ KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_protect },
+	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_bus_cycles },
+};
+
+int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	int i;
+
+	lockdep_assert_held(&vm->lock);
+	if (cap->flags)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(vm_caps); i++)
+		if (vm_caps[i].cap == cap->cap)
+			return vm_caps[i].enable(vm, cap);
+	return -EINVAL;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Debug registers and debugging of the guest by user space.
+ *
+ * regs.dr/dr6/dr7 are always the guest's. While user space owns the hardware
+ * breakpoints (KVM_GUESTDBG_USE_HW_BP) the vendor loads debug_effective_dr*()
+ * instead and intercepts the guest's MOV DR. Single step keeps TF set in the
+ * hardware's RFLAGS; debug_visible_rflags() hides it.
+ */
+#include <asm/traps.h>
+
+#include "debug.h"
+#include "regs_access.h"
+#include "vendor.h"
+
+u64 debug_effective_dr7(struct vcpu *vcpu)
+{
+	return debug_owns_drs(vcpu) ? vcpu->debug_dr7 : vcpu->regs.dr7;
+}
+
+u64 debug_effective_dr(struct vcpu *vcpu, int n)
+{
+	return debug_owns_drs(vcpu) ? vcpu->debug_dr[n] : vcpu->regs.dr[n];
+}
+
+void debug_regs_changed(struct vcpu *vcpu)
+{
+	regs_mod(vcpu, RG_DR);
+}
+
+void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *out)
+{
+	struct vcpu_regs *r = regs_get(vcpu, RG_DR);
+	int i;
+
+	memset(out, 0, sizeof(*out));
+	for (i = 0; i < 4; i++)
+		out->db[i] = r->dr[i];
+	out->dr6 = r->dr6;
+	out->dr7 = r->dr7;
+}
+
+int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *in)
+{
+	struct vcpu_regs *r;
+	int i;
+
+	if (in->flags || upper_32_bits(in->dr6) || upper_32_bits(in->dr7))
+		return -EINVAL;
+	r = regs_mod(vcpu, RG_DR);
+	for (i = 0; i < 4; i++)
+		r->dr[i] = in->db[i];
+	r->dr6 = in->dr6;
+	r->dr7 = in->dr7;
+	debug_regs_changed(vcpu);
+	return 0;
+}
+
+int vcpu_set_dr(struct vcpu *vcpu, int dr, u64 val)
+{
+	struct vcpu_regs *r = regs_mod(vcpu, RG_DR);
+
+	switch (dr) {
+	case 0 ... 3:
+		r->dr[dr] = val;
+		return 0;
+	case 4:
+	case 6:
+		if (upper_32_bits(val))
+			return 1;
+		r->dr6 = (val & DR6_VOLATILE) | DR6_INIT;
+		return 0;
+	default:
+		if (upper_32_bits(val))
+			return 1;
+		r->dr7 = (val & 0xffff2fff) | DR7_INIT;
+		debug_regs_changed(vcpu);
+		return 0;
+	}
+}
+
+u64 vcpu_dr(struct vcpu *vcpu, int dr)
+{
+	struct vcpu_regs *r = regs_get(vcpu, RG_DR);
+
+	if (dr < 4)
+		return r->dr[dr];
+	return (dr == 4 || dr == 6) ? r->dr6 : r->dr7;
+}
+
+void debug_set_dr6(struct vcpu *vcpu, u64 payload)
+{
+	struct vcpu_regs *r = regs_mod(vcpu, RG_DR);
+
+	r->dr6 &= ~0xful;
+	r->dr6 |= DR6_INIT | (1 << 16);
+	r->dr6 |= payload;
+	/* RTM is reported inverted. */
+	r->dr6 ^= payload & (1 << 16);
+}
+
+void debug_db_injected(struct vcpu *vcpu)
+{
+	if (regs_get(vcpu, RG_DR)->dr7 & DR_GENERAL_DETECT) {
+		regs_mod(vcpu, RG_DR)->dr7 &= ~(u64)DR_GENERAL_DETECT;
+		debug_regs_changed(vcpu);
+	}
+}
+
+u64 debug_visible_rflags(struct vcpu *vcpu)
+{
+	u64 rflags = vcpu_rflags(vcpu);
+
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		rflags &= ~(u64)X86_EFLAGS_TF;
+	return rflags;
+}
+
+void debug_insn_done(struct vcpu *vcpu)
+{
+	u64 rflags = vcpu_rflags(vcpu);
+
+	vcpu_set_rflags(vcpu, rflags & ~(u64)X86_EFLAGS_RF);
+	if (!(rflags & X86_EFLAGS_TF))
+		return;
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
+		vcpu->run->debug.arch.dr6 = DR_STEP | DR6_INIT | (1 << 16);
+		vcpu->run->debug.arch.dr7 = debug_effective_dr7(vcpu);
+		vcpu->run->debug.arch.pc = vcpu_linear_rip(vcpu);
+		vcpu->run->debug.arch.exception = X86_TRAP_DB;
+		vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+		vcpu->debug_exit = true;
+		return;
+	}
+	queue_exception_payload(vcpu, X86_TRAP_DB, DR_STEP);
+}
+
+static int debug_exit(struct vcpu *vcpu, u8 vector, u64 dr6)
+{
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	vcpu->run->debug.arch = (struct kvm_debug_exit_arch){
+		.exception = vector, .pc = vcpu_linear_rip(vcpu), .dr6 = dr6,
+		.dr7 = debug_effective_dr7(vcpu),
+	};
+	return VMM_USER;
+}
+
+int debug_handle_db(struct vcpu *vcpu)
+{
+	u64 payload = vcpu->exit.ex.payload;
+
+	if (vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
+		return debug_exit(vcpu, X86_TRAP_DB, payload | DR6_INIT | (1 << 16));
+	queue_exception_payload(vcpu, X86_TRAP_DB, payload);
+	return VMM_RESUME;
+}
+
+int debug_handle_bp(struct vcpu *vcpu)
+{
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		return debug_exit(vcpu, X86_TRAP_BP, 0);
+	/* Not ours: deliver it as the CPU would have, behind the INT3. */
+	vcpu_skip_insn(vcpu);
+	queue_exception(vcpu, X86_TRAP_BP);
+	return VMM_RESUME;
+}
+
+static int debug_inject(struct vcpu *vcpu, u32 control)
+{
+	if (!(control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)))
+		return 0;
+	if (vcpu->ev.ex.pending || vcpu->ev.ex.injected)
+		return -EBUSY;
+	queue_exception(vcpu, control & KVM_GUESTDBG_INJECT_DB ? X86_TRAP_DB : X86_TRAP_BP);
+	return 0;
+}
+
+/* KVM_SET_GUEST_DEBUG */
+int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg)
+{
+	u64 rflags;
+	int i, err;
+
+	err = debug_inject(vcpu, dbg->control);
+	if (err)
+		return err;
+	/* The guest's own TF, without the one of an earlier single step. */
+	rflags = debug_visible_rflags(vcpu);
+	vcpu->guest_debug = dbg->control & KVM_GUESTDBG_ENABLE ? dbg->control : 0;
+	for (i = 0; i < 4; i++)
+		vcpu->debug_dr[i] = debug_owns_drs(vcpu) ? dbg->arch.debugreg[i] : 0;
+	vcpu->debug_dr7 = debug_owns_drs(vcpu) ? dbg->arch.debugreg[7] : 0;
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
+		vcpu->singlestep_rip = vcpu_linear_rip(vcpu);
+		rflags |= X86_EFLAGS_TF;
+	}
+	vcpu_set_rflags(vcpu, rflags);
+	debug_regs_changed(vcpu);
+	vendor_call(update_intercepts, vcpu);
+	return 0;
+}

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Events on their way into the guest: queueing and merging, injection order,
+ * KVM_GET/SET_VCPU_EVENTS, MP state.
+ */
+#include <asm/traps.h>
+
+#include "debug.h"
+#include "emulate.h"
+#include "regs_access.h"
+#include "sregs.h"
+#include "trace.h"
+#include "vendor.h"
+
+#define PF_VECTOR	14
+
+/* SDM table 6-5: what two exceptions in a row make. */
+enum ex_class { EX_BENIGN, EX_CONTRIBUTORY, EX_PF };
+
+static enum ex_class exception_class(u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_PF:
+		return EX_PF;
+	case X86_TRAP_DE:
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return EX_CONTRIBUTORY;
+	default:
+		return EX_BENIGN;
+	}
+}
+
+static bool exceptions_merge(u8 first, u8 second)
+{
+	enum ex_class a = exception_class(first), b = exception_class(second);
+
+	return (a == EX_CONTRIBUTORY && b == EX_CONTRIBUTORY) ||
+	       (a == EX_PF && b != EX_BENIGN);
+}
+
+static bool exception_pushes_error(u8 vector)
+{
+	return BIT(vector) & (BIT(X86_TRAP_DF) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) |
+			      BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) |
+			      BIT(X86_TRAP_AC) | BIT(X86_TRAP_CP));
+}
+
+static void set_exception(struct vcpu *vcpu, const struct exception_state *new)
+{
+	struct exception_state *ex = &vcpu->ev.ex;
+
+	vcpu_request(vcpu, REQ_EVENT);
+	if (!ex->pending && !ex->injected) {
+		*ex = *new;
+		ex->pending = true;
+		ex->injected = false;
+		return;
+	}
+	if (ex->vector == X86_TRAP_DF) {
+		vcpu_request(vcpu, REQ_TRIPLE_FAULT);
+		return;
+	}
+	if (exceptions_merge(ex->vector, new->vector)) {
+		*ex = (struct exception_state){
+			.pending = true, .vector = X86_TRAP_DF, .has_error = true,
+		};
+		return;
+	}
+	/* The first will come again when the handler of the second returns. */
+	*ex = *new;
+	ex->pending = true;
+	ex->injected = false;
+}
+
+void queue_exception(struct vcpu *vcpu, u8 vector)
+{
+	set_exception(vcpu, &(struct exception_state){ .vector = vector });
+}
+
+void queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	set_exception(vcpu, &(struct exception_state){
+		.vector = vector, .has_error = true, .error = error });
+}
+
+void queue_exception_payload(struct vcpu *vcpu, u8 vector, u64 payload)
+{
+	set_exception(vcpu, &(struct exception_state){
+		.vector = vector, .has_payload = true, .payload = payload });
+}
+
+void queue_page_fault(struct vcpu *vcpu, u64 addr, u32 error)
+{
+	set_exception(vcpu, &(struct exception_state){
+		.vector = X86_TRAP_PF, .has_error = true, .error = error,
+		.has_payload = true, .payload = addr });
+}
+
+void queue_nmi(struct vcpu *vcpu)
+{
+	atomic_inc(&vcpu->ev.nmi_queued);
+	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_kick(vcpu);
+}
+
+/* One NMI may be in service and one more latched; further ones are lost. */
+static void drain_nmis(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+	bool busy;
+	int limit;
+
+	if (!atomic_read(&ev->nmi_queued))
+		return;
+	busy = ev->nmi_injected || regs_get(vcpu, RG_INTR)->nmi_blocked;
+	limit = busy ? 1 : 2;
+	ev->nmi_pending = min(ev->nmi_pending + atomic_xchg(&ev->nmi_queued, 0), limit);
+}
+
+bool irq_allowed(struct vcpu *vcpu)
+{
+	return (vcpu_rflags(vcpu) & X86_EFLAGS_IF) &&
+	       !regs_get(vcpu, RG_INTR)->intr_shadow &&
+	       !(vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ);
+}
+
+bool nmi_allowed(struct vcpu *vcpu)
+{
+	struct vcpu_regs *r = regs_get(vcpu, RG_INTR);
+
+	return !r->nmi_blocked && !(r->intr_shadow & KVM_X86_SHADOW_INT_MOV_SS) &&
+	       !vcpu->ev.nmi_injected;
+}
+
+static int next_irq(struct vcpu *vcpu)
+{
+	return vcpu->lapic ? irq_pending(vcpu) : vcpu->ev.user_vector;
+}
+
+static int take_irq(struct vcpu *vcpu)
+{
+	int vector = vcpu->ev.user_vector;
+
+	/* KVM_INTERRUPT, or ExtINT of a split irqchip. */
+	if (vector >= 0) {
+		vcpu->ev.user_vector = -1;
+		return vector;
+	}
+	return vcpu->lapic ? irq_ack(vcpu) : -1;
+}
+
+bool events_pending(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+
+	if (ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected)
+		return true;
+	drain_nmis(vcpu);
+	if (ev->nmi_pending && nmi_allowed(vcpu))
+		return true;
+	return (ev->user_vector >= 0 || next_irq(vcpu) >= 0) && irq_allowed(vcpu);
+}
+
+void events_requeue(struct vcpu *vcpu, const struct vmm_event *event)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+
+	ev->nmi_injected = false;
+	ev->irq.injected = false;
+	ev->ex.injected = false;
+	ev->soft_exception = false;
+	if (event->type == EVENT_NONE)
+		return;
+	vcpu_request(vcpu, REQ_EVENT);
+	switch (event->type) {
+	case EVENT_NMI:
+		ev->nmi_injected = true;
+		/* The blocking that delivery set is set again with it. */
+		if (regs_get(vcpu, RG_INTR)->nmi_blocked)
+			regs_mod(vcpu, RG_INTR)->nmi_blocked = false;
+		break;
+	case EVENT_INTR:
+	case EVENT_SOFT_INTR:
+		ev->irq.injected = true;
+		ev->irq.soft = event->type == EVENT_SOFT_INTR;
+		ev->irq.vector = event->vector;
+		ev->irq.insn_len = event->insn_len;
+		break;
+	case EVENT_SOFT_EXCEPTION:
+	case EVENT_EXCEPTION:
+		ev->soft_exception = event->type == EVENT_SOFT_EXCEPTION;
+		ev->soft_len = event->insn_len;
+		ev->ex = (struct exception_state){
+			.injected = true, .vector = event->vector,
+			.has_error = event->has_error, .error = event->error,
+		};
+		break;
+	}
+}
+
+static void inject_exception(struct vcpu *vcpu)
+{
+	struct exception_state *ex = &vcpu->ev.ex;
+	struct vmm_event event = {
+		.type = vcpu->ev.soft_exception ? EVENT_SOFT_EXCEPTION : EVENT_EXCEPTION,
+		.vector = ex->vector, .error = ex->error,
+		.insn_len = vcpu->ev.soft_len,
+		/* No error code in real mode: SDM 20.1.4. */
+		.has_error = ex->has_error && vcpu_protected(vcpu),
+	};
+
+	trace_vmm_inj_exception(vcpu->id, event.vector, event.has_error, event.error);
+	vendor_call(inject, vcpu, &event);
+}
+
+/* What must have been done to the registers before the handler starts. */
+void exception_deliver_payload(struct vcpu *vcpu)
+{
+	struct exception_state *ex = &vcpu->ev.ex;
+
+	if (!ex->has_payload)
+		return;
+	if (ex->vector == X86_TRAP_DB)
+		debug_set_dr6(vcpu, ex->payload);
+	else if (ex->vector == X86_TRAP_PF)
+		regs_mod(vcpu, RG_CR)->cr2 = ex->payload;
+	ex->has_payload = false;
+	ex->payload = 0;
+}
+
+static void start_exception(struct vcpu *vcpu)
+{
+	struct exception_state *ex = &vcpu->ev.ex;
+
+	exception_deliver_payload(vcpu);
+	/* Faults but not traps and aborts push RFLAGS.RF = 1 (SDM 17.3.1.1). */
+	if (exception_class(ex->vector) != EX_BENIGN || ex->vector == X86_TRAP_UD ||
+	    ex->vector == X86_TRAP_NM || ex->vector == X86_TRAP_AC)
+		vcpu_set_rflags(vcpu, vcpu_rflags(vcpu) | X86_EFLAGS_RF);
+	if (ex->vector == X86_TRAP_DB)
+		debug_db_injected(vcpu);
+	ex->pending = false;
+	ex->injected = true;
+	inject_exception(vcpu);
+}
+
+static void inject_nmi(struct vcpu *vcpu)
+{
+	vendor_call(inject, vcpu, &(struct vmm_event){ .type = EVENT_NMI, .vector = 2 });
+	regs_mod(vcpu, RG_INTR)->nmi_blocked = true;
+}
+
+static void inject_irq(struct vcpu *vcpu)
+{
+	struct vmm_event event = {
+		.type = vcpu->ev.irq.soft ? EVENT_SOFT_INTR : EVENT_INTR,
+		.vector = vcpu->ev.irq.vector, .insn_len = vcpu->ev.irq.insn_len,
+	};
+
+	trace_vmm_inj_virq(vcpu->id, event.vector, vcpu->ev.irq.soft);
+	vendor_call(inject, vcpu, &event);
+}
+
+/* Interrupted deliveries first; true when the slot is taken. */
+static bool reinject(struct vcpu *vcpu)
+{
+	if (vcpu->ev.ex.injected)
+		inject_exception(vcpu);
+	else if (vcpu->ev.nmi_injected)
+		inject_nmi(vcpu);
+	else if (vcpu->ev.irq.injected)
+		inject_irq(vcpu);
+	else
+		return false;
+	return true;
+}
+
+static bool inject_new(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+	int vector;
+
+	if (ev->ex.pending) {
+		start_exception(vcpu);
+		return true;
+	}
+	if (ev->nmi_pending && nmi_allowed(vcpu)) {
+		ev->nmi_pending--;
+		ev->nmi_injected = true;
+		vcpu->stats.nmi_injections++;
+		inject_nmi(vcpu);
+		return true;
+	}
+	if (!irq_allowed(vcpu))
+		return false;
+	vector = take_irq(vcpu);
+	if (vector < 0)
+		return false;
+	ev->irq.injected = true;
+	ev->irq.soft = false;
+	ev->irq.vector = vector;
+	vcpu->stats.irq_injections++;
+	inject_irq(vcpu);
+	return true;
+}
+
+void events_inject(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+	u32 windows = 0;
+
+	drain_nmis(vcpu);
+	if (!reinject(vcpu))
+		inject_new(vcpu);
+	if (ev->nmi_pending)
+		windows |= WINDOW_NMI;
+	if (ev->user_vector >= 0 || next_irq(vcpu) >= 0 ||
+	    (!vcpu->lapic && vcpu->run->request_interrupt_window))
+		windows |= WINDOW_IRQ;
+	vendor_call(set_window, vcpu, windows);
+	if (vcpu->lapic)
+		vendor_call(set_tpr_threshold, vcpu, lapic_get_tpr(vcpu),
+			    lapic_highest_irr(vcpu));
+	else
+		vendor_call(set_tpr_threshold, vcpu, vcpu->regs.cr8, -1);
+}
+
+/* KVM_INTERRUPT */
+int events_user_interrupt(struct vcpu *vcpu, u32 vector)
+{
+	if (vector >= 256)
+		return -EINVAL;
+	if (vcpu->vm->irq.mode == IRQCHIP_KERNEL)
+		return -ENXIO;
+	if (vcpu->vm->irq.mode == IRQCHIP_SPLIT && vcpu->ev.user_vector >= 0)
+		return -EEXIST;
+	vcpu->ev.user_vector = vector;
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
+void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
+{
+	struct exception_state *ex = &vcpu->ev.ex;
+	struct vcpu_events *ev = &vcpu->ev;
+
+	memset(out, 0, sizeof(*out));
+	drain_nmis(vcpu);
+	/* Without the capability a pending exception looks like an injected one. */
+	if (!vcpu->vm->exception_payload && ex->pending)
+		exception_deliver_payload(vcpu);
+	if (!ev->soft_exception) {
+		out->exception.injected = ex->injected;
+		out->exception.pending = ex->pending;
+		if (!vcpu->vm->exception_payload)
+			out->exception.injected |= ex->pending;
+	}
+	out->exception.nr = ex->vector;
+	out->exception.has_error_code = ex->has_error;
+	out->exception.error_code = ex->error;
+	out->exception_has_payload = ex->has_payload;
+	out->exception_payload = ex->payload;
+	out->interrupt.injected = ev->irq.injected && !ev->irq.soft;
+	out->interrupt.nr = ev->irq.vector;
+	out->interrupt.shadow = regs_get(vcpu, RG_INTR)->intr_shadow;
+	out->nmi.injected = ev->nmi_injected;
+	out->nmi.pending = ev->nmi_pending;
+	out->nmi.masked = regs_get(vcpu, RG_INTR)->nmi_blocked;
+	out->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		     KVM_VCPUEVENT_VALID_SMM;
+	if (vcpu->vm->exception_payload)
+		out->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (vcpu->vm->triple_fault_event) {
+		out->triple_fault.pending = test_bit(REQ_TRIPLE_FAULT, &vcpu->requests);
+		out->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
+}
+
+#define EVENT_FLAGS (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR | \
+		     KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | \
+		     KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+
+static int events_check(struct vcpu *vcpu, const struct kvm_vcpu_events *in,
+			bool pending)
+{
+	if (in->flags & ~EVENT_FLAGS)
+		return -EINVAL;
+	if ((in->flags & KVM_VCPUEVENT_VALID_PAYLOAD) && !vcpu->vm->exception_payload)
+		return -EINVAL;
+	if ((in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vcpu->vm->triple_fault_event)
+		return -EINVAL;
+	if ((in->exception.injected || pending) &&
+	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
+		return -EINVAL;
+	/* No system management mode yet: it cannot be entered. */
+	if ((in->flags & KVM_VCPUEVENT_VALID_SMM) && (in->smi.smm || in->smi.pending))
+		return -EINVAL;
+	return 0;
+}
+
+int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
+{
+	bool payload = in->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+	bool pending = payload && in->exception.pending;
+	struct vcpu_events *ev = &vcpu->ev;
+	int err = events_check(vcpu, in, pending);
+
+	if (err)
+		return err;
+	emulation_abandon(vcpu);
+	drain_nmis(vcpu);
+	ev->soft_exception = false;
+	ev->ex = (struct exception_state){
+		.injected = in->exception.injected && !pending, .pending = pending,
+		.vector = in->exception.nr, .has_error = in->exception.has_error_code,
+		.error = in->exception.error_code,
+		.has_payload = pending && in->exception_has_payload,
+		.payload = pending ? in->exception_payload : 0,
+	};
+	ev->irq.injected = in->interrupt.injected;
+	ev->irq.soft = in->interrupt.soft;
+	ev->irq.vector = in->interrupt.nr;
+	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)
+		vcpu_set_shadow(vcpu, in->interrupt.shadow);
+	ev->nmi_injected = in->nmi.injected;
+	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
+		ev->nmi_pending = 0;
+		atomic_set(&ev->nmi_queued, in->nmi.pending);
+	}
+	regs_mod(vcpu, RG_INTR)->nmi_blocked = in->nmi.masked;
+	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
+		lapic_set_pending_sipi(vcpu, in->sipi_vector);
+	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+		if (in->triple_fault.pending)
+			vcpu_request(vcpu, REQ_TRIPLE_FAULT);
+		else
+			clear_bit(REQ_TRIPLE_FAULT, &vcpu->requests);
+	}
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}
+
+u32 mp_state_get(struct vcpu *vcpu)
+{
+	run_accept_init_sipi(vcpu);
+	return vcpu->mp_state;
+}
+
+int mp_state_set(struct vcpu *vcpu, u32 state)
+{
+	switch (state) {
+	case KVM_MP_STATE_RUNNABLE:
+		break;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_HALTED:
+		if (!vcpu->lapic)
+			return -EINVAL;
+		break;
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		if (!vcpu->lapic)
+			return -EINVAL;
+		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		lapic_set_pending_sipi(vcpu, 0);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+	vcpu->mp_state = state;
+	vcpu_request(vcpu, REQ_EVENT);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The file descriptors of a VM and of a vCPU. */
+#ifndef VMM_IOCTL_H
+#define VMM_IOCTL_H
+
+#include "vmm.h"
+
+/* New fd that owns one reference of @vm (of vcpu->vm), or -errno. */
+int vm_open_fd(struct vm *vm);
+int vcpu_open_fd(struct vcpu *vcpu);
+
+#endif /* VMM_IOCTL_H */

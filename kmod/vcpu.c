@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * struct vcpu: creation, destruction, states, kicks.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/slab.h>
+
+#include "cpuid.h"
+#include "emulate.h"
+#include "ioctl.h"
+#include "msr.h"
+#include "pv/pv.h"
+#include "time.h"
+#include "vendor.h"
+#include "xstate.h"
+
+static const u8 legal_from[] = {	/* by new state: bits of the old one */
+	[VCPU_OUTSIDE] = BIT(VCPU_LOADED) | BIT(VCPU_BLOCKED),
+	[VCPU_LOADED] = BIT(VCPU_OUTSIDE) | BIT(VCPU_IN_GUEST),
+	[VCPU_IN_GUEST] = BIT(VCPU_LOADED),
+	[VCPU_BLOCKED] = BIT(VCPU_OUTSIDE),
+};
+
+/*
+ * The full barrier orders the new state before the reading of vcpu->requests:
+ * whoever sets a request and then sees another state than IN_GUEST knows that
+ * the request will be seen before the next entry.
+ */
+void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
+{
+	WARN_ON_ONCE(!(legal_from[state] & BIT(vcpu->state)));
+	smp_store_mb(vcpu->state, state);
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	int cpu;
+
+	rcuwait_wake_up(&vcpu->wait);
+	preempt_disable();
+	cpu = READ_ONCE(vcpu->cpu);
+	/* Pairs with vcpu_set_state(). */
+	smp_mb();
+	if (READ_ONCE(vcpu->state) == VCPU_IN_GUEST && cpu != smp_processor_id())
+		smp_send_reschedule(cpu);
+	preempt_enable();
+}
+
+static int vcpu_alloc_run(struct vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vcpu->run_pages); i++) {
+		vcpu->run_pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!vcpu->run_pages[i])
+			return -ENOMEM;
+	}
+	vcpu->run = page_address(vcpu->run_pages[0]);
+	return 0;
+}
+
+static void vcpu_free_run(struct vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vcpu->run_pages); i++)
+		if (vcpu->run_pages[i])
+			__free_page(vcpu->run_pages[i]);
+}
+
+/* The parts in the order of creation; a failing one is undone by the caller. */
+static const struct {
+	int (*create)(struct vcpu *vcpu);
+	void (*destroy)(struct vcpu *vcpu);
+} vcpu_parts[] = {
+	{ vcpu_alloc_run, vcpu_free_run },
+	{ xstate_create, xstate_destroy },
+	{ cpuid_create, cpuid_destroy },
+	{ msrs_create, msrs_destroy },
+	{ pv_create, pv_destroy },
+	{ emulation_create, emulation_destroy },
+	{ lapic_create, lapic_destroy },
+};
+
+static void vcpu_undo_parts(struct vcpu *vcpu, int n)
+{
+	while (n--)
+		vcpu_parts[n].destroy(vcpu);
+}
+
+static int vcpu_build(struct vcpu *vcpu)
+{
+	int i, err;
+
+	for (i = 0; i < ARRAY_SIZE(vcpu_parts); i++) {
+		err = vcpu_parts[i].create(vcpu);
+		if (err)
+			goto out_undo;
+	}
+	err = vendor_call(vcpu_create, vcpu);
+	if (err)
+		goto out_undo;
+	return 0;
+
+out_undo:
+	/* The destroyers accept a part that failed half-way. */
+	vcpu_undo_parts(vcpu, min_t(int, i + 1, ARRAY_SIZE(vcpu_parts)));
+	return err;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	vendor_call(vcpu_destroy, vcpu);
+	mm_vcpu_destroy(vcpu);
+	vcpu_undo_parts(vcpu, ARRAY_SIZE(vcpu_parts));
+	kfree(vcpu);
+}
+
+static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu = kzalloc(vendor_caps.vcpu_size, GFP_KERNEL_ACCOUNT);
+
+	if (!vcpu)
+		return NULL;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->cpu = -1;
+	vcpu->index = atomic_read(&vm->nr_vcpus);
+	vcpu->in_kernel_irqchip = vm->irq.mode != IRQCHIP_NONE;
+	vcpu->ev.user_vector = -1;
+	mutex_init(&vcpu->mutex);
+	rcuwait_init(&vcpu->wait);
+	return vcpu;
+}
+
+/* KVM_CREATE_VCPU: the new fd or KVM's errno. Caller holds vm->lock. */
+int vcpu_create(struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu;
+	int fd, err;
+
+	lockdep_assert_held(&vm->lock);
+	if (id >= vm->max_vcpu_id)
+		return -EINVAL;
+	if (atomic_read(&vm->nr_vcpus) >= VMM_MAX_VCPUS)
+		return -EINVAL;
+	if (vm_vcpu_by_id(vm, id))
+		return -EEXIST;
+	vcpu = vcpu_alloc(vm, id);
+	if (!vcpu)
+		return -ENOMEM;
+	err = vcpu_build(vcpu);
+	if (err) {
+		kfree(vcpu);
+		return err;
+	}
+	time_vcpu_init(vcpu);
+	vcpu_reset(vcpu, false);
+	err = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
+	if (err)
+		goto out_destroy;
+	vm_get(vm);
+	fd = vcpu_open_fd(vcpu);
+	if (fd < 0) {
+		xa_erase(&vm->vcpus, vcpu->index);
+		vm_put(vm);
+		err = fd;
+		goto out_destroy;
+	}
+	atomic_inc(&vm->nr_vcpus);
+	irq_map_changed(vm);
+	return fd;
+
+out_destroy:
+	synchronize_rcu();
+	vcpu_destroy(vcpu);
+	return err;
+}
+
+/*
+ * Reset values: SDM table 10-1, APM 14.1.3. INIT keeps the FPU, the MSRs, CR0's cache
+ * bits and the TSC; power-up sets everything.
+ */
+void vcpu_reset(struct vcpu *vcpu, bool init)
+{
+	vcpu->mp_state = vcpu_is_bsp(vcpu) || !vcpu->in_kernel_irqchip ?
+			 KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
+	memset(&vcpu->ev.ex, 0, sizeof(vcpu->ev.ex));
+	memset(&vcpu->ev.irq, 0, sizeof(vcpu->ev.irq));
+	vcpu->ev.nmi_injected = false;
+	vcpu->ev.nmi_pending = 0;
+	atomic_set(&vcpu->ev.nmi_queued, 0);
+	vcpu->ev.triple_fault = false;
+	regs_reset(vcpu, init);
+	if (vcpu->lapic)
+		lapic_reset(vcpu, init);
+	if (!init) {
+		xstate_reset(vcpu);
+		msrs_reset(vcpu);
+	}
+	vendor_call(vcpu_reset, vcpu, init);
+	vcpu_request(vcpu, REQ_EVENT);
+}

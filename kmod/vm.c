@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * struct vm: creation, references, destruction, and requests to all vCPUs.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "io.h"
+#include "msr.h"
+#include "time.h"
+#include "vendor.h"
+
+static void vm_init_fields(struct vm *vm)
+{
+	mutex_init(&vm->lock);
+	mutex_init(&vm->slots_lock);
+	mutex_init(&vm->irq_lock);
+	refcount_set(&vm->users, 1);
+	xa_init(&vm->vcpus);
+	vm->max_vcpu_id = VMM_MAX_VCPU_ID;
+	snprintf(vm->stats_id, sizeof(vm->stats_id), "kvm-%d", task_pid_nr(current));
+}
+
+/* Undoes vm_create() from whatever step it reached; all callees accept that. */
+static void vm_free(struct vm *vm)
+{
+	struct mm_struct *mm = vm->mm;
+
+	vm_clock_destroy(vm);
+	msr_filter_destroy(vm);
+	cleanup_srcu_struct(&vm->srcu);
+	xa_destroy(&vm->vcpus);
+	kvfree(vm);
+	mmdrop(mm);
+}
+
+/*
+ * vm_create() - a new VM of the calling process
+ * @type: KVM_CREATE_VM's argument; only 0, the default type, exists
+ */
+struct vm *vm_create(unsigned long type)
+{
+	struct vm *vm;
+	int err;
+
+	if (type)
+		return ERR_PTR(-EINVAL);
+	vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	err = init_srcu_struct(&vm->srcu);
+	if (err) {
+		kvfree(vm);
+		return ERR_PTR(err);
+	}
+	vm_init_fields(vm);
+	mmgrab(current->mm);
+	vm->mm = current->mm;
+
+	err = vm_clock_create(vm);
+	if (err)
+		goto out_free;
+	err = irq_vm_init(vm);
+	if (err)
+		goto out_free;
+	err = vendor_call(vm_create, vm);
+	if (err)
+		goto out_irq;
+	err = mm_create(vm);
+	if (err)
+		goto out_vendor;
+	return vm;
+
+out_vendor:
+	vendor_call(vm_destroy, vm);
+out_irq:
+	irq_vm_destroy(vm);
+out_free:
+	vm_free(vm);
+	return ERR_PTR(err);
+}
+
+static void vm_destroy(struct vm *vm)
+{
+	struct vcpu *vcpu;
+	unsigned long i;
+
+	/* The tables go first: no vCPU runs any more, notifiers may still come. */
+	mm_destroy(vm);
+	io_bus_destroy(vm);
+	vm_for_each_vcpu(i, vcpu, vm)
+		vcpu_destroy(vcpu);
+	irq_vm_destroy(vm);
+	vendor_call(vm_destroy, vm);
+	vm_free(vm);
+}
+
+void vm_get(struct vm *vm)
+{
+	refcount_inc(&vm->users);
+}
+
+void vm_put(struct vm *vm)
+{
+	if (refcount_dec_and_test(&vm->users))
+		vm_destroy(vm);
+}
+
+void vm_kill(struct vm *vm, const char *why)
+{
+	WARN_ONCE(1, "vmm: internal promise broken: %s\n", why);
+	WRITE_ONCE(vm->dead, true);
+	vm_request_all(vm, REQ_DEAD);
+}
+
+struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
+{
+	return xa_load(&vm->vcpus, index);
+}
+
+struct vcpu *vm_vcpu_by_id(struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu = xa_load(&vm->vcpus, id);
+	unsigned long i;
+
+	/* Index and id agree for the usual launcher. */
+	if (vcpu && vcpu->id == id)
+		return vcpu;
+	vm_for_each_vcpu(i, vcpu, vm)
+		if (vcpu->id == id)
+			return vcpu;
+	return NULL;
+}
+
+static void ack_request(void *unused)
+{
+	/* Taking the interrupt is the acknowledgment. */
+}
+
+void vm_request_all(struct vm *vm, enum vcpu_request req)
+{
+	cpumask_var_t mask;
+	struct vcpu *vcpu;
+	unsigned long i;
+	bool all;
+
+	/* Without memory for a mask every CPU is asked. */
+	all = !zalloc_cpumask_var(&mask, GFP_ATOMIC);
+	preempt_disable();
+	vm_for_each_vcpu(i, vcpu, vm) {
+		vcpu_request(vcpu, req);
+		/* Pairs with the barrier of vcpu_set_state(IN_GUEST). */
+		smp_mb();
+		if (READ_ONCE(vcpu->state) == VCPU_IN_GUEST) {
+			if (!all)
+				cpumask_set_cpu(READ_ONCE(vcpu->cpu), mask);
+		} else {
+			vcpu_kick(vcpu);
+		}
+	}
+	smp_call_function_many(all ? cpu_online_mask : mask, ack_request, NULL, true);
+	preempt_enable();
+	if (!all)
+		free_cpumask_var(mask);
+}
