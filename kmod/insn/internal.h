@@ -85,6 +85,7 @@ enum insn_imm {
 #define D_BY_RM		BIT(22)		/* 8 by ModRM.rm */
 #define D_BY_PREFIX	BIT(23)		/* 4: none, 66, F3, F2 */
 #define D_VEXONLY	BIT(24)
+#define D_BITOFF	BIT(25)		/* BT: the source reaches beyond the memory operand */
 #define D_GROUP		(D_BY_REG | D_BY_REG_MOD | D_BY_RM | D_BY_PREFIX)
 
 /* Where an operand comes from. E: ModRM.rm, G: ModRM.reg. */
@@ -150,13 +151,11 @@ static inline u64 insn_sext(u64 val, unsigned int size)
 	return size >= 8 ? val : (u64)((s64)(val << shift) >> shift);
 }
 
-/* fault.c */
+/* state.c: faults, and registers as the instruction sees and leaves them */
 int insn_raise(struct insn_ctx *ctx, unsigned int vector);
 int insn_raise_code(struct insn_ctx *ctx, unsigned int vector, u32 code);
 int insn_gp0(struct insn_ctx *ctx);
 int insn_ud(struct insn_ctx *ctx);
-
-/* regs.c: registers as the instruction sees and leaves them; ops at commit only */
 u64 insn_get(struct insn_ctx *ctx, unsigned int reg);
 void insn_set(struct insn_ctx *ctx, unsigned int reg, u64 val);
 void insn_set_sized(struct insn_ctx *ctx, unsigned int reg, u64 val, unsigned int size);
@@ -166,6 +165,7 @@ const struct insn_segment *insn_seg(struct insn_ctx *ctx, unsigned int seg);
 void insn_put_seg(struct insn_ctx *ctx, unsigned int seg, const struct insn_segment *s);
 unsigned int insn_cpl(struct insn_ctx *ctx);
 bool insn_cond(struct insn_ctx *ctx, unsigned int cc);
+void insn_begin(struct insn_ctx *ctx);
 int insn_commit(struct insn_ctx *ctx);
 
 /* mem.c: accesses through the log */
@@ -182,8 +182,8 @@ int insn_mem_cmpxchg(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void 
 int insn_sys_read(struct insn_ctx *ctx, u64 linear, void *buf, unsigned int len);
 int insn_sys_write(struct insn_ctx *ctx, u64 linear, const void *buf, unsigned int len);
 int insn_pio(struct insn_ctx *ctx, bool in, u16 port, unsigned int size, u64 *val);
-int insn_bulk_claim(struct insn_ctx *ctx, bool *done, u64 *count);
-void insn_bulk_done(struct insn_ctx *ctx, u64 count);
+unsigned int insn_bulk_resumed(struct insn_ctx *ctx);
+int insn_bulk_start(struct insn_ctx *ctx, unsigned int count);
 int insn_fetch_decode(struct insn_ctx *ctx);
 
 /* operand.c */
@@ -198,7 +198,6 @@ int insn_pop(struct insn_ctx *ctx, u64 *val, unsigned int size);
 unsigned int insn_sp_size(struct insn_ctx *ctx);
 
 /* segment.c */
-int insn_read_selector(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 int insn_io_allowed(struct insn_ctx *ctx, u16 port, unsigned int size);
 
