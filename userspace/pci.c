@@ -45,11 +45,18 @@ static const struct pci_ids bridge_ids = {
 
 /* ---- INTA ---- */
 
+/* A function must not use its pin while MSI-X is enabled (PCI 3.0 section 6.8.2). */
+static bool intx_disabled(const struct pci_dev *d)
+{
+	if (bus_get(&d->cfg[PCI_COMMAND], 2) & PCI_COMMAND_INTX_DISABLE)
+		return true;
+	return d->msix.cap && (bus_get(&d->cfg[d->msix.cap + PCI_MSIX_FLAGS], 2) & PCI_MSIX_FLAGS_ENABLE);
+}
+
 static void intx_update(struct pci_host *host, struct pci_dev *d)
 {
-	bool disabled = bus_get(&d->cfg[PCI_COMMAND], 2) & PCI_COMMAND_INTX_DISABLE;
 	unsigned int line = d->slot & 7;
-	bool drive = d->intx_wanted && !disabled;
+	bool drive = d->intx_wanted && !intx_disabled(d);
 
 	if (drive == d->intx_driven)
 		return;
@@ -199,15 +206,17 @@ static bool overlaps(unsigned int off, unsigned int len, unsigned int start, uns
 static void cfg_changed(struct pci_dev *d, unsigned int off, unsigned int len)
 {
 	struct pci_host *host = d->m->pci;
+	bool command = overlaps(off, len, PCI_COMMAND, 2);
+	bool msix = d->msix.cap && overlaps(off, len, d->msix.cap + PCI_MSIX_FLAGS, 2);
 
-	if (overlaps(off, len, PCI_COMMAND, 2)) {
+	if (command || msix) {
 		pthread_mutex_lock(&host->intx_lock);
 		intx_update(host, d);
 		pthread_mutex_unlock(&host->intx_lock);
 	}
-	if (overlaps(off, len, PCI_COMMAND, 2) || overlaps(off, len, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
+	if (command || overlaps(off, len, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
 		bars_update(d);
-	if (d->msix.cap && overlaps(off, len, d->msix.cap + PCI_MSIX_FLAGS, 2))
+	if (msix)
 		pci_msix_cfg_changed(d);
 }
 

@@ -119,7 +119,7 @@ void pci_dev_reset(struct pci_dev *d);
 void pci_dev_save(struct pci_dev *d, struct stream *s);
 int pci_dev_load(struct pci_dev *d, struct stream *s);
 
-/* Level of INTA; ignored by the guest's choice of MSI-X only in so far as the caller asks pci_msix_enabled(). */
+/* Level of INTA, which reaches the guest unless it disabled the pin or enabled MSI-X. */
 void pci_intx_set(struct pci_dev *d, bool level);
 
 bool pci_msix_enabled(struct pci_dev *d);

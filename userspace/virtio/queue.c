@@ -168,6 +168,12 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *c)
 	return 1;
 }
 
+bool virtq_empty(const struct virtq *vq)
+{
+	return !vq->enabled || vq->broken ||
+	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) == vq->last_avail;
+}
+
 void virtq_unpop(struct virtq *vq)
 {
 	vq->last_avail--;
@@ -220,7 +226,7 @@ bool virtq_kicks_on(struct virtq *vq)
 		__atomic_store_n(&vq->used->flags, 0, __ATOMIC_RELAXED);
 	/* full barrier: pairs with the driver's "publish avail->idx, then look at avail_event" */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) != vq->last_avail;
+	return !virtq_empty(vq);
 }
 
 size_t iov_to_buf(const struct iovec *iov, unsigned int n, size_t off, void *buf, size_t len)

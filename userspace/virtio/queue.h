@@ -70,6 +70,9 @@ int virtq_enable(struct virtq *vq);
  */
 int virtq_pop(struct virtq *vq, struct virtq_chain *c);
 
+/* True unless virtq_pop() has something to say. */
+bool virtq_empty(const struct virtq *vq);
+
 /* Put back the chain taken last; legal only if nothing was pushed or popped since. */
 void virtq_unpop(struct virtq *vq);
 
