@@ -54,3 +54,8 @@ stamp() { printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"; }
 build_dir() {
 	printf '%s/build/%s/%s\n' "$VMM_CACHE" "$(printf %s "$TOP" | sha256sum | cut -c 1-8)" "$1"
 }
+
+# The mirror settings of this machine that a fresh tree needs too
+apt_options() {
+	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
+}

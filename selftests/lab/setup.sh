@@ -28,11 +28,6 @@ setup_host() {
 		die "could not install ${need[*]}"
 }
 
-# The mirror settings of this machine that a fresh tree needs too
-apt_options() {
-	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
-}
-
 make_tree() {
 	local name=$1 dir opts=() line
 	dir=$(tree "$name")
