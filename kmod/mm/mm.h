@@ -3,20 +3,23 @@
  * Guest memory: slots, second-stage tables, access from the host side, the
  * guest's own page tables, dirty tracking.
  *
- * Locks of this room: vm->slots_lock (writers of slots), mem.tdp_lock (rwlock:
- * read by faults, which change entries by cmpxchg; write by whoever frees
- * table pages or clears ranges), vm->srcu (readers of slots). Notifiers take
- * tdp_lock for writing and raise mem.invalidate_seq as KVM's do, so a fault that
- * resolved its page before the invalidation retries.
+ * Locks of this room, outermost first: vm->slots_lock (writers of slots, the
+ * dirty log ioctls), vm->srcu (readers of slots), mem.tdp_lock,
+ * mem.invalidate_lock. tdp_lock is held for reading by faults, which change
+ * entries by cmpxchg and never make one non-present, and for writing by
+ * whoever clears entries, takes rights away or frees table pages.
+ * mem.invalidate_lock guards what notifiers announce, so that a fault that
+ * resolved its page before an invalidation retries: notifier.c has the proof.
  */
 #ifndef VMM_MM_H
 #define VMM_MM_H
 
 #include <linux/kvm_types.h>
 #include <linux/mmu_notifier.h>
-#include <linux/rbtree.h>
 #include <linux/rwlock.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 struct vm;
 struct vcpu;
@@ -31,7 +34,12 @@ struct kvm_clear_dirty_log;
 #define VMM_MAX_SLOTS	32764
 #define VMM_NR_AS	1	/* address spaces; 2 once SMM exists */
 
-/* Entry format of the vendor's second-stage tables; bits, not shifts. */
+/*
+ * Entry format of the vendor's second-stage tables; bits, not shifts.
+ * EPT (SDM 29.3.2): read, write, exec = R, W, X; present = R | W | X;
+ * accessed, dirty = bits 8, 9 only when EPTP enables them.
+ * NPT (APM 15.25): read = P | US, write = RW, nx = bit 63; present = P.
+ */
 struct tdp_format {
 	u64 read, write, exec;	/* exec 0 and nx set on NPT */
 	u64 nx;			/* NPT: no-execute bit, 0 on EPT */
@@ -46,41 +54,50 @@ struct tdp_format {
 	u8 maxphyaddr;
 };
 
+/*
+ * Immutable once published, but for the bits of the bitmap: a change of a
+ * slot publishes a new struct and frees the old one after SRCU.
+ */
 struct memslot {
 	gfn_t base_gfn;
 	unsigned long npages;
 	hva_t hva;
 	u32 flags;		/* KVM_MEM_* */
 	u16 id, as_id;
-	unsigned long *dirty;	/* bitmap, NULL when not logged */
-	/* more belongs to memslot.c */
+	unsigned long *dirty;	/* bitmap, NULL when not logged; twice its length */
 };
 
-struct memslots;		/* memslot.c: array sorted by gfn, replaced as a whole */
+struct memslots;		/* memslot.h: sorted arrays, replaced as a whole */
 
 struct vm_mm {
-	struct memslots __rcu *slots[VMM_NR_AS];
+	struct memslots __rcu *slots[VMM_NR_AS]; /* (r) vm->srcu */
+	struct xarray ids[VMM_NR_AS];	/* slots_lock: slot id -> struct memslot */
+	unsigned long nr_pages;		/* slots_lock: in all slots */
+	u64 generation;			/* of slots, for cached translations */
+
 	struct mmu_notifier notifier;
+	spinlock_t invalidate_lock;
+	unsigned long invalidate_seq;	/* finished invalidations */
+	int invalidate_count;		/* those under way ... */
+	hva_t invalidate_start, invalidate_end;	/* ... and a range over them */
+
 	rwlock_t tdp_lock;
-	unsigned long invalidate_seq;
-	int invalidate_count;
-	u64 invalidate_start, invalidate_end; /* gfns or hvas: notifier.c */
-	hpa_t root[VMM_NR_AS];
-	u64 *root_table[VMM_NR_AS];
-	u64 generation;		/* of slots, for cached translations */
-	u32 manual_protect;	/* KVM_DIRTY_LOG_* flags enabled */
+	hpa_t root[VMM_NR_AS];		/* (c) for the vendor's set_root */
+	u64 *root_table[VMM_NR_AS];	/* (c) */
+	bool no_vcpus;			/* being destroyed: nobody to flush */
+	u32 manual_protect;		/* KVM_DIRTY_LOG_* flags enabled */
 };
 
-/* Per-vCPU: caches of table pages, topped up before a fault takes locks. */
+/* Per-vCPU: zeroed table pages, topped up before a fault takes locks. */
 struct vcpu_tdp {
 	void *cache[8];
 	int nr_cache;
-	/* Last gpa seen without a slot: shortcut for MMIO, valid for one generation. */
-	gfn_t mmio_gfn;
-	u64 mmio_generation;
 };
 
-/* Life of the room: called by vm.c and vcpu.c. mm_destroy frees all tables. */
+/*
+ * Life of the room: called by vm.c and vcpu.c. mm_create() wants current->mm
+ * to be vm->mm; mm_destroy() frees all tables and wants all vCPUs gone.
+ */
 int mm_create(struct vm *vm);
 void mm_destroy(struct vm *vm);
 void mm_vcpu_destroy(struct vcpu *vcpu);
@@ -89,27 +106,37 @@ void mm_vcpu_destroy(struct vcpu *vcpu);
 int mm_set_region(struct vm *vm, const struct kvm_userspace_memory_region2 *mem);
 /* Under vm->srcu: slot that holds @gfn, or NULL. */
 struct memslot *mm_slot(struct vm *vm, int as_id, gfn_t gfn);
-/* Under vm->srcu: host address of @gfn for reading or writing, or -EFAULT. */
+/* Under vm->srcu: host address of @gfn for reading or writing: 0 or -EFAULT. */
 long mm_gfn_to_hva(struct vm *vm, gfn_t gfn, bool write, hva_t *hva);
 
-/* dirty.c */
+/* dirty.c. KVM's errno. Take slots_lock. */
 int mm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log);
 int mm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log);
-/* Every host-side writer of guest memory calls this. Under vm->srcu. */
+/* Every host-side writer of guest memory calls this after it wrote. Under vm->srcu. */
 void mm_mark_dirty(struct vm *vm, struct memslot *slot, gfn_t gfn);
 
-/* tdp_fault.c. Sleeps. Under vm->srcu. */
+/* tdp_fault.c. Sleeps. Under vm->srcu, thread of vm->mm. */
 enum tdp_result {
 	TDP_RETRY,		/* mapped (or somebody else did): enter again */
 	TDP_MMIO,		/* no slot: emulate the access */
 	TDP_MMIO_WRITE,		/* write to a read-only slot: emulate as MMIO write */
-	/* or -EFAULT (bad hva), -EINTR, -EHWPOISON, -ENOMEM */
+	/*
+	 * or -EFAULT (bad hva), -EINTR (signal), -ENOMEM. A poisoned page has
+	 * queued SIGBUS for this thread, as KVM does, and is TDP_RETRY.
+	 */
 };
 int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
-/* Maps @gpa ahead of time, for KVM_PRE_FAULT_MEMORY; returns bytes mapped or -errno. */
+/*
+ * Maps @gpa ahead of time, for KVM_PRE_FAULT_MEMORY: bytes mapped, at most
+ * @size, or -errno (-ENOENT outside slots). One mapping per call.
+ */
 long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size);
 
-/* gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT outside slots. */
+/*
+ * gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT
+ * outside slots and on writes to read-only ones. Under vm->srcu, thread of
+ * vm->mm.
+ */
 int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len);
 int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len);
 /*
@@ -120,12 +147,12 @@ int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len);
 
 /*
  * A small object kept in guest memory (kvmclock page, steal time, PV EOI):
- * translation cached for one slot generation.
+ * translation cached for one slot generation. Fields are gpa.c's.
  */
 struct gpa_cache {
 	gpa_t gpa;
 	unsigned int len;
-	hva_t hva;
+	hva_t hva;		/* 0: not in one slot, take the slow way */
 	u64 generation;
 	struct memslot *slot;
 };
@@ -146,6 +173,7 @@ struct walk_fault {
 /*
  * 0 and *gpa; 1 when the guest must get #PF (*fault filled); -EFAULT when a
  * table lies outside memory. Sleeps; sets A and D bits as the hardware does.
+ * Under vm->srcu, thread of vm->mm. The caller has checked canonicality.
  */
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault);
 

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The dirty log: one bitmap per logged slot.
+ *
+ * Fed by write-protect faults (tdp_fault.c) and by host-side writers
+ * (mm_mark_dirty). A fault gives the write right and sets the bit in one read
+ * section of tdp_lock; the reader takes the bit and the right in one write
+ * section. So at any moment outside the lock a page with the right has its
+ * bit, and a write that comes after the flush faults and is seen next time.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+
+#include "../vmm.h"
+#include "tdp.h"
+
+/* Words of the bitmap handled in one section of tdp_lock: 32 MiB of memory. */
+#define BATCH_WORDS	128ul
+
+void mm_mark_dirty(struct vm *vm, struct memslot *slot, gfn_t gfn)
+{
+	unsigned long bit;
+
+	if (!slot || !slot->dirty)
+		return;
+	bit = gfn - slot->base_gfn;
+	/* Spares the cache line when it is set; the set itself is a full barrier. */
+	smp_mb();
+	if (!test_bit(bit, slot->dirty))
+		set_bit(bit, slot->dirty);
+}
+
+/* Slot of a dirty log ioctl: NULL and *r. */
+static struct memslot *logged_slot(struct vm *vm, u32 slot, int *r)
+{
+	struct memslot *s;
+
+	lockdep_assert_held(&vm->slots_lock);
+	*r = -EINVAL;
+	if ((slot >> 16) >= VMM_NR_AS || (u16)slot >= VMM_MAX_SLOTS)
+		return NULL;
+	*r = -ENOENT;
+	s = xa_load(&vm->mem.ids[slot >> 16], (u16)slot);
+	return s && s->dirty ? s : NULL;
+}
+
+static unsigned long *second_bitmap(const struct memslot *slot)
+{
+	return slot->dirty + BITS_TO_LONGS(slot->npages);
+}
+
+/* Takes write permission from the pages whose bits are set in @mask. */
+static bool wrprot_mask(struct vm *vm, const struct memslot *slot, unsigned long word,
+			unsigned long mask)
+{
+	gfn_t base = slot->base_gfn + word * BITS_PER_LONG;
+	bool flush = false;
+
+	while (mask) {
+		unsigned int first = __ffs(mask), end = BITS_PER_LONG;
+		/* Above the lowest set bit, the lowest clear one ends the run. */
+		unsigned long above = ~(mask | (mask - 1));
+
+		if (above)
+			end = __ffs(above);
+		flush |= tdp_wrprot(vm, base + first, base + end);
+		mask &= end < BITS_PER_LONG ? ~0ul << end : 0;
+	}
+	return flush;
+}
+
+/*
+ * Clears in the log what @buf selects, word by word, and leaves in @buf what
+ * was cleared. Words from @word on belong to buf[0]. The flush closes each
+ * section: user space copies a page only after it has seen the bit, and by
+ * then every write either came through or will fault.
+ */
+static void harvest(struct vm *vm, const struct memslot *slot, unsigned long word,
+		    unsigned long *buf, unsigned long nr)
+{
+	unsigned long i, end;
+	bool flush;
+
+	for (i = 0; i < nr; cond_resched()) {
+		flush = false;
+		end = min(nr, i + BATCH_WORDS);
+		write_lock(&vm->mem.tdp_lock);
+		for (; i < end; i++) {
+			atomic_long_t *p = (atomic_long_t *)&slot->dirty[word + i];
+
+			if (buf[i] && atomic_long_read(p))
+				buf[i] &= atomic_long_fetch_andnot(buf[i], p);
+			else
+				buf[i] = 0;
+			flush |= wrprot_mask(vm, slot, word + i, buf[i]);
+		}
+		if (flush)
+			tdp_flush(vm);
+		write_unlock(&vm->mem.tdp_lock);
+	}
+}
+
+static int get_log(struct vm *vm, struct kvm_dirty_log *log)
+{
+	struct memslot *slot;
+	unsigned long *buf;
+	size_t bytes;
+	int r;
+
+	slot = logged_slot(vm, log->slot, &r);
+	if (!slot)
+		return r;
+	bytes = memslot_dirty_bytes(slot);
+	buf = slot->dirty;
+	if (!vm->mem.manual_protect) {
+		buf = second_bitmap(slot);
+		memset(buf, 0xff, bytes);
+		harvest(vm, slot, 0, buf, bytes / sizeof(long));
+	}
+	return copy_to_user(log->dirty_bitmap, buf, bytes) ? -EFAULT : 0;
+}
+
+int mm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log)
+{
+	int r;
+
+	mutex_lock(&vm->slots_lock);
+	r = get_log(vm, log);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
+/* Ranges are of whole words, but for the end of the slot. */
+static bool clear_range_ok(const struct memslot *slot, const struct kvm_clear_dirty_log *log)
+{
+	u64 left;
+
+	if (log->first_page > slot->npages)
+		return false;
+	left = slot->npages - log->first_page;
+	return log->num_pages == left ||
+	       (log->num_pages < left && !(log->num_pages % BITS_PER_LONG));
+}
+
+static int clear_log(struct vm *vm, struct kvm_clear_dirty_log *log)
+{
+	struct memslot *slot;
+	unsigned long *buf, words;
+	int r;
+
+	if (log->first_page % BITS_PER_LONG)
+		return -EINVAL;
+	slot = logged_slot(vm, log->slot, &r);
+	if (!slot)
+		return r;
+	if (!clear_range_ok(slot, log))
+		return -EINVAL;
+	buf = second_bitmap(slot);
+	words = BITS_TO_LONGS(log->num_pages);
+	if (copy_from_user(buf, log->dirty_bitmap, words * sizeof(long)))
+		return -EFAULT;
+	harvest(vm, slot, log->first_page / BITS_PER_LONG, buf, words);
+	return 0;
+}
+
+int mm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log)
+{
+	int r;
+
+	mutex_lock(&vm->slots_lock);
+	r = clear_log(vm, log);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}

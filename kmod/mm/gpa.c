@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory as the host reads and writes it: through the process's own
+ * mapping of it, with all that may happen there (swap-in, userfaultfd, ...).
+ */
+#include <linux/mm.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+
+#include "../vmm.h"
+#include "memslot.h"
+
+static struct memslot *slot_for(struct vm *vm, gfn_t gfn, bool write)
+{
+	struct memslot *slot = mm_slot(vm, 0, gfn);
+
+	if (slot && write && (slot->flags & KVM_MEM_READONLY))
+		return NULL;
+	return slot;
+}
+
+static void __user *user_ptr(const struct memslot *slot, gpa_t gpa)
+{
+	return (void __user *)(memslot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+}
+
+/* Bytes from @gpa to the end of its page, or @len. */
+static unsigned int in_page(gpa_t gpa, unsigned int len)
+{
+	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
+}
+
+int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len)
+{
+	might_sleep();
+	while (len) {
+		unsigned int n = in_page(gpa, len);
+		struct memslot *slot = slot_for(vm, gpa >> PAGE_SHIFT, false);
+
+		if (!slot || __copy_from_user(data, user_ptr(slot, gpa), n))
+			return -EFAULT;
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len)
+{
+	might_sleep();
+	while (len) {
+		unsigned int n = in_page(gpa, len);
+		struct memslot *slot = slot_for(vm, gpa >> PAGE_SHIFT, true);
+
+		if (!slot || __copy_to_user(user_ptr(slot, gpa), data, n))
+			return -EFAULT;
+		mm_mark_dirty(vm, slot, gpa >> PAGE_SHIFT);
+		gpa += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* One size of compare-exchange on user memory: 0, 1 or -EFAULT. */
+#define DEFINE_USER_CMPXCHG(type)					\
+static int user_cmpxchg_##type(void __user *ptr, u64 *old, u64 new)	\
+{									\
+	type val = *old;						\
+	int r = __try_cmpxchg_user((type __user *)ptr, &val, (type)new, fault); \
+									\
+	*old = val;							\
+	return r;							\
+}
+
+DEFINE_USER_CMPXCHG(u8)
+DEFINE_USER_CMPXCHG(u16)
+DEFINE_USER_CMPXCHG(u32)
+DEFINE_USER_CMPXCHG(u64)
+
+int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len)
+{
+	static int (*const op[])(void __user *ptr, u64 *old, u64 new) = {
+		[1] = user_cmpxchg_u8,
+		[2] = user_cmpxchg_u16,
+		[4] = user_cmpxchg_u32,
+		[8] = user_cmpxchg_u64,
+	};
+	struct memslot *slot;
+	int r;
+
+	might_sleep();
+	if (VM_BUG(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vm))
+		return -EFAULT;
+	slot = slot_for(vm, gpa >> PAGE_SHIFT, true);
+	if (!slot)
+		return -EFAULT;
+	r = op[len](user_ptr(slot, gpa), old, new);
+	if (!r)
+		mm_mark_dirty(vm, slot, gpa >> PAGE_SHIFT);
+	return r;
+}
+
+/*
+ * A cached slot stays valid as long as the generation: the writer raises it
+ * before it waits for our read section.
+ */
+static void cache_fill(struct vm *vm, struct gpa_cache *gc)
+{
+	gfn_t first = gc->gpa >> PAGE_SHIFT;
+	gfn_t last = (gc->gpa + gc->len - 1) >> PAGE_SHIFT;
+
+	gc->generation = smp_load_acquire(&vm->mem.generation);
+	gc->hva = 0;
+	gc->slot = slot_for(vm, first, true);
+	if (gc->slot && last < memslot_gfn_end(gc->slot))
+		gc->hva = memslot_hva(gc->slot, first) + offset_in_page(gc->gpa);
+}
+
+/* User address of @len bytes at @off, or NULL: out of one slot's reach. */
+static void __user *cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
+			      unsigned int len)
+{
+	if (VM_BUG(off > gc->len || len > gc->len - off, vm))
+		return NULL;
+	if (gc->generation != smp_load_acquire(&vm->mem.generation))
+		cache_fill(vm, gc);
+	return gc->hva ? (void __user *)(gc->hva + off) : NULL;
+}
+
+static bool backed(struct vm *vm, gpa_t gpa, unsigned int len)
+{
+	gfn_t gfn, last = (gpa + len - 1) >> PAGE_SHIFT;
+
+	for (gfn = gpa >> PAGE_SHIFT; gfn <= last; gfn++) {
+		if (!mm_slot(vm, 0, gfn))
+			return false;
+	}
+	return true;
+}
+
+int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int len)
+{
+	*gc = (struct gpa_cache){ .gpa = gpa, .len = len };
+	if (!len || gpa + len < gpa || !backed(vm, gpa, len))
+		return -EFAULT;
+	cache_fill(vm, gc);
+	return 0;
+}
+
+int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off,
+		   unsigned int len)
+{
+	void __user *ptr = cache_ptr(vm, gc, off, len);
+
+	if (!ptr)
+		return gpa_read(vm, gc->gpa + off, data, len);
+	might_sleep();
+	return __copy_from_user(data, ptr, len) ? -EFAULT : 0;
+}
+
+int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
+		    unsigned int len)
+{
+	void __user *ptr = cache_ptr(vm, gc, off, len);
+	gfn_t gfn, last = (gc->gpa + off + len - 1) >> PAGE_SHIFT;
+
+	if (!ptr)
+		return gpa_write(vm, gc->gpa + off, data, len);
+	might_sleep();
+	if (__copy_to_user(ptr, data, len))
+		return -EFAULT;
+	for (gfn = (gc->gpa + off) >> PAGE_SHIFT; gfn <= last; gfn++)
+		mm_mark_dirty(vm, gc->slot, gfn);
+	return 0;
+}

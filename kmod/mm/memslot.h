@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Slots as the files of this room see them. */
+#ifndef VMM_MEMSLOT_H
+#define VMM_MEMSLOT_H
+
+#include "mm.h"
+
+/*
+ * All slots of an address space, sorted by gfn (they do not overlap there)
+ * and by hva (they may). reach[i] is the highest end of by_hva[0..i], so that
+ * a search by hva knows when to stop.
+ */
+struct memslots {
+	unsigned int nr;
+	struct memslot **by_hva;
+	hva_t *reach;
+	struct memslot *by_gfn[];
+};
+
+static inline hva_t memslot_hva_end(const struct memslot *slot)
+{
+	return slot->hva + (slot->npages << PAGE_SHIFT);
+}
+
+static inline gfn_t memslot_gfn_end(const struct memslot *slot)
+{
+	return slot->base_gfn + slot->npages;
+}
+
+static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
+{
+	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+}
+
+static inline size_t memslot_dirty_bytes(const struct memslot *slot)
+{
+	return BITS_TO_LONGS(slot->npages) * sizeof(long);
+}
+
+/* Under vm->srcu or slots_lock. */
+struct memslots *memslots_get(struct vm *vm, int as_id);
+/* First index of by_hva whose slot starts at or above @hva. */
+unsigned int memslots_hva_bound(const struct memslots *slots, hva_t hva);
+
+/*
+ * Slots that overlap [start, end) of the host's addresses, from above.
+ * @i is an int, @slot a struct memslot *.
+ */
+#define for_each_memslot_hva(slot, i, slots, start, end)		\
+	for (i = memslots_hva_bound(slots, end) - 1;			\
+	     i >= 0 && (slots)->reach[i] > (start) &&			\
+	     ((slot) = (slots)->by_hva[i]); i--)			\
+		if (memslot_hva_end(slot) > (start))
+
+#endif /* VMM_MEMSLOT_H */

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Second-stage tables: what is done to entries that exist. Mapping is in
+ * tdp_fault.c.
+ *
+ * Entries become non-present and tables are unlinked only with tdp_lock held
+ * for writing, so a walk under the lock, for reading or writing, never meets a
+ * page that is freed under it. The hardware's walkers know no lock: a table
+ * page goes back to the kernel only after the flush that follows its
+ * unlinking, and keeps its contents until then.
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "../vmm.h"
+#include "tdp.h"
+
+/* At most so much is worked on in one section of tdp_lock. */
+#define TDP_BATCH	tdp_pages(3)
+
+void *tdp_alloc_table(void)
+{
+	return (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+}
+
+void tdp_free_table(void *table)
+{
+	free_page((unsigned long)table);
+}
+
+void tdp_flush(struct vm *vm)
+{
+	lockdep_assert_held_write(&vm->mem.tdp_lock);
+	if (vm->mem.no_vcpus)
+		return;
+	tdp_stat(&vm->stats.remote_tlb_flush_requests, 1);
+	vm_request_all(vm, REQ_TLB_FLUSH);
+	tdp_stat(&vm->stats.remote_tlb_flush, 1);
+}
+
+/*
+ * Unlinked tables until the flush, chained through page->private: their
+ * contents still belong to the hardware.
+ */
+struct tdp_gather {
+	struct vm *vm;
+	struct page *tables;
+	bool flush;
+};
+
+static void gather_table(struct tdp_gather *g, u64 *table)
+{
+	struct page *page = virt_to_page(table);
+
+	set_page_private(page, (unsigned long)g->tables);
+	g->tables = page;
+}
+
+static void gather_free(struct tdp_gather *g)
+{
+	while (g->tables) {
+		struct page *page = g->tables;
+
+		g->tables = (struct page *)page_private(page);
+		set_page_private(page, 0);
+		__free_page(page);
+	}
+}
+
+/* Takes leave of everything below @entry, which is no longer linked. */
+static void gather_subtree(struct tdp_gather *g, u64 entry, int level)
+{
+	const struct tdp_format *fmt = tdp_format();
+	u64 *table;
+	int i;
+
+	if (tdp_is_leaf(fmt, entry, level)) {
+		tdp_count_leaves(g->vm, level, -1);
+		return;
+	}
+	table = tdp_table(entry);
+	for (i = 0; i < TDP_ENTRIES; i++) {
+		u64 child = READ_ONCE(table[i]);
+
+		if (tdp_present(fmt, child))
+			gather_subtree(g, child, level - 1);
+	}
+	gather_table(g, table);
+}
+
+/* Empties the entry at @it, leaf or table. */
+static void zap_entry(struct tdp_gather *g, struct tdp_iter *it)
+{
+	lockdep_assert_held_write(&g->vm->mem.tdp_lock);
+	gather_subtree(g, tdp_xchg(it->entry, 0), it->level);
+	it->val = 0;
+	g->flush = true;
+	tdp_stat(&g->vm->stats.mmu_zap, 1);
+}
+
+static bool iter_covered(const struct tdp_iter *it, gfn_t start)
+{
+	gfn_t base = tdp_iter_base(it);
+
+	return base >= start && base + tdp_pages(it->level) <= it->end;
+}
+
+/*
+ * Huge leaves that lie partly in the range go too: the rest of them faults in
+ * again, and no right survives that the host wants back.
+ */
+static void zap_locked(struct tdp_gather *g, gfn_t start, gfn_t end)
+{
+	struct tdp_iter it;
+
+	for_each_tdp_entry(&it, tdp_format(), g->vm->mem.root_table[0], start, end) {
+		if (!tdp_present(it.fmt, it.val))
+			continue;
+		if (tdp_iter_leaf(&it) || iter_covered(&it, start))
+			zap_entry(g, &it);
+	}
+}
+
+static void zap_batch(struct vm *vm, gfn_t start, gfn_t end)
+{
+	struct tdp_gather g = { .vm = vm };
+
+	write_lock(&vm->mem.tdp_lock);
+	zap_locked(&g, start, end);
+	if (g.flush)
+		tdp_flush(vm);
+	write_unlock(&vm->mem.tdp_lock);
+	gather_free(&g);
+}
+
+static void zap_by(struct vm *vm, gfn_t start, gfn_t end, gfn_t batch, bool may_sleep)
+{
+	gfn_t next;
+
+	end = min(end, tdp_gfn_limit());
+	for (; start < end; start = next) {
+		next = min(end, round_down(start, batch) + batch);
+		zap_batch(vm, start, next);
+		if (may_sleep)
+			cond_resched();
+	}
+}
+
+void tdp_zap(struct vm *vm, gfn_t start, gfn_t end, bool may_sleep)
+{
+	zap_by(vm, start, end, TDP_BATCH, may_sleep);
+}
+
+/* The batches are larger because nobody waits for the lock any more. */
+void tdp_zap_all(struct vm *vm)
+{
+	zap_by(vm, 0, tdp_gfn_limit(), tdp_pages(4), true);
+}
+
+bool tdp_wrprot(struct vm *vm, gfn_t start, gfn_t end)
+{
+	struct tdp_iter it;
+	bool flush = false;
+
+	lockdep_assert_held_write(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], start, end) {
+		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, it.fmt->write))
+			flush = true;
+	}
+	return flush;
+}
+
+void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot)
+{
+	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot), next;
+
+	for (; start < end; start = next) {
+		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
+		write_lock(&vm->mem.tdp_lock);
+		if (tdp_wrprot(vm, start, next))
+			tdp_flush(vm);
+		write_unlock(&vm->mem.tdp_lock);
+		cond_resched();
+	}
+}
+
+/* Would a fault on the table's range map something larger than 4K? */
+static bool collapsible(struct vm *vm, const struct memslot *slot,
+			const struct tdp_iter *it)
+{
+	if (it->level != 2 || !tdp_is_table(it->fmt, it->val, it->level))
+		return false;
+	if (tdp_slot_level(slot, it->gfn) < 2)
+		return false;
+	return tdp_host_level(vm->mm, memslot_hva(slot, it->gfn)) > 1;
+}
+
+static void collapse_batch(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end)
+{
+	struct tdp_gather g = { .vm = vm };
+	struct tdp_iter it;
+
+	write_lock(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], start, end) {
+		if (collapsible(vm, slot, &it))
+			zap_entry(&g, &it);
+	}
+	if (g.flush)
+		tdp_flush(vm);
+	write_unlock(&vm->mem.tdp_lock);
+	gather_free(&g);
+}
+
+void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot)
+{
+	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot), next;
+
+	if (tdp_format()->max_leaf_level < 2)
+		return;
+	for (; start < end; start = next) {
+		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
+		collapse_batch(vm, slot, start, next);
+		cond_resched();
+	}
+}
+
+/* For hardware without A bits a present entry counts as accessed. */
+static bool young_by_zap(struct vm *vm, gfn_t start, gfn_t end)
+{
+	struct tdp_gather g = { .vm = vm };
+
+	write_lock(&vm->mem.tdp_lock);
+	zap_locked(&g, start, end);
+	if (g.flush)
+		tdp_flush(vm);
+	write_unlock(&vm->mem.tdp_lock);
+	gather_free(&g);
+	return g.flush;
+}
+
+bool tdp_age(struct vm *vm, gfn_t start, gfn_t end, bool clear)
+{
+	const struct tdp_format *fmt = tdp_format();
+	struct tdp_iter it;
+	bool young = false;
+
+	if (!fmt->accessed && clear)
+		return young_by_zap(vm, start, end);
+	read_lock(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, fmt, vm->mem.root_table[0], start, end) {
+		if (!tdp_iter_leaf(&it))
+			continue;
+		if (clear)
+			young |= tdp_clear(it.entry, fmt->accessed);
+		else
+			young |= !fmt->accessed || (it.val & fmt->accessed);
+	}
+	read_unlock(&vm->mem.tdp_lock);
+	return young;
+}
+
+/*
+ * No flush: the translations stay what they were, and the processor may hold
+ * the old one. Where pages may not be huge and executable at once the huge leaf
+ * was not executable, so the erratum's mix of sizes cannot be fetched through.
+ */
+bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table)
+{
+	bool exec = tdp_may_exec(it->fmt, it->val) || tdp_nx_huge();
+	u64 *child = table, old = it->val;
+	int i;
+
+	lockdep_assert_held(&vm->mem.tdp_lock);
+	for (i = 0; i < TDP_ENTRIES; i++) {
+		child[i] = tdp_make_child(it->fmt, old, it->level, i);
+		if (it->level == 2)
+			child[i] = tdp_set_exec(it->fmt, child[i], exec);
+	}
+	it->val = tdp_make_table(it->fmt, table);
+	if (!tdp_cmpxchg(it->entry, &old, it->val)) {
+		it->val = old;
+		clear_page(table);
+		return false;
+	}
+	tdp_count_leaves(vm, it->level, -1);
+	tdp_count_leaves(vm, it->level - 1, TDP_ENTRIES);
+	return true;
+}
+
+int tdp_create(struct vm *vm)
+{
+	struct vm_mm *mem = &vm->mem;
+
+	rwlock_init(&mem->tdp_lock);
+	mem->root_table[0] = tdp_alloc_table();
+	if (!mem->root_table[0])
+		return -ENOMEM;
+	mem->root[0] = __sme_set(__pa(mem->root_table[0]));
+	return 0;
+}
+
+void tdp_destroy(struct vm *vm)
+{
+	struct vm_mm *mem = &vm->mem;
+
+	if (!mem->root_table[0])
+		return;
+	tdp_zap_all(vm);
+	tdp_free_table(mem->root_table[0]);
+	mem->root_table[0] = NULL;
+}

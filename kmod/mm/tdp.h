@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Policy of the second-stage tables, between the files of this room. */
+#ifndef VMM_TDP_H
+#define VMM_TDP_H
+
+#include "../vendor.h"
+#include "memslot.h"
+#include "tdp_iter.h"
+
+static inline const struct tdp_format *tdp_format(void)
+{
+	return &vendor_caps.tdp;
+}
+
+/* One past the highest gfn that the tables can map. */
+static inline gfn_t tdp_gfn_limit(void)
+{
+	const struct tdp_format *fmt = tdp_format();
+	int bits = min_t(int, fmt->maxphyaddr, PAGE_SHIFT + 9 * fmt->levels);
+
+	return 1ULL << (bits - PAGE_SHIFT);
+}
+
+/* Faults change the counters of a VM in parallel. */
+static inline void tdp_stat(u64 *counter, long n)
+{
+	atomic64_add(n, (atomic64_t *)counter);
+}
+
+static inline void tdp_count_leaves(struct vm *vm, int level, long n)
+{
+	/* 1G mappings count as so many 2M ones. */
+	if (level == 1)
+		tdp_stat(&vm->stats.pages_4k, n);
+	else
+		tdp_stat(&vm->stats.pages_2m, n * (long)tdp_pages(level - 1));
+}
+
+/* Zeroed table pages, charged to the memcg of the caller. */
+void *tdp_alloc_table(void);
+void tdp_free_table(void *table);
+
+int tdp_create(struct vm *vm);
+/* Nothing of the VM can run or fault any more. */
+void tdp_destroy(struct vm *vm);
+
+/*
+ * All vCPUs have dropped their second-stage translations, or will before they
+ * enter. Called with tdp_lock held for writing, in the section that took the
+ * rights away: whoever finds nothing left to take may rely on the flush.
+ */
+void tdp_flush(struct vm *vm);
+
+/*
+ * Unmap [start, end); no vCPU has a translation left on return. Take tdp_lock
+ * for writing, for a limited time at once; with @may_sleep they reschedule.
+ */
+void tdp_zap(struct vm *vm, gfn_t start, gfn_t end, bool may_sleep);
+void tdp_zap_all(struct vm *vm);
+
+/*
+ * Write-protect all leaves that overlap [start, end), huge ones as a whole.
+ * tdp_lock held for writing; true when the caller owes a flush.
+ */
+bool tdp_wrprot(struct vm *vm, gfn_t start, gfn_t end);
+/* The same for a slot, with its own locking, flushed. */
+void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot);
+
+/*
+ * Drop tables of 4K entries where the host has a larger page, so that faults
+ * map it huge again. The rest keeps its 4K entries.
+ */
+void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot);
+
+/*
+ * Was any page of [start, end) accessed? With @clear forgets it. No flush:
+ * a stale translation only makes a page look idle too early, which is what the
+ * host allows itself on x86 too.
+ */
+bool tdp_age(struct vm *vm, gfn_t start, gfn_t end, bool clear);
+
+/*
+ * Puts a table with the same translations in the place of the huge leaf at
+ * @it, and lets @it see it. @table is a zeroed page, used up when true is
+ * returned; when false somebody else changed the entry, look again.
+ */
+bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table);
+
+/* tdp_fault.c: level of the host's mapping at @hva: 1 when there is none. */
+int tdp_host_level(struct mm_struct *mm, hva_t hva);
+/* Highest level at which @slot can map @gfn: alignment and borders. */
+int tdp_slot_level(const struct memslot *slot, gfn_t gfn);
+/* Huge pages must not be executable: an erratum of the host's CPU. */
+bool tdp_nx_huge(void);
+
+/*
+ * notifier.c. A fault reads the sequence before it resolves its page, and
+ * asks under tdp_lock whether the page may have gone since.
+ */
+int notifier_create(struct vm *vm);
+void notifier_destroy(struct vm *vm);
+unsigned long invalidate_begin_read(struct vm_mm *mem);
+bool invalidate_retry(struct vm_mm *mem, unsigned long seq, hva_t hva);
+
+#endif /* VMM_TDP_H */

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Second-stage faults: from a guest-physical address to the host's page and
+ * into the tables. Faults of all vCPUs run in parallel under tdp_lock held
+ * for reading; what is done here only adds translations and rights.
+ */
+#include <linux/mm.h>
+#include <linux/pgtable.h>
+#include <linux/sched/signal.h>
+#include <linux/swap.h>
+
+#include "../vmm.h"
+#include "tdp.h"
+
+struct tdp_fault {
+	struct memslot *slot;
+	gfn_t gfn;
+	hva_t hva;
+	u32 access;		/* TDP_ACCESS_* */
+	/* What the host has there: */
+	u64 pfn;
+	struct page *page;	/* with a reference, NULL for a bare pfn */
+	bool host_write;
+	bool uncached;
+	int level;		/* of the mapping made or found */
+};
+
+/*
+ * ITLB_MULTIHIT: a guest could hang the machine by changing the size of an
+ * executable huge page. Huge pages are then mapped non-executable and split
+ * where the guest fetches from. Only EPT has such processors.
+ */
+bool tdp_nx_huge(void)
+{
+	return tdp_format()->exec && boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+}
+
+int tdp_slot_level(const struct memslot *slot, gfn_t gfn)
+{
+	int level = tdp_format()->max_leaf_level;
+
+	for (; level > 1; level--) {
+		gfn_t mask = tdp_pages(level) - 1;
+
+		if ((gfn ^ (memslot_hva(slot, gfn) >> PAGE_SHIFT)) & mask)
+			continue;
+		if ((gfn & ~mask) >= slot->base_gfn &&
+		    (gfn | mask) < memslot_gfn_end(slot))
+			break;
+	}
+	return level;
+}
+
+/*
+ * Interrupts off keep the host's table pages, as they do for fast GUP. The
+ * answer is of use only while something keeps it from changing: the host
+ * changes a mapping's size between the notifier's start and end.
+ */
+int tdp_host_level(struct mm_struct *mm, hva_t hva)
+{
+	unsigned long flags;
+	int level = 1;
+	pgd_t pgd;
+	p4d_t p4d;
+	pud_t pud;
+	pmd_t pmd;
+
+	local_irq_save(flags);
+	pgd = READ_ONCE(*pgd_offset(mm, hva));
+	if (pgd_none(pgd))
+		goto out;
+	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		goto out;
+	pud = READ_ONCE(*pud_offset(&p4d, hva));
+	if (pud_none(pud) || !pud_present(pud))
+		goto out;
+	if (pud_leaf(pud)) {
+		level = 3;
+		goto out;
+	}
+	pmd = READ_ONCE(*pmd_offset(&pud, hva));
+	if (pmd_none(pmd) || !pmd_present(pmd))
+		goto out;
+	if (pmd_leaf(pmd))
+		level = 2;
+out:
+	local_irq_restore(flags);
+	return level;
+}
+
+static bool slot_writable(const struct memslot *slot)
+{
+	return !(slot->flags & KVM_MEM_READONLY);
+}
+
+static void set_page(struct tdp_fault *f, struct page *page, bool write)
+{
+	f->page = page;
+	f->pfn = page_to_pfn(page);
+	f->host_write = write;
+}
+
+/* Writable if the host lets us have that for nothing. */
+static bool faultin_fast(struct tdp_fault *f)
+{
+	struct page *page;
+
+	if (!slot_writable(f->slot))
+		return false;
+	if (get_user_pages_fast_only(f->hva, 1, FOLL_WRITE, &page) != 1)
+		return false;
+	set_page(f, page, true);
+	return true;
+}
+
+/* Device memory and other mappings without struct page; host tables only. */
+static int faultin_pfnmap(struct mm_struct *mm, struct tdp_fault *f)
+{
+	bool write = f->access & TDP_ACCESS_WRITE;
+	struct vm_area_struct *vma;
+	struct vmm_pfnmap map;
+	int r = -EFAULT;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, f->hva);
+	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
+		goto out;
+	if (!(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
+		goto out;
+	r = vmm_follow_pfnmap(vma, f->hva, write, &map);
+	if (r)
+		goto out;
+	f->pfn = map.pfn;
+	f->host_write = map.writable && slot_writable(f->slot);
+	f->uncached = !pfn_valid(map.pfn) && !map.cached;
+	if (write && !f->host_write)
+		r = -EROFS;
+out:
+	mmap_read_unlock(mm);
+	return r;
+}
+
+/* As KVM: the thread that touched the poisoned page learns it by SIGBUS. */
+static int poisoned(const struct tdp_fault *f)
+{
+	send_sig_mceerr(BUS_MCEERR_AR, (void __user *)f->hva, PAGE_SHIFT, current);
+	return -EHWPOISON;
+}
+
+static int faultin(struct vm *vm, struct tdp_fault *f)
+{
+	bool write = f->access & TDP_ACCESS_WRITE;
+	unsigned int flags = FOLL_HWPOISON | VMM_FOLL_INTERRUPTIBLE;
+	struct page *page, *ro;
+	long n;
+
+	if (faultin_fast(f))
+		return 0;
+	n = get_user_pages_unlocked(f->hva, 1, &page, flags | (write ? FOLL_WRITE : 0));
+	if (n == -EHWPOISON)
+		return poisoned(f);
+	if (n == -EINTR || n == -EAGAIN || n == -ERESTARTSYS || n == -ERESTARTNOHAND)
+		return -EINTR;
+	if (n != 1)
+		return faultin_pfnmap(vm->mm, f);
+	set_page(f, page, write);
+	ro = page;
+	/* The page may have come writable all the same; saves the next fault. */
+	if (!write && faultin_fast(f))
+		put_page(ro);
+	return 0;
+}
+
+/* The host's own accounting: what the guest can write may be dirty at any time. */
+static void release(struct tdp_fault *f)
+{
+	if (!f->page)
+		return;
+	if (!PageReserved(f->page)) {
+		if (f->host_write)
+			folio_set_dirty(page_folio(f->page));
+		mark_page_accessed(f->page);
+	}
+	put_page(f->page);
+}
+
+/* Logged slots are written 4K by 4K; what is only read may stay huge. */
+static int goal_level(struct vm *vm, const struct tdp_fault *f)
+{
+	int level = tdp_slot_level(f->slot, f->gfn);
+
+	if (level == 1)
+		return 1;
+	if (f->slot->dirty && (f->access & TDP_ACCESS_WRITE))
+		return 1;
+	if (tdp_nx_huge() && (f->access & TDP_ACCESS_FETCH))
+		return 1;
+	level = min(level, tdp_host_level(vm->mm, f->hva));
+	while (level > 1 && ((f->pfn ^ f->gfn) & (tdp_pages(level) - 1)))
+		level--;
+	return level;
+}
+
+static int topup_cache(struct vcpu *vcpu)
+{
+	struct vcpu_tdp *tdp = &vcpu->tdp;
+	int want = tdp_format()->levels;
+
+	while (tdp->nr_cache < want) {
+		void *table = tdp_alloc_table();
+
+		if (!table)
+			return -ENOMEM;
+		tdp->cache[tdp->nr_cache++] = table;
+	}
+	return 0;
+}
+
+void mm_vcpu_destroy(struct vcpu *vcpu)
+{
+	struct vcpu_tdp *tdp = &vcpu->tdp;
+
+	while (tdp->nr_cache)
+		tdp_free_table(tdp->cache[--tdp->nr_cache]);
+}
+
+/* A table for an empty entry; loses quietly to another vCPU. */
+static void link_table(struct vcpu *vcpu, struct tdp_iter *it)
+{
+	struct vcpu_tdp *tdp = &vcpu->tdp;
+	void *table = tdp->cache[tdp->nr_cache - 1];
+	u64 old = it->val;
+
+	it->val = tdp_make_table(it->fmt, table);
+	if (tdp_cmpxchg(it->entry, &old, it->val))
+		tdp->nr_cache--;
+	else
+		it->val = old;
+}
+
+static void split_leaf(struct vcpu *vcpu, struct tdp_iter *it)
+{
+	struct vcpu_tdp *tdp = &vcpu->tdp;
+
+	if (tdp_split(vcpu->vm, it, tdp->cache[tdp->nr_cache - 1]))
+		tdp->nr_cache--;
+}
+
+/*
+ * Dirty logging: the right first, then the bit. The reader takes the bit and
+ * the right away under the write lock, so either order would do here, but this
+ * one is also right for readers without it.
+ */
+static void log_write(struct vm *vm, const struct tdp_fault *f)
+{
+	if (f->access & TDP_ACCESS_WRITE)
+		mm_mark_dirty(vm, f->slot, f->gfn);
+}
+
+static bool entry_uptodate(const struct tdp_iter *it, u32 access)
+{
+	return tdp_iter_leaf(it) && tdp_permits(it->fmt, it->val, access);
+}
+
+/* Writes the leaf of f at @it. False when the entry changed under our hands. */
+static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
+{
+	gfn_t mask = tdp_pages(it->level) - 1;
+	struct tdp_rights rights = {
+		.write = f->host_write &&
+			 (!f->slot->dirty || (f->access & TDP_ACCESS_WRITE)),
+		.exec = it->level == 1 || !tdp_nx_huge(),
+		.host_write = f->host_write,
+		.uncached = f->uncached,
+	};
+	u64 new = tdp_make_leaf(it->fmt, f->pfn & ~mask, it->level, &rights);
+	bool fresh = !tdp_present(it->fmt, it->val);
+
+	/* The old page would still be mapped: the notifiers missed something. */
+	if (VM_BUG(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
+		return true;
+	if (!fresh)
+		new |= it->val & it->fmt->write;
+	if (!tdp_cmpxchg(it->entry, &it->val, new))
+		return false;
+	if (fresh)
+		tdp_count_leaves(vcpu->vm, it->level, 1);
+	vcpu->stats.pf_fixed++;
+	return true;
+}
+
+/*
+ * Maps f at @goal, or lower where a table stands already. The cache holds as
+ * many pages as there are levels, and each level takes at most one.
+ */
+static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
+{
+	struct vm *vm = vcpu->vm;
+	struct tdp_iter it;
+
+	tdp_iter_begin(&it, tdp_format(), vm->mem.root_table[0], f->gfn, f->gfn + 1);
+	for (;;) {
+		f->level = it.level;
+		if (entry_uptodate(&it, f->access))
+			break;
+		if (tdp_is_table(it.fmt, it.val, it.level)) {
+			tdp_iter_next(&it);
+			continue;
+		}
+		if (it.level > goal) {
+			if (tdp_iter_leaf(&it))
+				split_leaf(vcpu, &it);
+			else
+				link_table(vcpu, &it);
+			continue;
+		}
+		if (install_leaf(vcpu, &it, f))
+			break;
+	}
+	log_write(vm, f);
+}
+
+/*
+ * Without asking the host: somebody else has mapped the page, or only our own
+ * write protection is in the way. An entry seen present under the lock is
+ * still true, as an invalidation removes it before anything else.
+ */
+static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
+{
+	struct vm *vm = vcpu->vm;
+	struct tdp_iter it;
+	bool done = false;
+
+	read_lock(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], f->gfn, f->gfn + 1) {
+		if (!tdp_iter_leaf(&it))
+			continue;
+		f->level = it.level;
+		done = entry_uptodate(&it, f->access);
+		if (done || !tdp_permits(it.fmt, it.val | it.fmt->write, f->access))
+			break;
+		if (!(it.val & TDP_HOST_WRITE) || !slot_writable(f->slot) ||
+		    (it.level > 1 && f->slot->dirty))
+			break;
+		done = tdp_cmpxchg(it.entry, &it.val,
+				   it.val | it.fmt->write | it.fmt->dirty);
+		break;
+	}
+	if (done)
+		log_write(vm, f);
+	read_unlock(&vm->mem.tdp_lock);
+	return done;
+}
+
+static int faultin_failed(int r)
+{
+	switch (r) {
+	case -EHWPOISON:	/* the signal is on its way */
+	case -EAGAIN:		/* mmap lock was dropped */
+		return TDP_RETRY;
+	case -EROFS:		/* device page that refuses writes: as a read-only slot */
+		return TDP_MMIO_WRITE;
+	default:
+		return r;
+	}
+}
+
+/* One attempt. TDP_RETRY, with f->level set when something is mapped now. */
+static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f)
+{
+	struct vm *vm = vcpu->vm;
+	unsigned long seq;
+	int r;
+
+	r = topup_cache(vcpu);
+	if (r)
+		return r;
+	seq = invalidate_begin_read(&vm->mem);
+	r = faultin(vm, f);
+	if (r)
+		return faultin_failed(r);
+	read_lock(&vm->mem.tdp_lock);
+	if (!invalidate_retry(&vm->mem, seq, f->hva))
+		map(vcpu, f, goal_level(vm, f));
+	release(f);
+	read_unlock(&vm->mem.tdp_lock);
+	return TDP_RETRY;
+}
+
+/* Negative: -errno; positive: enum tdp_result that needs no mapping; 0: go on. */
+static int fault_begin(struct vcpu *vcpu, gpa_t gpa, u32 access, struct tdp_fault *f)
+{
+	*f = (struct tdp_fault){ .gfn = gpa >> PAGE_SHIFT, .access = access };
+	lockdep_assert(srcu_read_lock_held(&vcpu->vm->srcu));
+	if (f->gfn >= tdp_gfn_limit())
+		return TDP_MMIO;
+	f->slot = mm_slot(vcpu->vm, 0, f->gfn);
+	if (!f->slot)
+		return TDP_MMIO;
+	if ((access & TDP_ACCESS_WRITE) && !slot_writable(f->slot))
+		return TDP_MMIO_WRITE;
+	f->hva = memslot_hva(f->slot, f->gfn);
+	return 0;
+}
+
+int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	struct tdp_fault f;
+	int r;
+
+	vcpu->stats.pf_taken++;
+	r = fault_begin(vcpu, gpa, access, &f);
+	if (r)
+		return r;
+	if (fault_fast(vcpu, &f))
+		return TDP_RETRY;
+	return fault_slow(vcpu, &f);
+}
+
+long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size)
+{
+	struct tdp_fault f;
+	u64 span;
+	int r;
+
+	do {
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		r = fault_begin(vcpu, gpa, TDP_ACCESS_READ, &f);
+		if (r)
+			return -ENOENT;
+		if (fault_fast(vcpu, &f))
+			break;
+		r = fault_slow(vcpu, &f);
+		if (r)
+			return r < 0 ? r : -ENOENT;
+	} while (!f.level);
+	span = tdp_pages(f.level) << PAGE_SHIFT;
+	return min(size, span - (gpa & (span - 1)));
+}

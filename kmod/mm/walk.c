@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's own page tables, walked in software (SDM vol. 3, chapter 5;
+ * APM vol. 2, chapter 5) for the instruction emulator and for debuggers.
+ *
+ * The hardware sets A and D with a locked read-modify-write of the entry it
+ * used; so does this walk, and starts over when the entry has changed.
+ * Protection keys for supervisor pages are not offered to guests.
+ */
+#include <linux/mm.h>
+#include <asm/trap_pf.h>
+
+#include "../cpuid.h"
+#include "../regs_access.h"
+#include "../xstate.h"
+
+#define PTE_P		BIT_ULL(0)
+#define PTE_W		BIT_ULL(1)
+#define PTE_U		BIT_ULL(2)
+#define PTE_A		BIT_ULL(5)
+#define PTE_D		BIT_ULL(6)
+#define PTE_PS		BIT_ULL(7)
+#define PTE_NX		BIT_ULL(63)
+#define PTE_KEY_SHIFT	59
+
+#define MAX_LEVELS	5
+
+/* Geometry of one paging mode. */
+struct paging_mode {
+	u8 levels;		/* of tables in memory */
+	u8 entry_size;
+	u8 index_bits;
+};
+
+static const struct paging_mode mode_32 = { 2, 4, 10 };
+static const struct paging_mode mode_pae = { 2, 8, 9 };	/* below the PDPTEs */
+static const struct paging_mode mode_4level = { 4, 8, 9 };
+static const struct paging_mode mode_5level = { 5, 8, 9 };
+
+struct walk {
+	struct vcpu *vcpu;
+	const struct paging_mode *mode;
+	gva_t gva;
+	u32 flags;		/* WALK_* */
+	u64 cr0, cr4, efer;
+	bool pae_pdptr;
+	/* Entries on the way, by level; 1 is the last. */
+	u64 entry[MAX_LEVELS + 1];
+	gpa_t where[MAX_LEVELS + 1];
+	int leaf;
+	/* Rights of all levels together. */
+	bool user, write, nx;
+};
+
+static bool walk_is_user(const struct walk *w)
+{
+	return (w->flags & (WALK_USER | WALK_IMPLICIT)) == WALK_USER;
+}
+
+/* Is there a no-execute bit in entries? */
+static bool walk_has_nx(const struct walk *w)
+{
+	return w->mode->entry_size == 8 && (w->efer & EFER_NX);
+}
+
+static int page_fault(const struct walk *w, struct walk_fault *fault, u32 bits)
+{
+	u32 error = bits;
+
+	if (w->flags & WALK_WRITE)
+		error |= X86_PF_WRITE;
+	if (walk_is_user(w))
+		error |= X86_PF_USER;
+	/* SDM 5.7: the I/D flag exists only with NX or SMEP. */
+	if ((w->flags & WALK_FETCH) && (walk_has_nx(w) || (w->cr4 & X86_CR4_SMEP)))
+		error |= X86_PF_INSTR;
+	fault->error = error;
+	fault->addr = w->gva;
+	return 1;
+}
+
+static const struct paging_mode *paging_mode(const struct walk *w)
+{
+	if (w->efer & EFER_LMA)
+		return w->cr4 & X86_CR4_LA57 ? &mode_5level : &mode_4level;
+	return w->cr4 & X86_CR4_PAE ? &mode_pae : &mode_32;
+}
+
+static void walk_begin(struct walk *w, struct vcpu *vcpu, gva_t gva, u32 flags)
+{
+	*w = (struct walk){ .vcpu = vcpu, .gva = gva, .flags = flags };
+	w->cr0 = vcpu_cr0(vcpu);
+	w->cr4 = vcpu_cr4(vcpu);
+	w->efer = vcpu_efer(vcpu);
+	w->mode = paging_mode(w);
+	w->pae_pdptr = w->mode == &mode_pae;
+	if (!(w->efer & EFER_LMA))
+		w->gva = (u32)gva;
+}
+
+static unsigned int level_shift(const struct walk *w, int level)
+{
+	return PAGE_SHIFT + w->mode->index_bits * (level - 1);
+}
+
+static int read_entry(struct walk *w, gpa_t table, int level)
+{
+	const struct paging_mode *m = w->mode;
+	u64 index = (w->gva >> level_shift(w, level)) & ((1u << m->index_bits) - 1);
+
+	w->where[level] = table + index * m->entry_size;
+	w->entry[level] = 0;
+	return gpa_read(w->vcpu->vm, w->where[level], &w->entry[level], m->entry_size);
+}
+
+static u64 maxphyaddr_mask(const struct walk *w)
+{
+	return GENMASK_ULL(vcpu_maxphyaddr(w->vcpu) - 1, 0);
+}
+
+static bool is_leaf(const struct walk *w, int level)
+{
+	if (level == 1)
+		return true;
+	if (!(w->entry[level] & PTE_PS))
+		return false;
+	if (w->mode == &mode_32)
+		return w->cr4 & X86_CR4_PSE;
+	return level <= 3;
+}
+
+/* Reserved bits of a 4M page's entry: above bit 12 they are address bits 39:32. */
+static u64 reserved_32(const struct walk *w, int level)
+{
+	unsigned int bits = clamp_t(unsigned int, vcpu_maxphyaddr(w->vcpu), 32, 40);
+
+	if (level == 1 || !is_leaf(w, level))
+		return 0;
+	return GENMASK_ULL(21, 13 + bits - 32);
+}
+
+static u64 reserved_bits(const struct walk *w, int level)
+{
+	u64 bits = GENMASK_ULL(51, 0) & ~maxphyaddr_mask(w);
+
+	if (w->mode == &mode_32)
+		return reserved_32(w, level);
+	if (!(w->efer & EFER_NX))
+		bits |= PTE_NX;
+	if (w->pae_pdptr)
+		bits |= GENMASK_ULL(62, 52);
+	if (level > 3)
+		bits |= PTE_PS;
+	else if (level == 3 && !guest_cpuid_has(w->vcpu, X86_FEATURE_GBPAGES))
+		bits |= PTE_PS;
+	/* Bit 12 of a large page is its PAT bit. */
+	if (level > 1 && is_leaf(w, level))
+		bits |= GENMASK_ULL(level_shift(w, level) - 1, 13);
+	return bits;
+}
+
+static gpa_t entry_table(const struct walk *w, u64 entry)
+{
+	if (w->mode == &mode_32)
+		return entry & GENMASK_ULL(31, PAGE_SHIFT);
+	return entry & GENMASK_ULL(51, PAGE_SHIFT) & maxphyaddr_mask(w);
+}
+
+/* 0 and *table; 1 for #PF. The root's entries carry no rights in PAE mode. */
+static int root_table(struct walk *w, gpa_t *table, struct walk_fault *fault)
+{
+	struct vcpu_regs *r = regs_get(w->vcpu, RG_CR3);
+	u64 pdpte;
+
+	if (!w->pae_pdptr) {
+		*table = entry_table(w, r->cr3);
+		return 0;
+	}
+	pdpte = r->pdptr[(w->gva >> 30) & 3];
+	if (!(pdpte & PTE_P))
+		return page_fault(w, fault, 0);
+	*table = entry_table(w, pdpte);
+	return 0;
+}
+
+static int descend(struct walk *w, struct walk_fault *fault)
+{
+	int level, r;
+	gpa_t table;
+
+	w->user = true;
+	w->write = true;
+	w->nx = false;
+	r = root_table(w, &table, fault);
+	if (r)
+		return r;
+	for (level = w->mode->levels; ; level--) {
+		if (read_entry(w, table, level))
+			return -EFAULT;
+		if (!(w->entry[level] & PTE_P))
+			return page_fault(w, fault, 0);
+		if (w->entry[level] & reserved_bits(w, level))
+			return page_fault(w, fault, X86_PF_PROT | X86_PF_RSVD);
+		w->user &= !!(w->entry[level] & PTE_U);
+		w->write &= !!(w->entry[level] & PTE_W);
+		w->nx |= walk_has_nx(w) && (w->entry[level] & PTE_NX);
+		if (is_leaf(w, level))
+			break;
+		table = entry_table(w, w->entry[level]);
+	}
+	w->leaf = level;
+	return 0;
+}
+
+/* SDM 5.6.1: may this access be made at all to a page with these rights? */
+static bool rights_ok(const struct walk *w)
+{
+	bool user = walk_is_user(w);
+
+	if (user && !w->user)
+		return false;
+	if ((w->flags & WALK_WRITE) && !w->write && (user || (w->cr0 & X86_CR0_WP)))
+		return false;
+	if (w->flags & WALK_FETCH)
+		return !w->nx && (user || !w->user || !(w->cr4 & X86_CR4_SMEP));
+	if (!user && w->user && (w->cr4 & X86_CR4_SMAP))
+		return !(w->flags & WALK_IMPLICIT) &&
+		       (vcpu_rflags(w->vcpu) & X86_EFLAGS_AC);
+	return true;
+}
+
+/* SDM 5.6.2: keys of user pages, for data. */
+static bool key_ok(const struct walk *w)
+{
+	unsigned int key = (w->entry[w->leaf] >> PTE_KEY_SHIFT) & 0xf;
+	u32 rights;
+
+	if (!(w->cr4 & X86_CR4_PKE) || !(w->efer & EFER_LMA) || !w->user ||
+	    (w->flags & WALK_FETCH))
+		return true;
+	rights = vcpu_pkru(w->vcpu) >> (2 * key);
+	if (rights & 1)
+		return false;
+	if (!(rights & 2) || !(w->flags & WALK_WRITE))
+		return true;
+	return !walk_is_user(w) && !(w->cr0 & X86_CR0_WP);
+}
+
+static int check_rights(const struct walk *w, struct walk_fault *fault)
+{
+	if (w->flags & WALK_NO_AD)
+		return 0;
+	if (!rights_ok(w))
+		return page_fault(w, fault, X86_PF_PROT);
+	if (!key_ok(w))
+		return page_fault(w, fault, X86_PF_PROT | X86_PF_PK);
+	return 0;
+}
+
+/* 0, or 1 when the entry is no longer what the walk saw, or -EFAULT. */
+static int set_bits(struct walk *w, int level, u64 bits)
+{
+	u64 old = w->entry[level];
+	struct memslot *slot;
+
+	if ((old & bits) == bits)
+		return 0;
+	/* Tables in ROM are used as they are. */
+	slot = mm_slot(w->vcpu->vm, 0, w->where[level] >> PAGE_SHIFT);
+	if (slot && (slot->flags & KVM_MEM_READONLY))
+		return 0;
+	return gpa_cmpxchg(w->vcpu->vm, w->where[level], &old, old | bits,
+			   w->mode->entry_size);
+}
+
+static int set_accessed(struct walk *w)
+{
+	u64 dirty = w->flags & WALK_WRITE ? PTE_D : 0;
+	int level, r;
+
+	if (w->flags & WALK_NO_AD)
+		return 0;
+	for (level = w->mode->levels; level >= w->leaf; level--) {
+		r = set_bits(w, level, level == w->leaf ? PTE_A | dirty : PTE_A);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static gpa_t leaf_gpa(const struct walk *w)
+{
+	u64 entry = w->entry[w->leaf];
+	u64 offset = GENMASK_ULL(level_shift(w, w->leaf) - 1, 0);
+	gpa_t base = entry_table(w, entry) & ~offset;
+
+	if (w->mode == &mode_32 && w->leaf == 2)
+		base |= ((entry >> 13) & 0xff) << 32 & maxphyaddr_mask(w);
+	return base | (w->gva & offset);
+}
+
+int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault)
+{
+	struct walk w;
+	int r;
+
+	if (!vcpu_paging(vcpu)) {
+		*gpa = (u32)gva;
+		return 0;
+	}
+	walk_begin(&w, vcpu, gva, flags);
+	do {
+		r = descend(&w, fault);
+		if (!r)
+			r = check_rights(&w, fault);
+		if (r)
+			return r;
+		r = set_accessed(&w);
+	} while (r > 0);
+	if (r)
+		return r;
+	*gpa = leaf_gpa(&w);
+	return 0;
+}
