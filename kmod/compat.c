@@ -156,3 +156,49 @@ bool compat_guest_mode_work_pending(void)
 {
 	return __xfer_to_guest_mode_work_pending();
 }
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static int pfnmap_look(struct vm_area_struct *vma, unsigned long addr, struct vmm_pfnmap *map)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int r = follow_pfnmap_start(&args);
+
+	if (r)
+		return r;
+	map->pfn = args.pfn;
+	map->writable = args.writable;
+	map->cached = !(pgprot_val(args.pgprot) & _PAGE_CACHE_MASK);
+	follow_pfnmap_end(&args);
+	return 0;
+}
+#else
+static int pfnmap_look(struct vm_area_struct *vma, unsigned long addr, struct vmm_pfnmap *map)
+{
+	spinlock_t *ptl;
+	pte_t *ptep, pte;
+	int r = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
+
+	if (r)
+		return r;
+	pte = *ptep;
+	map->pfn = pte_pfn(pte);
+	map->writable = pte_write(pte);
+	map->cached = !(pte_val(pte) & _PAGE_CACHE_MASK);
+	pte_unmap_unlock(ptep, ptl);
+	return 0;
+}
+#endif
+
+int vmm_follow_pfnmap(struct vm_area_struct *vma, unsigned long addr, bool write,
+		      struct vmm_pfnmap *map)
+{
+	bool unlocked = false;
+	int r = pfnmap_look(vma, addr, map);
+
+	if (!r && (!write || map->writable))
+		return 0;
+	r = fixup_user_fault(vma->vm_mm, addr, write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	if (unlocked)
+		return -EAGAIN;	/* @vma may be gone */
+	return r ? r : pfnmap_look(vma, addr, map);
+}

@@ -14,7 +14,9 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/version.h>
+#include <asm/cpufeature.h>
 #include <asm/msr.h>
+#include <asm/perf_event.h>
 
 /* Exclusive upper bounds of what was looked at; older than 6.1 is refused. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -79,7 +81,10 @@ struct vmm_pfnmap {
 	bool cached;		/* plain write-back */
 };
 
-/* mmap lock held for reading, kept. 0 or -errno; faults the mapping in. compat.c. */
+/*
+ * mmap lock held for reading, and on return; faults the mapping in. 0, -errno,
+ * or -EAGAIN when the lock was dropped meanwhile: look the area up again. compat.c.
+ */
 int vmm_follow_pfnmap(struct vm_area_struct *vma, unsigned long addr, bool write,
 		      struct vmm_pfnmap *map);
 
@@ -101,5 +106,43 @@ int compat_guest_mode_work(void);
 /* CR4 with the kernel's shadow kept true; -EOPNOTSUPP where that is not possible. */
 int compat_cr4_set(unsigned long bits);
 void compat_cr4_clear(unsigned long bits);
+
+/*
+ * Intel PT and VMXON: where the two exclude each other (IA32_VMX_MISC bit 14)
+ * perf must let go of PT before VMXON. 7.x does it in its own VMXON.
+ */
+static inline void compat_intel_pt_vmx(bool on)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+	intel_pt_handle_vmx(on);
+#endif
+}
+
+/* Mitigations whose feature bits change their names. */
+static inline bool compat_verw_on_entry(void)
+{
+	bool on = false;
+
+#ifdef X86_FEATURE_CLEAR_CPU_BUF
+	on |= boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF);
+#endif
+#ifdef X86_FEATURE_CLEAR_CPU_BUF_VM
+	on |= boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF_VM);
+#endif
+	return on;
+}
+
+static inline bool compat_bhb_clear_on_exit(void)
+{
+	bool on = false;
+
+#ifdef X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT
+	on |= boot_cpu_has(X86_FEATURE_CLEAR_BHB_LOOP_ON_VMEXIT);
+#endif
+#ifdef X86_FEATURE_CLEAR_BHB_VMEXIT
+	on |= boot_cpu_has(X86_FEATURE_CLEAR_BHB_VMEXIT);
+#endif
+	return on;
+}
 
 #endif /* VMM_COMPAT_H */
