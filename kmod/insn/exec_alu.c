@@ -66,6 +66,15 @@ static u64 do_sub(u64 a, u64 b, bool c, unsigned int size, u64 *fl)
 	return res & insn_mask(size);
 }
 
+/* The flags of @a - @b. */
+void insn_compare(struct insn_ctx *ctx, u64 a, u64 b, unsigned int size)
+{
+	u64 fl;
+
+	do_sub(a, b, false, size, &fl);
+	insn_change_flags(ctx, FL_ARITH, fl);
+}
+
 static bool carry_in(struct insn_ctx *ctx)
 {
 	return insn_flags(ctx) & FL_CF;

@@ -171,6 +171,7 @@ int insn_commit(struct insn_ctx *ctx);
 /* mem.c: accesses through the log */
 int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
 		unsigned int acc, u64 *linear);
+bool insn_canonical(const struct insn_ctx *ctx, u64 linear);
 int insn_mem_read(struct insn_ctx *ctx, unsigned int seg, u64 ea, void *buf,
 		  unsigned int len, unsigned int acc);
 int insn_mem_write(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void *buf,
@@ -182,8 +183,8 @@ int insn_mem_cmpxchg(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void 
 int insn_sys_read(struct insn_ctx *ctx, u64 linear, void *buf, unsigned int len);
 int insn_sys_write(struct insn_ctx *ctx, u64 linear, const void *buf, unsigned int len);
 int insn_pio(struct insn_ctx *ctx, bool in, u16 port, unsigned int size, u64 *val);
-unsigned int insn_bulk_resumed(struct insn_ctx *ctx);
-int insn_bulk_start(struct insn_ctx *ctx, unsigned int count);
+bool insn_bulk_resumed(struct insn_ctx *ctx, unsigned int *count);
+int insn_bulk_decided(struct insn_ctx *ctx, unsigned int count);
 int insn_fetch_decode(struct insn_ctx *ctx);
 
 /* operand.c */
@@ -201,7 +202,9 @@ unsigned int insn_sp_size(struct insn_ctx *ctx);
 int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 int insn_io_allowed(struct insn_ctx *ctx, u16 port, unsigned int size);
 
-/* branch helpers of exec_branch.c */
+/* exec_*.c: shared by handlers */
 int insn_jump(struct insn_ctx *ctx, u64 target);
+void insn_compare(struct insn_ctx *ctx, u64 a, u64 b, unsigned int size);
+bool insn_iopl_ok(struct insn_ctx *ctx);
 
 #endif

@@ -121,7 +121,7 @@ static int transfer(struct insn_ctx *ctx, u64 linear, void *buf, unsigned int le
 	return r;
 }
 
-static bool canonical(const struct insn_ctx *ctx, u64 linear)
+bool insn_canonical(const struct insn_ctx *ctx, u64 linear)
 {
 	unsigned int shift = 64 - (ctx->va_bits ? ctx->va_bits : 48);
 
@@ -172,7 +172,7 @@ int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len
 
 	if (insn_long(ctx)) {
 		*linear = seg >= INSN_FS ? ea + insn_seg(ctx, seg)->base : ea;
-		if (!canonical(ctx, *linear) || !canonical(ctx, *linear + len - 1))
+		if (!insn_canonical(ctx, *linear) || !insn_canonical(ctx, *linear + len - 1))
 			return segment_fault(ctx, seg);
 	} else {
 		s = insn_seg(ctx, seg);
@@ -276,17 +276,18 @@ int insn_pio(struct insn_ctx *ctx, bool in, u16 port, unsigned int size, u64 *va
  * INS/OUTS batches: the number of elements is logged, so that the resumed
  * batch is the one that user space served whatever became of the memory.
  */
-unsigned int insn_bulk_resumed(struct insn_ctx *ctx)
+bool insn_bulk_resumed(struct insn_ctx *ctx, unsigned int *count)
 {
 	struct insn_log_entry *e = &ctx->log[ctx->log_pos];
 
 	if (ctx->log_pos == ctx->log_len || e->kind != LOG_BULK)
-		return 0;
+		return false;
+	*count = e->data;
 	ctx->log_pos++;
-	return e->data;
+	return true;
 }
 
-int insn_bulk_start(struct insn_ctx *ctx, unsigned int count)
+int insn_bulk_decided(struct insn_ctx *ctx, unsigned int count)
 {
 	u64 data = count;
 
@@ -304,7 +305,7 @@ static unsigned int fetch_room(struct insn_ctx *ctx, u64 offset, u64 linear)
 	u64 limit;
 
 	if (insn_long(ctx))
-		return canonical(ctx, linear) ? room : 0;
+		return insn_canonical(ctx, linear) ? room : 0;
 	limit = insn_seg(ctx, INSN_CS)->limit;
 	if (offset > limit)
 		return 0;

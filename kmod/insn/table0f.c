@@ -103,7 +103,7 @@ static const struct insn_desc sse_2b[4] = {
 	STORE(VM_ALIGNED), STORE(VM_ALIGNED), STORE(4), STORE(8)	/* MOVNTSS, MOVNTSD: SSE4a */
 };
 static const struct insn_desc sse_6e[4] = {
-	ROWA(M, NONE, EY, vload_gpr, VM_MMX), ROW(V, NONE, EY, vload_gpr)
+	ROWA(M | D_RO, NONE, EY, vload_gpr, VM_MMX), ROW(V | D_RO, NONE, EY, vload_gpr)
 };
 static const struct insn_desc sse_6f[4] = {
 	NOVEX(vload, VM_MMX), LOAD(VM_ALIGNED), LOAD(0)
