@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * I/O inside the kernel: one sorted array of devices per bus, replaced as a
+ * whole under SRCU, so that a lookup is a binary search without locks.
+ */
+#include <linux/slab.h>
+
+#include "io.h"
+#include "vmm.h"
+
+#define MAX_IO_DEVICES	1000
+
+struct io_range {
+	u64 addr;
+	unsigned int len;
+	struct io_device *dev;
+};
+
+struct io_bus {
+	unsigned int nr;
+	struct io_range range[];
+};
+
+static struct io_bus *bus_protected(struct vm *vm, enum io_bus_kind kind)
+{
+	return rcu_dereference_protected(vm->bus[kind],
+					 lockdep_is_held(&vm->slots_lock) ||
+					 !refcount_read(&vm->users));
+}
+
+static void bus_replace(struct vm *vm, enum io_bus_kind kind, struct io_bus *new)
+{
+	struct io_bus *old = bus_protected(vm, kind);
+
+	rcu_assign_pointer(vm->bus[kind], new);
+	synchronize_srcu_expedited(&vm->srcu);
+	kfree(old);
+}
+
+int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int len,
+		    struct io_device *dev)
+{
+	struct io_bus *old = bus_protected(vm, kind), *new;
+	unsigned int nr = old ? old->nr : 0, i;
+
+	lockdep_assert_held(&vm->slots_lock);
+	if (nr >= MAX_IO_DEVICES)
+		return -ENOSPC;
+	new = kmalloc(struct_size(new, range, nr + 1), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	new->nr = nr + 1;
+	/* Behind its equals, so that the first registered is asked first. */
+	for (i = 0; i < nr && old->range[i].addr <= addr; i++)
+		new->range[i] = old->range[i];
+	new->range[i] = (struct io_range){ .addr = addr, .len = len, .dev = dev };
+	for (; i < nr; i++)
+		new->range[i + 1] = old->range[i];
+	bus_replace(vm, kind, new);
+	return 0;
+}
+
+void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *dev)
+{
+	struct io_bus *old = bus_protected(vm, kind), *new;
+	unsigned int i, n = 0;
+
+	lockdep_assert_held(&vm->slots_lock);
+	if (!old)
+		return;
+	/* Without memory the old array is edited in place; readers skip NULL. */
+	new = kmalloc(struct_size(new, range, old->nr), GFP_KERNEL_ACCOUNT);
+	for (i = 0; i < old->nr; i++) {
+		if (old->range[i].dev != dev) {
+			if (new)
+				new->range[n++] = old->range[i];
+		} else if (!new) {
+			WRITE_ONCE(old->range[i].dev, NULL);
+		}
+	}
+	if (new) {
+		new->nr = n;
+		bus_replace(vm, kind, new);
+	} else {
+		synchronize_srcu_expedited(&vm->srcu);
+	}
+}
+
+/* The last reference is gone: no reader is left. */
+void io_bus_destroy(struct vm *vm)
+{
+	unsigned int kind, i;
+	struct io_bus *bus;
+
+	for (kind = 0; kind < NR_IO_BUSES; kind++) {
+		bus = bus_protected(vm, kind);
+		if (!bus)
+			continue;
+		for (i = 0; i < bus->nr; i++) {
+			struct io_device *dev = bus->range[i].dev;
+			unsigned int j;
+
+			if (!dev)
+				continue;
+			/* A device may be registered for several ranges. */
+			for (j = i; j < bus->nr; j++)
+				if (bus->range[j].dev == dev)
+					bus->range[j].dev = NULL;
+			if (dev->ops->destroy)
+				dev->ops->destroy(dev);
+		}
+		kfree(bus);
+		RCU_INIT_POINTER(vm->bus[kind], NULL);
+	}
+}
+
+static bool range_covers(const struct io_range *r, u64 addr, unsigned int len)
+{
+	if (!r->len)
+		return r->addr == addr;
+	return addr >= r->addr && addr + len <= r->addr + r->len;
+}
+
+/* Index of the first range that could cover @addr; ranges may be nested. */
+static unsigned int first_candidate(const struct io_bus *bus, u64 addr)
+{
+	unsigned int lo = 0, hi = bus->nr;
+
+	/* First range that begins above addr; go back from there. */
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (bus->range[mid].addr <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+struct io_access {
+	u64 addr;
+	unsigned int len;
+	void *in;
+	const void *out;
+};
+
+static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct io_access *a)
+{
+	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[kind], &vcpu->vm->srcu);
+	unsigned int end, i;
+	int err;
+
+	if (!bus)
+		return -EOPNOTSUPP;
+	end = first_candidate(bus, a->addr);
+	for (i = 0; i < end; i++) {
+		const struct io_range *r = &bus->range[i];
+		struct io_device *dev = READ_ONCE(r->dev);
+
+		if (!dev || !range_covers(r, a->addr, a->len))
+			continue;
+		err = a->in ? dev->ops->read(vcpu, dev, a->addr, a->len, a->in) :
+			      dev->ops->write(vcpu, dev, a->addr, a->len, a->out);
+		if (err != -EOPNOTSUPP)
+			return err;
+	}
+	return -EOPNOTSUPP;
+}
+
+int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		void *data)
+{
+	struct io_access a = { .addr = addr, .len = len, .in = data };
+
+	return io_bus_access(vcpu, kind, &a);
+}
+
+int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		 const void *data)
+{
+	struct io_access a = { .addr = addr, .len = len, .out = data };
+
+	return io_bus_access(vcpu, kind, &a);
+}

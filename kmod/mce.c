@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Machine-check banks of a vCPU: MSRs (SDM 16.3) and injection by user space.
+ */
+#include <linux/uaccess.h>
+#include <asm/mce.h>
+#include <asm/traps.h>
+
+#include "msr.h"
+#include "regs_access.h"
+
+#define MCG_CAP_SUPPORTED	(MCG_CTL_P | MCG_SER_P)
+
+int mce_cap_supported(u64 __user *argp)
+{
+	return put_user((u64)MCG_CAP_SUPPORTED, argp) ? -EFAULT : 0;
+}
+
+static unsigned int nr_banks(struct vcpu *vcpu)
+{
+	return vcpu->msrs->mcg_cap & 0xff;
+}
+
+/* KVM_X86_SETUP_MCE */
+int mce_setup(struct vcpu *vcpu, u64 mcg_cap)
+{
+	struct vcpu_msrs *m = vcpu->msrs;
+	unsigned int banks = mcg_cap & 0xff, i;
+
+	if (!banks || banks > VMM_MCE_BANKS || (mcg_cap & ~(MCG_CAP_SUPPORTED | 0xffull)))
+		return -EINVAL;
+	m->mcg_cap = mcg_cap;
+	if (mcg_cap & MCG_CTL_P)
+		m->mcg_ctl = ~0ull;
+	for (i = 0; i < banks; i++)
+		m->mc_bank[4 * i] = ~0ull;
+	return 0;
+}
+
+static int mce_uncorrected(struct vcpu *vcpu, const struct kvm_x86_mce *mce, u64 *bank)
+{
+	struct vcpu_msrs *m = vcpu->msrs;
+
+	/* Reporting is off: globally, or for the bank. */
+	if ((m->mcg_cap & MCG_CTL_P) && m->mcg_ctl != ~0ull)
+		return 0;
+	if (bank[0] != ~0ull)
+		return 0;
+	if ((m->mcg_status & MCG_STATUS_MCIP) || !(vcpu_cr4(vcpu) & X86_CR4_MCE)) {
+		vcpu_request(vcpu, REQ_TRIPLE_FAULT);
+		return 0;
+	}
+	bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
+	bank[2] = mce->addr;
+	bank[3] = mce->misc;
+	m->mcg_status = mce->mcg_status;
+	queue_exception(vcpu, X86_TRAP_MC);
+	return 0;
+}
+
+/* KVM_X86_SET_MCE */
+int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
+{
+	u64 *bank = &vcpu->msrs->mc_bank[4 * mce->bank];
+
+	if (mce->bank >= nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
+		return -EINVAL;
+	if (mce->status & MCI_STATUS_UC)
+		return mce_uncorrected(vcpu, mce, bank);
+	if (!(bank[1] & MCI_STATUS_VAL) || !(bank[1] & MCI_STATUS_UC)) {
+		bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
+		bank[2] = mce->addr;
+		bank[3] = mce->misc;
+	} else {
+		bank[1] |= MCI_STATUS_OVER;
+	}
+	return 0;
+}
+
+int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	struct vcpu_msrs *m = vcpu->msrs;
+
+	switch (msr) {
+	case MSR_IA32_MCG_CAP:
+		*val = m->mcg_cap;
+		return 0;
+	case MSR_IA32_MCG_STATUS:
+		*val = m->mcg_status;
+		return 0;
+	case MSR_IA32_MCG_CTL:
+		if (!(m->mcg_cap & MCG_CTL_P) && !host)
+			return 1;
+		*val = m->mcg_ctl;
+		return 0;
+	}
+	if (msr >= MSR_IA32_MCx_CTL(nr_banks(vcpu)))
+		return 1;
+	*val = m->mc_bank[msr - MSR_IA32_MCx_CTL(0)];
+	return 0;
+}
+
+static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	u32 offset = msr - MSR_IA32_MCx_CTL(0);
+
+	if (msr >= MSR_IA32_MCx_CTL(nr_banks(vcpu)))
+		return 1;
+	if (!host) {
+		/* Linux clears bit 10 of bank 4's CTL and bit 0 for errata. */
+		if ((offset & 3) == 0 && val && (val | BIT(10) | 1) != ~0ull)
+			return 1;
+		if ((offset & 3) == 1 && val)
+			return 1;
+	}
+	vcpu->msrs->mc_bank[offset] = val;
+	return 0;
+}
+
+int mce_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	struct vcpu_msrs *m = vcpu->msrs;
+
+	switch (msr) {
+	case MSR_IA32_MCG_CAP:
+		return 1;
+	case MSR_IA32_MCG_STATUS:
+		m->mcg_status = val;
+		return 0;
+	case MSR_IA32_MCG_CTL:
+		if (!(m->mcg_cap & MCG_CTL_P) && (val || !host))
+			return 1;
+		if (val && val != ~0ull)
+			return 1;
+		m->mcg_ctl = val;
+		return 0;
+	}
+	return set_bank(vcpu, msr, val, host);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kvmclock: system time and wall clock written into guest memory
+ * (Documentation/virt/kvm/x86/msr.rst), and the hypercalls.
+ */
+#include <linux/math64.h>
+#include <linux/slab.h>
+#include <asm/pvclock-abi.h>
+
+#include "pv/pv.h"
+#include "regs_access.h"
+#include "time.h"
+
+int pv_create(struct vcpu *vcpu)
+{
+	vcpu->pv = kzalloc(sizeof(*vcpu->pv), GFP_KERNEL_ACCOUNT);
+	return vcpu->pv ? 0 : -ENOMEM;
+}
+
+void pv_destroy(struct vcpu *vcpu)
+{
+	kfree(vcpu->pv);
+}
+
+/*
+ * pvclock's conversion: ns = ((tsc << shift) * mul) >> 32, with mul in
+ * [2^31, 2^32) for precision.
+ */
+static void clock_scale(u32 khz, s8 *shift, u32 *mul)
+{
+	u64 hz = (u64)khz * 1000, target = NSEC_PER_SEC;
+	int s = 0;
+
+	while (hz > target * 2 || target >> 32) {
+		hz >>= 1;
+		s--;
+	}
+	while (upper_32_bits(hz) || hz <= target) {
+		if (upper_32_bits(hz) || (target << 1) >> 32)
+			break;
+		hz <<= 1;
+		s++;
+	}
+	*shift = s;
+	*mul = div64_u64(target << 32, hz);
+}
+
+/* A guest that reads meanwhile sees an odd version and tries again. */
+static void write_time_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info)
+{
+	struct gpa_cache *gc = &vcpu->pv->time_page;
+	u32 version;
+
+	if (gpa_cache_read(vcpu->vm, gc, &version, 0, sizeof(version)))
+		return;
+	version = (version + 1) | 1;
+	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
+	smp_wmb();
+	info->version = version;
+	gpa_cache_write(vcpu->vm, gc, info, 0, sizeof(*info));
+	smp_wmb();
+	version++;
+	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
+}
+
+void pv_clock_update(struct vcpu *vcpu)
+{
+	struct pvclock_vcpu_time_info info = {};
+	struct vm_clock_anchor anchor;
+
+	if (!vcpu->pv->time_on)
+		return;
+	vm_clock_anchor(vcpu->vm, &anchor);
+	info.tsc_timestamp = vcpu_guest_tsc(vcpu, anchor.tsc);
+	info.system_time = anchor.ns;
+	clock_scale(vcpu->tsc_khz, &info.tsc_shift, &info.tsc_to_system_mul);
+	if (anchor.stable)
+		info.flags |= PVCLOCK_TSC_STABLE_BIT;
+	if (vcpu->pv->paused)
+		info.flags |= PVCLOCK_GUEST_STOPPED;
+	vcpu->pv->paused = false;
+	write_time_info(vcpu, &info);
+}
+
+/* KVM_KVMCLOCK_CTRL */
+int pv_clock_paused(struct vcpu *vcpu)
+{
+	if (!vcpu->pv->time_on)
+		return -EINVAL;
+	vcpu->pv->paused = true;
+	vcpu_request(vcpu, REQ_CLOCK);
+	return 0;
+}
+
+static void write_wall_clock(struct vcpu *vcpu, gpa_t gpa)
+{
+	struct pvclock_wall_clock wc = {};
+	u32 version, rem;
+	u64 boot;
+
+	if (!gpa || gpa_read(vcpu->vm, gpa, &version, sizeof(version)))
+		return;
+	version = (version + 1) | 1;
+	if (gpa_write(vcpu->vm, gpa, &version, sizeof(version)))
+		return;
+	boot = ktime_get_real_ns() - vm_clock_now(vcpu->vm);
+	wc.version = version;
+	wc.sec = div_u64_rem(boot, NSEC_PER_SEC, &rem);
+	wc.nsec = rem;
+	gpa_write(vcpu->vm, gpa, &wc, sizeof(wc));
+	version++;
+	gpa_write(vcpu->vm, gpa, &version, sizeof(version));
+}
+
+static void set_system_time(struct vcpu *vcpu, u64 val)
+{
+	struct vcpu_pv *pv = vcpu->pv;
+
+	pv->system_time = val;
+	pv->time_on = (val & 1) &&
+		      !gpa_cache_init(vcpu->vm, &pv->time_page, val & ~1ull,
+				      sizeof(struct pvclock_vcpu_time_info));
+	vcpu_request(vcpu, REQ_CLOCK);
+}
+
+int pv_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	bool wall = msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_WALL_CLOCK_NEW;
+
+	*val = wall ? vcpu->pv->wall_clock : vcpu->pv->system_time;
+	return 0;
+}
+
+int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	switch (msr) {
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		vcpu->pv->wall_clock = val;
+		write_wall_clock(vcpu, val);
+		return 0;
+	default:
+		set_system_time(vcpu, val);
+		return 0;
+	}
+}
+
+/* api: Documentation/virt/kvm/x86/hypercalls.rst */
+long pv_hypercall(struct vcpu *vcpu, unsigned long nr)
+{
+	if (vcpu_cpl(vcpu))
+		return -KVM_EPERM;
+	switch (nr) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		return 0;
+	default:
+		return -KVM_ENOSYS;
+	}
+}

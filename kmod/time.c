@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Time: guest TSC = scale(host TSC) + offset, matched between the vCPUs of a
+ * VM, and the VM-wide kvmclock.
+ *
+ * CLOCK_MONOTONIC_RAW advances at exactly tsc_khz on a host whose clocksource
+ * is the TSC, so one (TSC, ns) anchor per VM stays true and all vCPUs may
+ * extrapolate from it (PVCLOCK_TSC_STABLE_BIT).
+ */
+#include <linux/math64.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#include <asm/tsc.h>
+
+#include "msr.h"
+#include "time.h"
+#include "vendor.h"
+
+/* KVM's tolerance before a TSC frequency counts as a different one. */
+#define TSC_TOLERANCE_PPM	250
+
+struct vm_clock {
+	spinlock_t lock;
+	struct time_pair anchor;
+	s64 offset;		/* kvmclock - CLOCK_MONOTONIC_RAW */
+	/* The last TSC written, to recognize vCPUs that are meant to agree. */
+	u64 tsc_value, tsc_ns, tsc_offset;
+	u32 tsc_khz;
+	bool tsc_written;
+};
+
+void time_pair_now(struct time_pair *now)
+{
+	u64 best = ~0ull, before, after;
+	unsigned long flags;
+	int i;
+
+	local_irq_save(flags);
+	for (i = 0; i < 3; i++) {
+		struct time_pair p;
+
+		before = rdtsc_ordered();
+		p.raw_ns = ktime_get_raw_ns();
+		after = rdtsc_ordered();
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		p.real_ns = ktime_get_real_ns();
+		p.tsc = before + (after - before) / 2;
+		*now = p;
+	}
+	local_irq_restore(flags);
+}
+
+int vm_clock_create(struct vm *vm)
+{
+	struct vm_clock *c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);
+
+	if (!c)
+		return -ENOMEM;
+	spin_lock_init(&c->lock);
+	time_pair_now(&c->anchor);
+	c->offset = -(s64)c->anchor.raw_ns;
+	vm->clock = c;
+	vm->default_tsc_khz = tsc_khz;
+	return 0;
+}
+
+void vm_clock_destroy(struct vm *vm)
+{
+	kfree(vm->clock);
+}
+
+void vm_clock_anchor(struct vm *vm, struct vm_clock_anchor *anchor)
+{
+	struct vm_clock *c = vm->clock;
+
+	spin_lock(&c->lock);
+	anchor->stable = !check_tsc_unstable();
+	if (!anchor->stable)
+		time_pair_now(&c->anchor);
+	anchor->tsc = c->anchor.tsc;
+	anchor->ns = c->anchor.raw_ns + c->offset;
+	spin_unlock(&c->lock);
+}
+
+u64 vm_clock_now(struct vm *vm)
+{
+	struct vm_clock *c = vm->clock;
+	u64 ns;
+
+	spin_lock(&c->lock);
+	ns = ktime_get_raw_ns() + c->offset;
+	spin_unlock(&c->lock);
+	return ns;
+}
+
+/* KVM_GET_CLOCK */
+int vm_clock_get(struct vm *vm, struct kvm_clock_data *data)
+{
+	struct vm_clock *c = vm->clock;
+	struct time_pair now;
+
+	time_pair_now(&now);
+	spin_lock(&c->lock);
+	data->clock = now.raw_ns + c->offset;
+	spin_unlock(&c->lock);
+	data->realtime = now.real_ns;
+	data->host_tsc = now.tsc;
+	data->flags = KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
+	if (!check_tsc_unstable())
+		data->flags |= KVM_CLOCK_TSC_STABLE;
+	return 0;
+}
+
+/* KVM_SET_CLOCK */
+int vm_clock_set(struct vm *vm, const struct kvm_clock_data *data)
+{
+	struct vm_clock *c = vm->clock;
+	u64 clock = data->clock;
+	struct time_pair now;
+
+	if (data->flags & ~KVM_CLOCK_REALTIME)
+		return -EINVAL;
+	time_pair_now(&now);
+	/* Time that passed since the clock was read, on the wall. */
+	if ((data->flags & KVM_CLOCK_REALTIME) && now.real_ns > data->realtime)
+		clock += now.real_ns - data->realtime;
+	spin_lock(&c->lock);
+	c->anchor = now;
+	c->offset = clock - now.raw_ns;
+	spin_unlock(&c->lock);
+	vm_request_all(vm, REQ_CLOCK);
+	return 0;
+}
+
+int vm_set_tsc_khz(struct vm *vm, unsigned long khz)
+{
+	if (khz > U32_MAX)
+		return -EINVAL;
+	if (vendor_caps.tsc_scaling &&
+	    mul_u64_u32_div(khz, 1u << 16, tsc_khz) >
+	    vendor_caps.tsc_ratio_max >> (vendor_caps.tsc_ratio_frac_bits - 16))
+		return -EINVAL;
+	if (atomic_read(&vm->nr_vcpus))
+		return -EINVAL;
+	vm->default_tsc_khz = khz ?: tsc_khz;
+	return 0;
+}
+
+u64 time_scale_tsc(const struct vcpu *vcpu, u64 host_tsc)
+{
+	if (!vcpu->tsc_ratio)
+		return host_tsc;
+	return mul_u64_u64_shr(host_tsc, vcpu->tsc_ratio, vendor_caps.tsc_ratio_frac_bits);
+}
+
+u64 vcpu_guest_tsc(const struct vcpu *vcpu, u64 host_tsc)
+{
+	return time_scale_tsc(vcpu, host_tsc) + vcpu->tsc_offset;
+}
+
+static void set_offset(struct vcpu *vcpu, u64 offset)
+{
+	vcpu->tsc_offset = offset;
+	vendor_call(write_tsc, vcpu);
+	if (vcpu->lapic)
+		lapic_tsc_changed(vcpu);
+	vcpu_request(vcpu, REQ_CLOCK);
+}
+
+static bool khz_within_tolerance(u64 khz)
+{
+	u64 slack = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
+
+	return khz >= tsc_khz - slack && khz <= tsc_khz + slack;
+}
+
+/* KVM_SET_TSC_KHZ of a vCPU: without scaling only the host's own rate will do. */
+int time_set_tsc_khz(struct vcpu *vcpu, unsigned long khz)
+{
+	u64 ratio = 0;
+
+	if (!khz)
+		khz = tsc_khz;
+	if (khz > U32_MAX)
+		return -EINVAL;
+	if (!khz_within_tolerance(khz)) {
+		if (!vendor_caps.tsc_scaling)
+			return -EINVAL;
+		ratio = mul_u64_u32_div(1ull << vendor_caps.tsc_ratio_frac_bits,
+					(u32)khz, tsc_khz);
+		if (!ratio || ratio >= vendor_caps.tsc_ratio_max)
+			return -EINVAL;
+	}
+	vcpu->tsc_khz = khz;
+	vcpu->tsc_ratio = ratio;
+	set_offset(vcpu, vcpu->tsc_offset);
+	return 0;
+}
+
+static u64 ns_to_tsc(struct vcpu *vcpu, u64 ns)
+{
+	return mul_u64_u32_div(ns, vcpu->tsc_khz, 1000000);
+}
+
+/*
+ * User space restores one vCPU after the other with values that passed through
+ * different moments; KVM takes writes within a second of the expected value
+ * (and zero, the value at creation) as "the same as the others".
+ */
+static bool tsc_matches(struct vcpu *vcpu, const struct vm_clock *c, u64 tsc, u64 now)
+{
+	u64 expected, second = (u64)vcpu->tsc_khz * 1000;
+
+	if (!c->tsc_written || c->tsc_khz != vcpu->tsc_khz)
+		return false;
+	if (!tsc)
+		return true;
+	expected = c->tsc_value + ns_to_tsc(vcpu, now - c->tsc_ns);
+	return tsc < expected + second && tsc + second > expected;
+}
+
+static void write_tsc_host(struct vcpu *vcpu, u64 tsc)
+{
+	struct vm_clock *c = vcpu->vm->clock;
+	u64 now, offset;
+
+	spin_lock(&c->lock);
+	now = ktime_get_raw_ns();
+	if (tsc_matches(vcpu, c, tsc, now)) {
+		offset = c->tsc_offset;
+	} else {
+		offset = tsc - time_scale_tsc(vcpu, rdtsc_ordered());
+		c->tsc_value = tsc;
+		c->tsc_ns = now;
+		c->tsc_offset = offset;
+		c->tsc_khz = vcpu->tsc_khz;
+		c->tsc_written = true;
+	}
+	spin_unlock(&c->lock);
+	set_offset(vcpu, offset);
+}
+
+/* SDM 18.17.3: the guest's write of the TSC moves IA32_TSC_ADJUST along. */
+static void write_tsc_guest(struct vcpu *vcpu, u64 tsc)
+{
+	s64 delta = tsc - vcpu_guest_tsc(vcpu, rdtsc_ordered());
+
+	time_adjust_tsc(vcpu, delta);
+	vcpu->msrs->tsc_adjust += delta;
+}
+
+void time_write_tsc(struct vcpu *vcpu, u64 tsc, bool host)
+{
+	if (host)
+		write_tsc_host(vcpu, tsc);
+	else
+		write_tsc_guest(vcpu, tsc);
+}
+
+void time_adjust_tsc(struct vcpu *vcpu, s64 delta)
+{
+	set_offset(vcpu, vcpu->tsc_offset + delta);
+}
+
+void time_vcpu_init(struct vcpu *vcpu)
+{
+	vcpu->tsc_khz = tsc_khz;
+	if (time_set_tsc_khz(vcpu, vcpu->vm->default_tsc_khz))
+		time_set_tsc_khz(vcpu, tsc_khz);
+	write_tsc_host(vcpu, 0);
+}
+
+int time_has_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	return attr->group == KVM_VCPU_TSC_CTRL && attr->attr == KVM_VCPU_TSC_OFFSET ?
+	       0 : -ENXIO;
+}
+
+int time_get_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	u64 __user *addr = (u64 __user *)attr->addr;
+
+	if (time_has_attr(vcpu, attr))
+		return -ENXIO;
+	return put_user(vcpu->tsc_offset, addr) ? -EFAULT : 0;
+}
+
+int time_set_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
+{
+	u64 __user *addr = (u64 __user *)attr->addr;
+	struct vm_clock *c = vcpu->vm->clock;
+	u64 offset;
+
+	if (time_has_attr(vcpu, attr))
+		return -ENXIO;
+	if (get_user(offset, addr))
+		return -EFAULT;
+	spin_lock(&c->lock);
+	c->tsc_written = true;
+	c->tsc_offset = offset;
+	c->tsc_khz = vcpu->tsc_khz;
+	c->tsc_ns = ktime_get_raw_ns();
+	c->tsc_value = time_scale_tsc(vcpu, rdtsc_ordered()) + offset;
+	spin_unlock(&c->lock);
+	set_offset(vcpu, offset);
+	return 0;
+}
