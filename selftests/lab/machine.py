@@ -31,7 +31,7 @@ TROUBLE = re.compile(
     rb"|unchecked MSR access|refcount_t: |corrupted stack end|VMM: broken promise")
 FATAL = re.compile(rb"Kernel panic - not syncing|---\[ end Kernel panic")
 
-COMMON_APPEND = ("console=ttyS0,115200 panic=-1 quiet nokaslr security=none apparmor=0 audit=0 nowatchdog "
+COMMON_APPEND = ("console=ttyS0,115200 panic=-1 quiet nokaslr security=none apparmor=0 audit=0 nmi_watchdog=0 "
                  "no_timer_check cryptomgr.notests random.trust_cpu=on "
                  "initcall_blacklist=jent_mod_init,load_system_certificate_list,init_kprobe_trace,sed_opal_init ")
 APPEND = {
@@ -206,9 +206,9 @@ class Machine:
         images = [self.boot + "/root.img"] + ([CACHE + "/guest/guest.img"] if self.guest else [])
         append, end = self.append, IMAGE_ADDR
         for image in images:
-            size = os.path.getsize(image)
+            size = -(-os.path.getsize(image) // BLOCK) * BLOCK
             append += " memmap=%#x!%#x" % (size, end)
-            end = -(-(end + size) // BLOCK) * BLOCK
+            end += size
         if end + 256 * MB > self.mem * MB:
             raise LabError("MEM=%d is too small for the machine's images" % self.mem)
         self.write_ram(initrd, images)
