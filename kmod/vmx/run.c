@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The stay and the entry: which VMCS is where, host state, and the way in.
+ *
+ * A VMCS is *active* on at most one CPU, from VMPTRLD to VMCLEAR (SDM 25.11.1);
+ * vmx->active_cpu names it, and the CPU has it in active_list. One of those is
+ * *current*. active_cpu, launched and the list change with irqs off on the
+ * CPU they belong to: by the vCPU's thread, by an IPI from the CPU that the
+ * vCPU moved to, or when the CPU goes down. Inside a stay the vCPU's VMCS
+ * stays current, as nobody else loads one with preemption off.
+ */
+#include <linux/cpu.h>
+#include <linux/kvm_host.h>
+#include <linux/percpu.h>
+#include <linux/smp.h>
+#include <asm/cpu_entry_area.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+
+#include "vmx.h"
+
+static DEFINE_PER_CPU(struct list_head, active_list);
+static DEFINE_PER_CPU(struct vcpu_vmx *, current_vmx);
+
+static_assert(offsetof(struct vmx_run, host_rsp) == VMX_RUN_HOST_RSP);
+static_assert(offsetof(struct vmx_run, guest_spec_ctrl) == VMX_RUN_GUEST_SPEC);
+static_assert(offsetof(struct vmx_run, host_spec_ctrl) == VMX_RUN_HOST_SPEC);
+static_assert(offsetof(struct vmx_run, flags) == VMX_RUN_FLAGS);
+
+void vmx_insn_failed(const char *insn, unsigned long arg)
+{
+	WARN_ONCE(1, "%s of %lx failed\n", insn, arg);
+}
+
+/* ---- which VMCS is where ------------------------------------------------ */
+
+/* Irqs off, on the CPU where it is active. */
+static void clear_here(struct vcpu_vmx *vmx)
+{
+	if (vmx->active_cpu != smp_processor_id())
+		return;
+	vmx_vmclear(__pa(vmx->vmcs));
+	if (__this_cpu_read(current_vmx) == vmx)
+		__this_cpu_write(current_vmx, NULL);
+	list_del(&vmx->active_link);
+	vmx->launched = false;
+	/* Whoever sees -1 may load it elsewhere: all of the above is done. */
+	smp_store_release(&vmx->active_cpu, -1);
+}
+
+static void clear_by_ipi(void *data)
+{
+	clear_here(data);
+}
+
+/* Nobody else may be loading it: the vCPU's thread, or its end. */
+void vmx_vmcs_clear(struct vcpu_vmx *vmx)
+{
+	int cpu = READ_ONCE(vmx->active_cpu);
+
+	/* A CPU that went down meanwhile has cleared it itself. */
+	if (cpu >= 0)
+		smp_call_function_single(cpu, clear_by_ipi, vmx, 1);
+}
+
+/* Also in NMI context of a crash: a half-done list_add() still walks well. */
+void vmx_clear_this_cpu(void)
+{
+	struct list_head *list = this_cpu_ptr(&active_list);
+	struct vcpu_vmx *vmx, *next;
+
+	if (!list->next)
+		return;
+	list_for_each_entry_safe(vmx, next, list, active_link)
+		clear_here(vmx);
+}
+
+static void activate(struct vcpu_vmx *vmx, int cpu)
+{
+	struct list_head *list = this_cpu_ptr(&active_list);
+	unsigned long flags;
+
+	vmx_vmcs_clear(vmx);
+	local_irq_save(flags);
+	if (!list->next)
+		INIT_LIST_HEAD(list);
+	/* SDM 25.11.3: a new VMCS is cleared before its first load. */
+	vmx_vmclear(__pa(vmx->vmcs));
+	vmx->launched = false;
+	list_add(&vmx->active_link, list);
+	vmx->active_cpu = cpu;
+	vmx_vmptrld(__pa(vmx->vmcs));
+	__this_cpu_write(current_vmx, vmx);
+	local_irq_restore(flags);
+}
+
+void vmx_vmcs_load(struct vcpu_vmx *vmx)
+{
+	int cpu = smp_processor_id();
+
+	if (unlikely(READ_ONCE(vmx->active_cpu) != cpu)) {
+		activate(vmx, cpu);
+	} else if (__this_cpu_read(current_vmx) != vmx) {
+		vmx_vmptrld(__pa(vmx->vmcs));
+		__this_cpu_write(current_vmx, vmx);
+	}
+}
+
+/* ---- MSRs switched by a stay -------------------------------------------- */
+
+/*
+ * The kernel itself does not use them between a system call's entry and its
+ * exit, so the guest's values may stay through interrupts.
+ */
+static const struct {
+	u32 msr;
+	u16 offset;		/* in struct vcpu_regs */
+} switched_msrs[] = {
+	{ MSR_STAR, offsetof(struct vcpu_regs, star) },
+	{ MSR_LSTAR, offsetof(struct vcpu_regs, lstar) },
+	{ MSR_SYSCALL_MASK, offsetof(struct vcpu_regs, fmask) },
+	{ MSR_TSC_AUX, offsetof(struct vcpu_regs, tsc_aux) },
+};
+
+static DEFINE_PER_CPU(u64 [ARRAY_SIZE(switched_msrs)], host_msrs);
+
+static bool msr_exists(int i)
+{
+	return switched_msrs[i].msr != MSR_TSC_AUX ||
+	       boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+}
+
+void vmx_read_host_msrs(void)
+{
+	u64 *host = *this_cpu_ptr(&host_msrs);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(switched_msrs); i++)
+		if (msr_exists(i))
+			vmm_rdmsr(switched_msrs[i].msr, host[i]);
+}
+
+void vmx_load_guest_msrs(struct vcpu_vmx *vmx)
+{
+	const u64 *host = *this_cpu_ptr(&host_msrs);
+	struct vcpu_regs *r = &vmx->vcpu.regs;
+	u64 val;
+	int i;
+
+	if (!vmx->in_stay)
+		return;
+	vmm_wrmsr(MSR_KERNEL_GS_BASE, r->kernel_gs_base);
+	for (i = 0; i < ARRAY_SIZE(switched_msrs); i++) {
+		val = *(u64 *)((char *)r + switched_msrs[i].offset);
+		if (val == host[i] && !(vmx->loaded_msrs & BIT(i)))
+			continue;
+		if (!msr_exists(i))
+			continue;
+		vmm_wrmsr(switched_msrs[i].msr, val);
+		vmx->loaded_msrs |= BIT(i);
+	}
+}
+
+static void restore_host_msrs(struct vcpu_vmx *vmx)
+{
+	const u64 *host = *this_cpu_ptr(&host_msrs);
+	struct vcpu_regs *r = &vmx->vcpu.regs;
+	int i;
+
+	/* A value that waits to be flushed is newer than the register's. */
+	if (!(r->dirty & BIT(RG_SYSENTER)))
+		vmm_rdmsr(MSR_KERNEL_GS_BASE, r->kernel_gs_base);
+	for (i = 0; i < ARRAY_SIZE(switched_msrs); i++)
+		if (vmx->loaded_msrs & BIT(i))
+			vmm_wrmsr(switched_msrs[i].msr, host[i]);
+	vmx->loaded_msrs = 0;
+}
+
+/* ---- the stay ----------------------------------------------------------- */
+
+/* HOST_* fields that differ between CPUs. */
+static void load_host_cpu_fields(struct vcpu_vmx *vmx, int cpu)
+{
+	u64 val;
+
+	if (vmx->host.cpu == cpu)
+		return;
+	vmx->host.cpu = cpu;
+	vmcs_writel(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
+	vmcs_writel(HOST_GDTR_BASE, (unsigned long)get_current_gdt_ro());
+	vmm_rdmsr(MSR_GS_BASE, val);
+	vmcs_writel(HOST_GS_BASE, val);
+	vmm_rdmsr(MSR_IA32_SYSENTER_ESP, val);
+	vmcs_writel(HOST_IA32_SYSENTER_ESP, val);
+}
+
+static u16 read_ldt_selector(void)
+{
+	u16 sel;
+
+	asm volatile("sldt %0" : "=r" (sel));
+	return sel;
+}
+
+/*
+ * User selectors cannot go into HOST_* fields (SDM 27.2.3), so exits load
+ * null ones and stay_end() puts the user's back. In the kernel only the bases
+ * count, and those are right after each exit.
+ */
+static void save_host_segments(struct vmx_host_state *host)
+{
+	unsigned long fs_base;
+
+	savesegment(fs, host->fs);
+	savesegment(gs, host->gs);
+	savesegment(ds, host->ds);
+	savesegment(es, host->es);
+	host->ldt = read_ldt_selector();
+	vmm_rdmsr(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
+	vmm_rdmsr(MSR_FS_BASE, fs_base);
+	if (fs_base == host->fs_base)
+		return;
+	host->fs_base = fs_base;
+	vmcs_writel(HOST_FS_BASE, fs_base);
+}
+
+/* Loading a selector changes the base, so the bases come last. */
+static void restore_host_segments(const struct vmx_host_state *host)
+{
+	if (unlikely(host->ldt))
+		asm volatile("lldt %0" : : "r" (host->ldt));
+	if (unlikely(host->ds))
+		loadsegment(ds, host->ds);
+	if (unlikely(host->es))
+		loadsegment(es, host->es);
+	if (unlikely(host->fs)) {
+		loadsegment(fs, host->fs);
+		vmm_wrmsr(MSR_FS_BASE, host->fs_base);
+	}
+	if (unlikely(host->gs))
+		load_gs_index(host->gs);
+	vmm_wrmsr(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
+}
+
+void vmx_stay_begin(struct vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	int cpu = smp_processor_id();
+
+	vmx_vmcs_load(vmx);
+	load_host_cpu_fields(vmx, cpu);
+	if (vmx->flushed_cpu != cpu) {
+		vmx_flush_tlb(vcpu);
+		vmx->flushed_cpu = cpu;
+	}
+	save_host_segments(&vmx->host);
+	vmx->in_stay = true;
+	vmx_load_guest_msrs(vmx);
+	vmx_mitigate_stay(vmx);
+}
+
+/*
+ * Exits leave GDTR with a limit of 64 KB, which load_fixmap_gdt() repairs, and
+ * TR with one that hides the I/O bitmap (SDM 28.5.2). IDTR's limit of 64 KB is
+ * harmless: no vector is beyond the table.
+ */
+void vmx_stay_end(struct vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	restore_host_msrs(vmx);
+	vmx->in_stay = false;
+	invalidate_tss_limit();
+	load_fixmap_gdt(smp_processor_id());
+	restore_host_segments(&vmx->host);
+}
+
+/* ---- the entry ---------------------------------------------------------- */
+
+/* CR3 and CR4 of this thread on this CPU; they change with the PCID and perf. */
+static void load_host_crs(struct vmx_host_state *host)
+{
+	unsigned long cr3 = __read_cr3();
+	unsigned long cr4 = __read_cr4();
+
+	if (unlikely(cr3 != host->cr3)) {
+		vmcs_writel(HOST_CR3, cr3);
+		host->cr3 = cr3;
+	}
+	if (unlikely(cr4 != host->cr4)) {
+		vmcs_writel(HOST_CR4, cr4);
+		host->cr4 = cr4;
+	}
+}
+
+/*
+ * The counter runs at a power of two of the TSC's rate and is 32 bits wide
+ * (SDM 26.5.1); one tick more than needed, so that it never comes early.
+ */
+static void load_timer(struct vcpu_vmx *vmx)
+{
+	u64 now, ticks = 1;
+
+	vmx_want(vmx, VCTL_PIN, PIN_BASED_VMX_PREEMPTION_TIMER,
+		 vmx->timer_deadline != U64_MAX);
+	if (vmx->timer_deadline == U64_MAX)
+		return;
+	now = rdtsc();
+	if (vmx->timer_deadline > now)
+		ticks += (vmx->timer_deadline - now) >> vmx_host.timer_shift;
+	vmx->timer_early = ticks > U32_MAX;
+	vmcs_write32(VMX_PREEMPTION_TIMER_VALUE, min_t(u64, ticks, U32_MAX));
+}
+
+/* Breakpoints in force: the exit resets DR7 only, so DR0-3 may stay. */
+static void load_guest_drs(const struct vcpu_vmx *vmx)
+{
+	if (likely(!(vmx->dr7 & 0xff)))
+		return;
+	set_debugreg(vmx->dr[0], 0);
+	set_debugreg(vmx->dr[1], 1);
+	set_debugreg(vmx->dr[2], 2);
+	set_debugreg(vmx->dr[3], 3);
+}
+
+/* What of the host's debugging and tracing the entry would disturb. */
+struct host_debug {
+	unsigned long dr7, dr[4];
+	u64 debugctl;
+	u64 pebs;
+};
+
+static void save_host_debug(struct vcpu_vmx *vmx, struct host_debug *hd)
+{
+	hd->dr7 = this_cpu_read(cpu_dr7);
+	if (unlikely(hd->dr7) && (vmx->dr7 & 0xff)) {
+		get_debugreg(hd->dr[0], 0);
+		get_debugreg(hd->dr[1], 1);
+		get_debugreg(hd->dr[2], 2);
+		get_debugreg(hd->dr[3], 3);
+	}
+	/* An exit clears DEBUGCTL. SDM 28.5.1. */
+	hd->debugctl = get_debugctlmsr();
+	/* PEBS would write its records through the guest's page tables. */
+	hd->pebs = 0;
+	if (vmx_host.pebs)
+		vmm_rdmsr(MSR_IA32_PEBS_ENABLE, hd->pebs);
+	if (unlikely(hd->pebs))
+		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, 0);
+}
+
+static void restore_host_debug(struct vcpu_vmx *vmx, const struct host_debug *hd)
+{
+	if (unlikely(hd->dr7)) {
+		if (vmx->dr7 & 0xff) {
+			set_debugreg(hd->dr[0], 0);
+			set_debugreg(hd->dr[1], 1);
+			set_debugreg(hd->dr[2], 2);
+			set_debugreg(hd->dr[3], 3);
+		}
+		set_debugreg(hd->dr7, 7);
+	}
+	if (unlikely(hd->debugctl))
+		update_debugctlmsr(hd->debugctl);
+	if (unlikely(hd->pebs))
+		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, hd->pebs);
+}
+
+/*
+ * NMIs are blocked from an NMI exit on; the handler's IRET ends that, so the
+ * handler runs before anything else may fault.
+ */
+static __always_inline void serve_nmi(struct vcpu_vmx *vmx)
+{
+	u32 mask = INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK;
+
+	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
+		return;
+	vmx->intr_info = vmcs_read32(VM_EXIT_INTR_INFO);
+	if ((vmx->intr_info & mask) == (INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR))
+		asm volatile("int $2");
+}
+
+static noinstr int run_guest(struct vcpu_vmx *vmx)
+{
+	struct vcpu_regs *r = &vmx->vcpu.regs;
+	int result;
+
+	guest_state_enter_irqoff();
+	if (r->cr2 != native_read_cr2())
+		native_write_cr2(r->cr2);
+	result = vmx_enter_guest(&vmx->run, r->gpr);
+	r->cr2 = native_read_cr2();
+	if (likely(result == VMX_ENTERED)) {
+		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
+		serve_nmi(vmx);
+	}
+	guest_state_exit_irqoff();
+	return result;
+}
+
+/* Groups that the guest changes without telling. */
+#define VOLATILE_GROUPS							\
+	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_SEG) |	\
+	 BIT(RG_DESC) | BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) |	\
+	 BIT(RG_SYSENTER))
+
+/* VMfail: nothing was loaded, the guest's state is as before. */
+static void entry_refused(struct vcpu_vmx *vmx, int result)
+{
+	struct vmm_exit *e = &vmx->vcpu.exit;
+
+	e->vectored = (struct vmm_event){ .type = EVENT_NONE };
+	vmx_cancel(&vmx->vcpu, &e->vectored);
+	if (result == VMX_ENTRY_FAULTED) {
+		e->kind = EXIT_BROKEN;
+		return;
+	}
+	e->kind = EXIT_FAIL_ENTRY;
+	e->hw_reason = vmcs_read32(VM_INSTRUCTION_ERROR);
+}
+
+void vmx_enter(struct vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	struct host_debug hd;
+	int result;
+
+	vmx_flush_regs(vmx);
+	load_timer(vmx);
+	vmx_sync_controls(vmx);
+	vmx_do_flushes(vmx);
+	load_host_crs(&vmx->host);
+	save_host_debug(vmx, &hd);
+	load_guest_drs(vmx);
+	vmx_mitigate_entry(vmx);
+	vmx->run.flags &= ~BIT(VMX_RUN_RESUME);
+	if (likely(vmx->launched))
+		vmx->run.flags |= BIT(VMX_RUN_RESUME);
+
+	result = run_guest(vmx);
+
+	restore_host_debug(vmx, &hd);
+	vmx_mitigate_exit(vmx);
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.nr_insn_bytes = 0;
+	vcpu->exit.info1 = 0;
+	vcpu->exit.info2 = 0;
+	if (unlikely(result != VMX_ENTERED)) {
+		entry_refused(vmx, result);
+		return;
+	}
+	vcpu->regs.avail &= ~VOLATILE_GROUPS;
+	vmx_decode_exit(vmx);
+}
