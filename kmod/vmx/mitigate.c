@@ -64,20 +64,11 @@ void vmx_mitigate_stay(struct vcpu_vmx *vmx)
 	barrier_between_guests(vmx);
 }
 
-/* Writes go through without exit once the guest has used SPEC_CTRL at all. */
 static void load_spec_ctrl(struct vcpu_vmx *vmx)
 {
-	struct vcpu_regs *r = &vmx->vcpu.regs;
-
 	if (!vmx_host.spec_ctrl)
 		return;
-	if (unlikely(r->spec_ctrl && !vmx->spec_passthrough) &&
-	    !rcu_access_pointer(vmx->vcpu.vm->msr_filter)) {
-		vmx->spec_passthrough = true;
-		vmx_set_msr_passthrough(vmx, MSR_IA32_SPEC_CTRL, true, true);
-		prepare_run_flags(vmx);
-	}
-	vmx->run.guest_spec_ctrl = r->spec_ctrl;
+	vmx->run.guest_spec_ctrl = vmx->vcpu.regs.spec_ctrl;
 	vmx->run.host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The VT-x operations: life of a vCPU, its register groups, what exits, MSRs.
+ * The VT-x operations: life of a vCPU, its register groups, what exits.
  */
 #include <linux/gfp.h>
 #include <linux/idr.h>
@@ -361,51 +361,6 @@ void vmx_sync_controls(struct vcpu_vmx *vmx)
 	}
 }
 
-/* Four bitmaps of 1 KB: read low, read high, write low, write high. SDM 25.6.9. */
-void vmx_set_msr_passthrough(struct vcpu_vmx *vmx, u32 msr, bool read, bool write)
-{
-	unsigned int bit = msr & 0x1fff;
-
-	if (msr >= 0xc0000000)
-		bit += 8 * 1024;
-	__assign_bit(bit, vmx->msr_bitmap, !read);
-	__assign_bit(bit + 8 * 2048, vmx->msr_bitmap, !write);
-}
-
-/*
- * MSRs that live in the VMCS, or that a stay switches. Those whose value the
- * stay keeps in struct vcpu_regs may only be read without exit.
- */
-static const struct {
-	u32 msr;
-	bool write;
-} passthrough[] = {
-	{ MSR_FS_BASE, true },
-	{ MSR_GS_BASE, true },
-	{ MSR_KERNEL_GS_BASE, true },
-	{ MSR_IA32_SYSENTER_CS, true },
-	{ MSR_IA32_SYSENTER_ESP, true },
-	{ MSR_IA32_SYSENTER_EIP, true },
-	{ MSR_STAR, false },
-	{ MSR_LSTAR, false },
-	{ MSR_SYSCALL_MASK, false },
-	{ MSR_IA32_TSC, false },
-};
-
-static void update_msr_bitmap(struct vcpu_vmx *vmx)
-{
-	struct vcpu *vcpu = &vmx->vcpu;
-	int i;
-
-	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	vmx->spec_passthrough = false;
-	/* A filter of user space is asked at each access. */
-	if (rcu_access_pointer(vcpu->vm->msr_filter))
-		return;
-	for (i = 0; i < ARRAY_SIZE(passthrough); i++)
-		vmx_set_msr_passthrough(vmx, passthrough[i].msr, true, passthrough[i].write);
-}
-
 /* Instructions that a secondary control takes from a guest without the feature. */
 static const struct {
 	u32 feature, bit;
@@ -485,7 +440,7 @@ static void vmx_update_intercepts(struct vcpu *vcpu)
 	vmx->want[VCTL_CPU] = cpu_controls(vmx);
 	vmx->want[VCTL_CPU2] = cpu2_controls(vmx);
 	vmx->want[VCTL_EXCEPTIONS] = exception_bitmap(vcpu);
-	update_msr_bitmap(vmx);
+	vmx_update_msr_bitmap(vmx);
 	preempt_disable();
 	vmx_vmcs_load(vmx);
 	vmcs_writel(CR0_GUEST_HOST_MASK, ~vmx->cr0_owned);
@@ -692,49 +647,6 @@ static int vmx_set_timer(struct vcpu *vcpu, u64 guest_tsc)
 		delta = host_ticks(vcpu, guest_tsc - guest_now);
 	vmx->timer_deadline = min(delta, U64_MAX - 1 - host_now) + host_now;
 	return 0;
-}
-
-/* ---- MSRs --------------------------------------------------------------- */
-
-static int vmx_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
-{
-	switch (msr) {
-	case MSR_IA32_FEAT_CTL:
-		*val = to_vmx(vcpu)->feature_control;
-		return 0;
-	case MSR_IA32_DEBUGCTLMSR:
-		*val = 0;
-		return 0;
-	}
-	return -ENOENT;
-}
-
-/* Without VMX, SGX or LMCE for the guest only the lock bit exists. */
-static int write_feature_control(struct vcpu_vmx *vmx, u64 val, bool host)
-{
-	if (val & ~(u64)FEAT_CTL_LOCKED)
-		return 1;
-	if (!host && (vmx->feature_control & FEAT_CTL_LOCKED))
-		return 1;
-	vmx->feature_control = val;
-	return 0;
-}
-
-static int vmx_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	switch (msr) {
-	case MSR_IA32_FEAT_CTL:
-		return write_feature_control(to_vmx(vcpu), val, host);
-	case MSR_IA32_DEBUGCTLMSR:
-		/* No last branches: LBR and BTF are accepted and not kept. */
-		return !!(val & ~(u64)(DEBUGCTLMSR_LBR | DEBUGCTLMSR_BTF));
-	}
-	return -ENOENT;
-}
-
-static int vmx_feature_msr(u32 msr, u64 *val)
-{
-	return -ENOENT;
 }
 
 const struct vmm_vendor_ops vmx_ops = {

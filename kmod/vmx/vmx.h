@@ -142,7 +142,12 @@ void vmx_read_host_msrs(void);			/* once per CPU that is switched on */
 /* vendor.c */
 void vmx_flush_regs(struct vcpu_vmx *vmx);
 void vmx_sync_controls(struct vcpu_vmx *vmx);
-void vmx_set_msr_passthrough(struct vcpu_vmx *vmx, u32 msr, bool read, bool write);
+
+/* msr.c */
+void vmx_update_msr_bitmap(struct vcpu_vmx *vmx);
+int vmx_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
+int vmx_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
+int vmx_feature_msr(u32 msr, u64 *val);
 
 /* exit.c: fills vcpu->exit from the VMCS. Irqs off. */
 void vmx_decode_exit(struct vcpu_vmx *vmx);
