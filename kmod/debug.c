@@ -68,7 +68,7 @@ int vcpu_set_dr(struct vcpu *vcpu, int dr, u64 val)
 	case 6:
 		if (upper_32_bits(val))
 			return 1;
-		r->dr6 = (val & DR6_VOLATILE) | DR6_INIT;
+		r->dr6 = (val & DR6_WRITABLE) | DR6_INIT;
 		return 0;
 	default:
 		if (upper_32_bits(val))

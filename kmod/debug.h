@@ -9,7 +9,7 @@
 
 #define DR6_INIT	0xffff0ff0ul
 #define DR7_INIT	0x400ul
-#define DR6_VOLATILE	0x0001e00ful	/* B0-3, BD, BS, BT, RTM */
+#define DR6_WRITABLE	0x0001e00ful	/* B0-3, BD, BS, BT, RTM */
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *regs);
 int debugregs_set(struct vcpu *vcpu, const struct kvm_debugregs *regs);

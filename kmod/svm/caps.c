@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the CPUs offer, the permission maps, and AMD-V on and off per CPU.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cc_platform.h>
+#include <linux/cpumask.h>
+#include <linux/gfp.h>
+#include <asm/cpufeature.h>
+#include <asm/processor.h>
+
+#include "svm.h"
+
+#define SVM_LEAF	0x8000000a
+#define VM_CR_SVMDIS	BIT_ULL(4)
+
+#define IOPM_ORDER	2	/* 12 KB: 15.10.1 */
+#define MSRPM_ORDER	1	/* 8 KB: 15.11 */
+
+struct svm_caps svm_caps __ro_after_init;
+struct page *svm_iopm __read_mostly;
+struct page *svm_msrpm[NR_MSRPMS] __read_mostly;
+DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+
+int svm_probe(void)
+{
+	u64 vm_cr;
+
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
+		return -ENODEV;
+	if (!boot_cpu_has(X86_FEATURE_SVM))
+		return -ENODEV;
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pr_err("an encrypted guest cannot run guests of its own\n");
+		return -EOPNOTSUPP;
+	}
+	if (!vmm_rdmsr_safe(MSR_VM_CR, &vm_cr) && (vm_cr & VM_CR_SVMDIS)) {
+		pr_err("AMD-V is disabled by the firmware; enable SVM in its setup\n");
+		return -EOPNOTSUPP;
+	}
+	if (!boot_cpu_has(X86_FEATURE_NPT)) {
+		pr_err("this CPU lacks nested paging, which is required\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void read_caps(void)
+{
+	svm_caps = (struct svm_caps){
+		.nrips = boot_cpu_has(X86_FEATURE_NRIPS),
+		.decode = boot_cpu_has(X86_FEATURE_DECODEASSISTS),
+		.flush_asid = boot_cpu_has(X86_FEATURE_FLUSHBYASID),
+		.clean_bits = boot_cpu_has(X86_FEATURE_VMCBCLEAN),
+		.pause_filter = boot_cpu_has(X86_FEATURE_PAUSEFILTER),
+		.pause_thresh = boot_cpu_has(X86_FEATURE_PFTHRESHOLD),
+		.tsc_ratio = boot_cpu_has(X86_FEATURE_TSCRATEMSR),
+		.virt_spec_ctrl = boot_cpu_has(X86_FEATURE_V_SPEC_CTRL),
+		.spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL),
+		.ibpb = boot_cpu_has(X86_FEATURE_IBPB),
+		.rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP) ||
+			  boot_cpu_has(X86_FEATURE_RDPID),
+		.nr_asids = cpuid_ebx(SVM_LEAF),
+	};
+}
+
+static void fill_vendor_caps(void)
+{
+	vendor_caps.vcpu_size = sizeof(struct vcpu_svm);
+	vendor_caps.tsc_scaling = svm_caps.tsc_ratio;
+	vendor_caps.tsc_ratio_frac_bits = 32;
+	vendor_caps.tsc_ratio_max = GENMASK_ULL(39, 0);
+	vendor_caps.tsc_ratio_default = BIT_ULL(32);
+	vendor_caps.timer = false;
+	vendor_caps.insn_bytes = svm_caps.decode;
+	vendor_caps.xss_mask = 0;
+	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
+	if (boot_cpu_has(X86_FEATURE_FXSR_OPT))
+		vendor_caps.efer_mask |= EFER_FFXSR;
+}
+
+/* MSRs the guest reads and writes by itself: all in the VMCB, all switched. */
+static const u32 passthrough_msrs[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/* 15.11: three vectors of 8192 MSRs, 2 bits each, even bit reads, odd writes. */
+static void msrpm_allow(struct page *page, u32 msr)
+{
+	static const u32 bases[] = { 0, 0xc0000000, 0xc0010000 };
+	unsigned long *map = page_address(page);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(bases); i++) {
+		u32 bit = (i * 8192 + (msr - bases[i])) * 2;
+
+		if (msr - bases[i] >= 8192)
+			continue;
+		__clear_bit(bit, map);
+		__clear_bit(bit + 1, map);
+		return;
+	}
+}
+
+static struct page *alloc_map(unsigned int order)
+{
+	struct page *page = alloc_pages(GFP_KERNEL, order);
+
+	if (page)
+		memset(page_address(page), 0xff, PAGE_SIZE << order);
+	return page;
+}
+
+static int setup_maps(void)
+{
+	int i, j;
+
+	svm_iopm = alloc_map(IOPM_ORDER);
+	if (!svm_iopm)
+		return -ENOMEM;
+	for (i = 0; i < NR_MSRPMS; i++) {
+		svm_msrpm[i] = alloc_map(MSRPM_ORDER);
+		if (!svm_msrpm[i])
+			return -ENOMEM;
+		for (j = 0; j < ARRAY_SIZE(passthrough_msrs); j++)
+			msrpm_allow(svm_msrpm[i], passthrough_msrs[j]);
+	}
+	msrpm_allow(svm_msrpm[MSRPM_SPEC_CTRL], MSR_IA32_SPEC_CTRL);
+	return 0;
+}
+
+static int setup_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
+
+		c->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		c->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		if (!c->hsave || !c->host)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int svm_setup(void)
+{
+	int err;
+
+	read_caps();
+	if (svm_caps.nr_asids < 2) {
+		pr_err("this CPU has no address space identifiers for guests\n");
+		return -EOPNOTSUPP;
+	}
+	err = setup_maps();
+	if (!err)
+		err = setup_cpus();
+	if (err) {
+		svm_unsetup();
+		return err;
+	}
+	fill_vendor_caps();
+	svm_tdp_setup();
+	return 0;
+}
+
+static void free_map(struct page **page, unsigned int order)
+{
+	if (*page)
+		__free_pages(*page, order);
+	*page = NULL;
+}
+
+void svm_unsetup(void)
+{
+	int i;
+
+	for_each_possible_cpu(i) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, i);
+
+		free_map(&c->hsave, 0);
+		free_map(&c->host, 0);
+	}
+	for (i = 0; i < NR_MSRPMS; i++)
+		free_map(&svm_msrpm[i], MSRPM_ORDER);
+	free_map(&svm_iopm, IOPM_ORDER);
+}
+
+int svm_cpu_on(void)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	u64 efer;
+
+	vmm_rdmsr(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	vmm_wrmsr(MSR_EFER, efer | EFER_SVME);
+	vmm_wrmsr(MSR_VM_HSAVE_PA, svm_page_pa(cpu->hsave));
+	svm_asid_on(cpu);
+	cpu->last_serial = 0;
+	if (svm_caps.rdtscp)
+		vmm_rdmsr(MSR_TSC_AUX, cpu->tsc_aux);
+	if (svm_caps.tsc_ratio) {
+		vmm_wrmsr(MSR_AMD64_TSC_RATIO, vendor_caps.tsc_ratio_default);
+		cpu->tsc_ratio = vendor_caps.tsc_ratio_default;
+	}
+	return 0;
+}
+
+/* Also from an NMI that stopped this CPU between CLGI and STGI: GIF comes back. */
+void svm_cpu_off(void)
+{
+	u64 efer;
+
+	vmm_rdmsr(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	if (svm_caps.tsc_ratio)
+		vmm_wrmsr(MSR_AMD64_TSC_RATIO, vendor_caps.tsc_ratio_default);
+	vmm_wrmsr(MSR_VM_HSAVE_PA, 0);
+	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
+	vmm_wrmsr(MSR_EFER, efer & ~(u64)EFER_SVME);
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The stay on a physical CPU and the entry.
+ *
+ * What the host needs back is kept in three places: the CPU's own save area
+ * (VM_HSAVE_PA) for what VMRUN switches, a page filled by VMSAVE once per stay
+ * for segments and system-call MSRs, and by hand here: debug registers,
+ * SPEC_CTRL (entry.S), TSC_AUX, the TSC ratio.
+ */
+#include <linux/kvm_host.h>
+#include <asm/debugreg.h>
+#include <asm/spec-ctrl.h>
+
+#include "../debug.h"
+#include "svm.h"
+
+/* What a guest may have changed when it leaves. */
+#define CHANGED_GROUPS \
+	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_SEG) | BIT(RG_DESC) | \
+	 BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_SYSENTER))
+
+/* CR2 and the interrupt control word change too often to be worth comparing. */
+#define CLEAN_AFTER_EXIT	(CLEAN_ALL & ~(CLEAN_CR2 | CLEAN_TPR))
+
+#define DR7_ENABLED	0xff
+
+/* MSR_TSC_AUX belongs to the guest for a stay; host user space alone reads it. */
+void svm_load_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu)
+{
+	struct vcpu *vcpu = &svm->vcpu;
+
+	svm->tsc_aux_loaded = svm_caps.rdtscp &&
+			      (guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
+			       guest_cpuid_has(vcpu, X86_FEATURE_RDPID));
+	if (!svm->tsc_aux_loaded)
+		return;
+	svm->tsc_aux = vcpu->regs.tsc_aux;
+	if (svm->tsc_aux != cpu->tsc_aux)
+		native_wrmsr(MSR_TSC_AUX, svm->tsc_aux, 0);
+}
+
+static void unload_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu)
+{
+	if (svm->tsc_aux_loaded && svm->tsc_aux != cpu->tsc_aux)
+		vmm_wrmsr(MSR_TSC_AUX, cpu->tsc_aux);
+	svm->tsc_aux_loaded = false;
+}
+
+/* The ratio acts on guests only, so it stays until another is needed. */
+static void load_tsc_ratio(struct vcpu_svm *svm, struct svm_cpu *cpu)
+{
+	u64 ratio = svm->vcpu.tsc_ratio ?: vendor_caps.tsc_ratio_default;
+
+	if (!svm_caps.tsc_ratio || cpu->tsc_ratio == ratio)
+		return;
+	vmm_wrmsr(MSR_AMD64_TSC_RATIO, ratio);
+	cpu->tsc_ratio = ratio;
+}
+
+/* #UD when a reboot has switched AMD-V off; the entry will say so. */
+static void save_host(struct svm_cpu *cpu)
+{
+	asm volatile("1: vmsave %0\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "a" (svm_page_pa(cpu->host)) : "memory");
+}
+
+void svm_stay_begin(struct vcpu *vcpu)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	struct vcpu_svm *svm = to_svm(vcpu);
+	int nr = smp_processor_id();
+
+	if (svm->last_cpu != nr) {
+		svm->last_cpu = nr;
+		svm->clean = 0;
+		svm->asid_generation = 0;
+	}
+	/* Branches that another vCPU trained must not be predicted in this one. */
+	if (cpu->last_serial != svm->serial) {
+		cpu->last_serial = svm->serial;
+		if (svm_caps.ibpb)
+			native_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB, 0);
+	}
+	svm->run.host_pa = svm_page_pa(cpu->host);
+	save_host(cpu);
+	load_tsc_ratio(svm, cpu);
+	svm_load_tsc_aux(svm, cpu);
+}
+
+void svm_stay_end(struct vcpu *vcpu)
+{
+	unload_tsc_aux(to_svm(vcpu), this_cpu_ptr(&svm_cpus));
+}
+
+/*
+ * Debug registers. DR6 and DR7 are switched by VMRUN (the host's DR7 is 0 after
+ * #VMEXIT, its DR6 the guest's), DR0-3 are not; the guest's are loaded only
+ * when a breakpoint of its is on or it may touch them without an exit.
+ */
+struct host_drs {
+	bool active;		/* the host uses breakpoints on this CPU */
+	bool loaded;		/* DR0-3 are the guest's */
+	unsigned long dr[4];
+};
+
+static void read_drs(unsigned long dr[4])
+{
+	get_debugreg(dr[0], 0);
+	get_debugreg(dr[1], 1);
+	get_debugreg(dr[2], 2);
+	get_debugreg(dr[3], 3);
+}
+
+static void write_drs(const unsigned long dr[4])
+{
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
+}
+
+static void load_guest_drs(struct vcpu_svm *svm, struct host_drs *host)
+{
+	struct vmcb_save *s = &svm->vmcb->save;
+	unsigned long dr[4];
+	int i;
+
+	host->active = hw_breakpoint_active();
+	host->loaded = svm->dr_live || (s->dr7 & DR7_ENABLED);
+	/* While it cannot be read, DR6 only collects the reasons of a #DB. */
+	if (svm->dr_live || s->dr6 != DR6_INIT) {
+		s->dr6 = svm->dr_live ? svm->vcpu.regs.dr6 : DR6_INIT;
+		vmcb_dirty(svm, CLEAN_DR);
+	}
+	if (!host->loaded)
+		return;
+	if (host->active) {
+		set_debugreg(0, 7);
+		read_drs(host->dr);
+	}
+	for (i = 0; i < 4; i++)
+		dr[i] = debug_effective_dr(&svm->vcpu, i);
+	write_drs(dr);
+}
+
+static void unload_guest_drs(struct vcpu_svm *svm, const struct host_drs *host)
+{
+	struct vmcb_save *s = &svm->vmcb->save;
+	struct vcpu_regs *r = &svm->vcpu.regs;
+	unsigned long dr[4];
+	int i;
+
+	if (svm->dr_live) {
+		read_drs(dr);
+		for (i = 0; i < 4; i++)
+			r->dr[i] = dr[i];
+		r->dr6 = s->dr6;
+		r->dr7 = s->dr7;
+		svm->dr_live = false;
+		svm_recalc_intercepts(svm);
+	}
+	if (unlikely(s->dr6 != DR6_INIT))
+		set_debugreg(DR6_INIT, 6);
+	if (likely(!host->active))
+		return;
+	if (host->loaded)
+		write_drs(host->dr);
+	set_debugreg(__this_cpu_read(cpu_dr7), 7);
+}
+
+static void prepare_spec_ctrl(struct vcpu_svm *svm)
+{
+	struct svm_run *run = &svm->run;
+
+	run->flags = 0;
+	if (!svm_caps.spec_ctrl || svm_caps.virt_spec_ctrl)
+		return;
+	run->host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
+	run->flags = SVM_RUN_SPEC_SWITCH;
+	if (svm->spec_passthrough)
+		run->flags |= SVM_RUN_SPEC_READ;
+}
+
+/* RCU and lockdep see the guest as user space: nothing in between may be traced. */
+static noinstr int cross(struct vcpu_svm *svm)
+{
+	int ret;
+
+	guest_state_enter_irqoff();
+	ret = svm_enter_guest(&svm->run);
+	guest_state_exit_irqoff();
+	return ret;
+}
+
+static void before_entry(struct vcpu_svm *svm, struct svm_cpu *cpu)
+{
+	if (unlikely(svm->tsc_aux_loaded && svm->tsc_aux != svm->vcpu.regs.tsc_aux))
+		svm_load_tsc_aux(svm, cpu);
+	svm_flush_regs(svm);
+	svm_begin_step(svm);
+	svm_prepare_asid(svm, cpu);
+	prepare_spec_ctrl(svm);
+}
+
+void svm_enter(struct vcpu *vcpu)
+{
+	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
+	struct vcpu_svm *svm = to_svm(vcpu);
+	struct vmcb_control *c = &svm->vmcb->control;
+	struct host_drs host;
+
+	before_entry(svm, cpu);
+	load_guest_drs(svm, &host);
+	c->clean = svm_caps.clean_bits ? svm->clean : 0;
+	if (unlikely(cross(svm))) {
+		unload_guest_drs(svm, &host);
+		vcpu->exit = (struct vmm_exit){ .kind = EXIT_BROKEN };
+		return;
+	}
+	svm->clean = CLEAN_AFTER_EXIT;
+	vcpu->regs.gpr[GPR_RAX] = svm->vmcb->save.rax;
+	vcpu->regs.avail &= ~CHANGED_GROUPS;
+	unload_guest_drs(svm, &host);
+	svm_decode_exit(svm);
+}
