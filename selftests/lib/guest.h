@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Small guests for tests, through KVM's ABI and nothing else.
+ *
+ * Guest memory begins with one slot (id 0) of anonymous memory at gpa 0.
+ * The first 64 KiB belong to the library:
+ *	0x1000	GDT		0x2000	page tables (PML4, PDPT, 4 PDs: 4 GiB
+ *	0x8000	guest code		identity in 2M pages)
+ *	0xa000	stacks, 1 KiB for each vCPU
+ * A guest program is a piece of position-independent code between two labels
+ * (GUEST_CODE), copied to GUEST_CODE_GPA, with its arguments in registers. It
+ * ends with HLT; there is no irqchip unless the test makes one.
+ */
+#ifndef SELFTESTS_GUEST_H
+#define SELFTESTS_GUEST_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "ktap.h"
+
+#define PAGE_4K		0x1000ul
+#define PAGE_2M		0x200000ul
+#define GUEST_CODE_GPA	0x8000
+#define GUEST_CODE_MAX	0x2000
+#define GUEST_MAX_CPUS	8
+
+struct guest_cpu {
+	int fd;
+	int id;
+	struct kvm_run *run;
+	struct guest *guest;
+	pthread_t thread;
+};
+
+struct guest {
+	int dev, fd;
+	size_t run_size;
+	uint8_t *mem;		/* what slot 0 maps */
+	size_t size;
+	int ncpus;
+	struct guest_cpu cpu[GUEST_MAX_CPUS];
+};
+
+enum guest_mode { GUEST_REAL, GUEST_PROTECTED, GUEST_PAE, GUEST_LONG };
+
+#define GUEST_CODE(name, text)						\
+	extern const char name[], name##_end[];				\
+	asm(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
+
+/* Dies with a message, or skips, when the device is not usable. */
+void guest_open(struct guest *g);
+/* Opens, and makes slot 0 of @size bytes, 2M-aligned on the host's side. */
+void guest_create(struct guest *g, size_t size);
+struct guest_cpu *guest_add_cpu(struct guest *g);
+/* Anonymous memory at a 2M boundary. */
+void *guest_alloc(size_t size);
+
+/* KVM_SET_USER_MEMORY_REGION: 0 or -errno. */
+int guest_try_slot(struct guest *g, uint32_t id, uint32_t flags, uint64_t gpa, uint64_t size,
+		   void *mem);
+void guest_slot(struct guest *g, uint32_t id, uint32_t flags, uint64_t gpa, uint64_t size,
+		void *mem);
+
+/* Tables for @mode in guest memory, and the vCPU in it at GUEST_CODE_GPA. */
+void guest_mode(struct guest_cpu *cpu, enum guest_mode mode);
+void guest_load(struct guest *g, const char *code, const char *end);
+#define guest_load_code(g, name) guest_load(g, name, name##_end)
+
+struct kvm_regs guest_regs(struct guest_cpu *cpu);
+/* Starts at GUEST_CODE_GPA + @entry with these registers. */
+void guest_call(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, uint64_t rsi,
+		uint64_t rdx, uint64_t rcx);
+/* KVM_RUN until it is not interrupted: 0 or -errno. */
+int guest_run(struct guest_cpu *cpu);
+/* As guest_call() and guest_run(), and it must end in HLT. Its RAX. */
+uint64_t guest_exec(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, uint64_t rsi,
+		    uint64_t rdx, uint64_t rcx);
+/* Fails the test unless the last exit was this one. */
+void guest_expect(struct guest_cpu *cpu, uint32_t reason);
+
+#endif /* SELFTESTS_GUEST_H */

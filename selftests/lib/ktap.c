@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <getopt.h>
+
+#include "ktap.h"
+
+const char *test_device;
+
+static int usage(const char *name)
+{
+	fprintf(stderr, "usage: %s [--device PATH] [TEST...]\n", name);
+	return 2;
+}
+
+static int run_child(const struct test *t)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		return TEST_FAIL;
+	if (!pid) {
+		alarm(t->seconds ? t->seconds : 60);
+		t->fn();
+		fflush(stdout);
+		_exit(TEST_OK);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status)) {
+		printf("# killed by signal %d%s\n", WTERMSIG(status),
+		       WTERMSIG(status) == SIGALRM ? " (time is over)" : "");
+		return TEST_FAIL;
+	}
+	return WEXITSTATUS(status);
+}
+
+static bool selected(const char *name, char **names, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (!strcmp(names[i], name))
+			return true;
+	}
+	return !n;
+}
+
+int run_tests(int argc, char **argv, const struct test *tests, int n)
+{
+	static const struct option options[] = {
+		{ "device", required_argument, NULL, 'd' },
+		{ 0 },
+	};
+	int i, c, failed = 0;
+
+	test_device = getenv("VMM_DEVICE") ? getenv("VMM_DEVICE") : "/dev/vmm";
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c != 'd')
+			return usage(argv[0]);
+		test_device = optarg;
+	}
+	printf("KTAP version 1\n1..%d\n", n);
+	for (i = 0; i < n; i++) {
+		int r = TEST_SKIP;
+
+		if (selected(tests[i].name, argv + optind, argc - optind))
+			r = run_child(&tests[i]);
+		printf("%sok %d %s%s\n", r == TEST_OK || r == TEST_SKIP ? "" : "not ",
+		       i + 1, tests[i].name, r == TEST_SKIP ? " # SKIP" : "");
+		failed += r != TEST_OK && r != TEST_SKIP;
+	}
+	return failed ? 1 : 0;
+}

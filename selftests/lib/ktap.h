@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * KTAP for test programs. A program is a table of tests; each runs in a
+ * process of its own, so that a failed one may simply leave, and a VM, its
+ * threads and its memory end with it.
+ */
+#ifndef SELFTESTS_KTAP_H
+#define SELFTESTS_KTAP_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TEST_OK = 0, TEST_FAIL = 1, TEST_SKIP = 4 };
+
+struct test {
+	const char *name;
+	void (*fn)(void);
+	unsigned int seconds;	/* until SIGALRM; 0 means 60 */
+};
+
+/* --device PATH, else $VMM_DEVICE, else /dev/vmm. */
+extern const char *test_device;
+
+#define SKIP(fmt, ...)							\
+	do {								\
+		printf("# skip: " fmt "\n", ##__VA_ARGS__);		\
+		fflush(stdout);						\
+		_exit(TEST_SKIP);					\
+	} while (0)
+
+#define FAIL(fmt, ...)							\
+	do {								\
+		printf("# %s:%d: " fmt "\n", __FILE__, __LINE__, ##__VA_ARGS__); \
+		fflush(stdout);						\
+		_exit(TEST_FAIL);					\
+	} while (0)
+
+#define CHECK(cond, ...)						\
+	do {								\
+		if (!(cond))						\
+			FAIL("not true: " #cond " " __VA_ARGS__);	\
+	} while (0)
+
+/* Equal integers, shown when they are not. */
+#define CHECK_EQ(a, b)							\
+	do {								\
+		long long a_ = (long long)(a), b_ = (long long)(b);	\
+									\
+		if (a_ != b_)						\
+			FAIL("%s is %#llx, not %s (%#llx)", #a, a_, #b, b_); \
+	} while (0)
+
+/* A system call that must succeed; its value. */
+#define MUST(call)							\
+	({								\
+		long r_ = (long)(call);					\
+									\
+		if (r_ == -1)						\
+			FAIL("%s: %s", #call, strerror(errno));		\
+		r_;							\
+	})
+
+/* Runs all tests; the exit status for main(). */
+int run_tests(int argc, char **argv, const struct test *tests, int n);
+
+#define TEST_MAIN(tests)						\
+	int main(int argc, char **argv)					\
+	{								\
+		return run_tests(argc, argv, tests, sizeof(tests) / sizeof((tests)[0])); \
+	}
+
+#endif /* SELFTESTS_KTAP_H */
