@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KVM_DEVICE_DEFAULT	"/dev/vmm"
+#define KVM_DEVICE_FALLBACK	"/dev/kvm"
+
 struct kvm {
 	int fd;			/* the device */
 	int vm;			/* the VM */
@@ -17,14 +20,28 @@ struct kvm {
 };
 
 /*
- * Opens @path (NULL: /dev/vmm, else nothing is tried), checks version and
- * capabilities and creates the VM with its chips. Reports errors.
+ * Opens the device, checks version and capabilities, and creates the VM with
+ * its chips. Without a path it is /dev/vmm, or /dev/kvm (with a remark) where
+ * only that exists. Reports errors.
  */
 int kvm_open(struct kvm *kvm, const char *path);
 void kvm_close(struct kvm *kvm);
 
 /* ioctl() with EINTR retried and errno folded in. */
 int kvm_ioctl(int fd, unsigned long request, void *arg);
+/* Same for the commands that take a number instead of a pointer. */
+int kvm_ioctl_num(int fd, unsigned long request, unsigned long arg);
+/* What KVM_CHECK_EXTENSION says; 0 also stands for an error. */
 int kvm_check(const struct kvm *kvm, unsigned int capability);
+
+/*
+ * kvm_chips.c: state of PIC, IOAPIC and PIT after creation, to go back to at
+ * reset. The chips of a closed VM need no kvm_chips_reset().
+ */
+struct kvm_chips;
+
+int kvm_chips_capture(const struct kvm *kvm, struct kvm_chips **chips);
+int kvm_chips_reset(const struct kvm *kvm, const struct kvm_chips *chips);
+void kvm_chips_free(struct kvm_chips *chips);
 
 #endif

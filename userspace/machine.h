@@ -56,7 +56,6 @@ struct machine_config {
 	unsigned int nr_disks;
 	struct net_config net;
 	bool no_reboot;
-	bool have_initrd;
 };
 
 /*
@@ -68,20 +67,21 @@ enum machine_request {
 	MACHINE_RESET,
 	MACHINE_POWEROFF,
 	MACHINE_QUIT,		/* the user wants out */
-	MACHINE_FAILED,		/* a vCPU cannot go on; already reported */
+	MACHINE_FAILED,		/* it cannot go on; already reported */
 };
 
 struct acpi_pm;
 struct boot;
+struct control;
+struct kvm_chips;
 struct pci_host;
-struct registry;
-struct serial;
 struct term;
 struct vcpu;
 
 struct machine {
 	struct machine_config cfg;
 	struct kvm kvm;
+	struct kvm_chips *chips;	/* their state after creation */
 	struct mem mem;
 	struct bus bus;
 	struct irq irq;
@@ -91,7 +91,7 @@ struct machine {
 	struct acpi_pm *pm;
 	struct boot *boot;
 	struct term *term;
-	struct registry *registry;
+	struct control *control;
 
 	struct vcpu *vcpus;
 	unsigned int nr_vcpus;		/* that are set up */
@@ -104,6 +104,7 @@ struct machine {
 	bool quit;			/* atomic; vCPU threads must end */
 	enum machine_request request;	/* under state_lock */
 	struct loop_fd request_lfd;	/* eventfd behind machine_request() */
+	struct loop_fd signal_lfd;	/* signalfd: SIGTERM and the like */
 };
 
 /**
@@ -117,10 +118,14 @@ void machine_destroy(struct machine *m);
 /**
  * machine_run - run the guest until it or the user ends it
  *
+ * The caller has blocked the signals of machine_block_signals() before it
+ * made any thread. SIGTERM, SIGINT and SIGHUP end the run as the user's wish.
+ *
  * Return: the final request: MACHINE_POWEROFF, MACHINE_QUIT, MACHINE_RESET
  * (only with no_reboot) or MACHINE_FAILED; or -errno after a message.
  */
 int machine_run(struct machine *m);
+void machine_block_signals(void);
 
 /*
  * Any thread may ask; the event loop acts. The vCPU that asks executes no

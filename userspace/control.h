@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The control socket of a running machine: NAME.sock in the directory of
+ * registry.h. A line in, a line out, both of plain words:
+ *
+ *	status		ok pid=… cpus=… mem=… kernel=…
+ *	powerdown	ok		(presses the power button)
+ *	quit		ok		(ends the machine)
+ *
+ * Anything else is answered "error …". The connection stays open until the
+ * client closes it or the machine is gone.
+ */
+#ifndef VMRUN_CONTROL_H
+#define VMRUN_CONTROL_H
+
+struct machine;
+
+/* Listens under machine.cfg.name; a name that is in use is an error. */
+int control_create(struct machine *m);
+void control_destroy(struct machine *m);
+
+#endif

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdlib.h>
+
+#include "kvm.h"
+
+#define KVM_CHIPS 3
+
+struct kvm_chips {
+	struct kvm_irqchip chip[KVM_CHIPS];
+	struct kvm_pit_state2 pit;
+};
+
+static int kvm_chips_get(const struct kvm *kvm, struct kvm_chips *chips)
+{
+	int err;
+
+	for (uint32_t i = 0; i < KVM_CHIPS; i++) {
+		chips->chip[i].chip_id = i;
+		err = kvm_ioctl(kvm->vm, KVM_GET_IRQCHIP, &chips->chip[i]);
+		if (err < 0)
+			return err;
+	}
+	return kvm_ioctl(kvm->vm, KVM_GET_PIT2, &chips->pit);
+}
+
+int kvm_chips_capture(const struct kvm *kvm, struct kvm_chips **chips)
+{
+	int err;
+
+	*chips = calloc(1, sizeof(**chips));
+	if (!*chips)
+		return -ENOMEM;
+	err = kvm_chips_get(kvm, *chips);
+	if (err < 0) {
+		kvm_chips_free(*chips);
+		*chips = NULL;
+		return err;
+	}
+	return 0;
+}
+
+int kvm_chips_reset(const struct kvm *kvm, const struct kvm_chips *chips)
+{
+	int err;
+
+	for (uint32_t i = 0; i < KVM_CHIPS; i++) {
+		struct kvm_irqchip chip = chips->chip[i];
+
+		err = kvm_ioctl(kvm->vm, KVM_SET_IRQCHIP, &chip);
+		if (err < 0)
+			return err;
+	}
+	err = kvm_ioctl(kvm->vm, KVM_SET_PIT2, (void *)&chips->pit);
+	return err < 0 ? err : 0;
+}
+
+void kvm_chips_free(struct kvm_chips *chips)
+{
+	free(chips);
+}

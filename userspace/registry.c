@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/msg.h"
+
+#define SUFFIX		".sock"
+#define REPLY_MAX	512
+#define REPLY_TIMEOUT_MS	5000
+
+bool registry_name_valid(const char *name)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t len = strlen(name);
+
+	return len && len <= REGISTRY_NAME_MAX && strspn(name, allowed) == len &&
+	       !strchr("._-", name[0]);
+}
+
+static int registry_dir(char *dir, size_t size)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (!geteuid())
+		n = snprintf(dir, size, "/run/vmrun");
+	else if (base && base[0] == '/')
+		n = snprintf(dir, size, "%s/vmrun", base);
+	else
+		n = snprintf(dir, size, "/tmp/vmrun-%u", (unsigned int)geteuid());
+	return (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+int registry_address(const char *name, struct sockaddr_un *addr)
+{
+	char dir[sizeof(addr->sun_path)];
+	int n;
+
+	memset(addr, 0, sizeof(*addr));
+	addr->sun_family = AF_UNIX;
+	if (registry_dir(dir, sizeof(dir)))
+		return -ENAMETOOLONG;
+	n = snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/%s" SUFFIX,
+		     dir, name);
+	return (size_t)n < sizeof(addr->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+/* In /tmp the directory may be someone else's trap. */
+int registry_make_dir(void)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct stat st;
+
+	if (registry_dir(dir, sizeof(dir)))
+		return -ENAMETOOLONG;
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	if (lstat(dir, &st))
+		return -errno;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? 0 : -EPERM;
+}
+
+/* Return: a connected socket or -errno; -ECONNREFUSED is that of a dead machine. */
+static int registry_connect(const char *name)
+{
+	struct sockaddr_un addr;
+	int fd, err;
+
+	err = registry_address(name, &addr);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	err = -errno;
+	close(fd);
+	if (err == -ECONNREFUSED)
+		unlink(addr.sun_path);
+	return err;
+}
+
+/* One command, and the line that answers it. */
+static int registry_ask(int fd, const char *command, char reply[REPLY_MAX])
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	size_t len = 0;
+
+	if (send(fd, command, strlen(command), MSG_NOSIGNAL) < 0)
+		return -errno;
+	while (len < REPLY_MAX - 1) {
+		ssize_t n;
+
+		if (poll(&pfd, 1, REPLY_TIMEOUT_MS) <= 0)
+			return -ETIMEDOUT;
+		n = read(fd, reply + len, REPLY_MAX - 1 - len);
+		if (n <= 0)
+			return n ? -errno : -EPIPE;
+		len += (size_t)n;
+		if (memchr(reply, '\n', len))
+			break;
+	}
+	reply[len] = '\0';
+	reply[strcspn(reply, "\n")] = '\0';
+	return strncmp(reply, "ok", 2) ? -EPROTO : 0;
+}
+
+static void registry_list_one(const char *name)
+{
+	char reply[REPLY_MAX];
+	int fd = registry_connect(name);
+
+	if (fd < 0)
+		return;
+	if (!registry_ask(fd, "status\n", reply))
+		printf("%-20s%s\n", name, reply + 2);
+	close(fd);
+}
+
+int registry_list(void)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct dirent *entry;
+	DIR *d;
+
+	if (registry_dir(dir, sizeof(dir)))
+		return msg_fail(-ENAMETOOLONG, "XDG_RUNTIME_DIR: the path is too long");
+	d = opendir(dir);
+	if (!d && errno == ENOENT)
+		return 0;
+	if (!d)
+		return msg_fail(-errno, "%s: %s", dir, strerror(errno));
+	while ((entry = readdir(d))) {
+		char name[sizeof(entry->d_name)];
+		size_t len = strlen(entry->d_name);
+
+		if (len <= strlen(SUFFIX) ||
+		    strcmp(entry->d_name + len - strlen(SUFFIX), SUFFIX))
+			continue;
+		snprintf(name, sizeof(name), "%.*s",
+			 (int)(len - strlen(SUFFIX)), entry->d_name);
+		if (registry_name_valid(name))
+			registry_list_one(name);
+	}
+	closedir(d);
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The machine is gone when the connection is. */
+static bool registry_wait_gone(int fd, unsigned int seconds)
+{
+	int64_t end = now_ms() + (int64_t)seconds * 1000;
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char buf[64];
+
+	for (;;) {
+		int64_t left = end - now_ms();
+
+		if (left <= 0 || poll(&pfd, 1, (int)left) <= 0)
+			return false;
+		if (read(fd, buf, sizeof(buf)) <= 0)
+			return true;
+	}
+}
+
+#define QUIT_SECONDS 10
+
+static int registry_stop_connected(int fd, const char *name,
+				   unsigned int grace)
+{
+	char reply[REPLY_MAX];
+	int err;
+
+	if (grace) {
+		err = registry_ask(fd, "powerdown\n", reply);
+		if (err)
+			return msg_fail(err, "stop %s: the machine does not answer",
+					name);
+		if (registry_wait_gone(fd, grace))
+			return 0;
+		msg_warn("%s: did not power off within %u seconds, ending it",
+			 name, grace);
+	}
+	/* It may go before it has answered. */
+	err = registry_ask(fd, "quit\n", reply);
+	if (err == -EPIPE || err == -ECONNRESET)
+		return 0;
+	if (err || !registry_wait_gone(fd, QUIT_SECONDS))
+		return msg_fail(err ? err : -ETIMEDOUT, "stop %s: the machine does not answer",
+				name);
+	return 0;
+}
+
+int registry_stop(const char *name, unsigned int grace)
+{
+	int fd, err;
+
+	if (!registry_name_valid(name))
+		return msg_fail(-EINVAL, "stop %s: not a machine's name: 'vmrun list' shows those that run",
+				name);
+	fd = registry_connect(name);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return msg_fail(fd, "stop %s: no machine of that name runs: 'vmrun list' shows those that do",
+				name);
+	if (fd < 0)
+		return msg_fail(fd, "stop %s: %s", name, strerror(-fd));
+	err = registry_stop_connected(fd, name, grace);
+	close(fd);
+	return err;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The running machines of this user: one socket each in /run/vmrun (root) or
+ * $XDG_RUNTIME_DIR/vmrun. There is no daemon: a machine is in the list as long as
+ * its socket answers, and sockets of the dead are removed by whoever meets them.
+ */
+#ifndef VMRUN_REGISTRY_H
+#define VMRUN_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/un.h>
+
+#define REGISTRY_NAME_MAX 40
+
+/* Letters, digits, and "._-" not at the beginning. */
+bool registry_name_valid(const char *name);
+
+/* Address of a machine's socket; -ENAMETOOLONG if the directory's path is too long. */
+int registry_address(const char *name, struct sockaddr_un *addr);
+
+/* Makes the directory, 0700. */
+int registry_make_dir(void);
+
+/* The subcommands; both report errors and return 0 or -errno. */
+int registry_list(void);
+int registry_stop(const char *name, unsigned int grace);
+
+#endif

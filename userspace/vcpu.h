@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A vCPU and its thread.
+ *
+ * States of the thread: not started; running; parked (machine_pause()); ended. A
+ * parked vCPU has no half-done I/O instruction, and only then may the loop's
+ * thread read or write its registers.
+ */
+#ifndef VMRUN_VCPU_H
+#define VMRUN_VCPU_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct machine;
+
+/* All state of a vCPU that KVM shows. */
+struct vcpu_state {
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave xsave;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug;
+	struct kvm_vcpu_events events;
+	struct kvm_lapic_state lapic;
+	struct kvm_msrs *msrs;		/* malloc'ed */
+};
+
+struct vcpu {
+	struct machine *m;
+	unsigned int id;		/* also the APIC id */
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	bool started;
+	bool failed;			/* must not enter the guest again */
+	struct vcpu_state initial;	/* as after creation */
+};
+
+/* Creates all of machine.cfg.cpus; reports errors. */
+int vcpus_create(struct machine *m);
+void vcpus_destroy(struct machine *m);
+
+/* Starts the threads, or ends them and waits until they are gone. */
+int vcpus_start(struct machine *m);
+void vcpus_stop(struct machine *m);
+
+/* Makes every running vCPU thread look at machine.pause and machine.quit soon. */
+void vcpus_kick(struct machine *m);
+
+/* Puts all vCPUs into their state after creation. */
+int vcpus_reset(struct machine *m);
+
+/* vcpu_state.c */
+int vcpu_state_get(struct vcpu *v, struct vcpu_state *state);
+int vcpu_state_set(struct vcpu *v, const struct vcpu_state *state);
+void vcpu_state_free(struct vcpu_state *state);
+
+/* report.c: one block on stderr that says why and where a vCPU gave up. */
+void vcpu_report(struct vcpu *v, const char *why);
+
+#endif
