@@ -19,7 +19,7 @@ static unsigned int port_element(const struct insn_ctx *ctx)
 	return min(element(ctx), 4u);
 }
 
-static u64 index(struct insn_ctx *ctx, unsigned int reg)
+static u64 str_index(struct insn_ctx *ctx, unsigned int reg)
 {
 	return insn_get(ctx, reg) & insn_mask(ctx->insn.addr_size);
 }
@@ -39,7 +39,7 @@ static void advance(struct insn_ctx *ctx, unsigned int reg, unsigned int bytes)
 /* REP with a count of 0 does nothing. */
 static bool rep_empty(struct insn_ctx *ctx)
 {
-	return ctx->insn.rep && !index(ctx, INSN_RCX);
+	return ctx->insn.rep && !str_index(ctx, INSN_RCX);
 }
 
 /* @count elements are done; go on if any are left and @more. */
@@ -50,7 +50,7 @@ static int rep_next(struct insn_ctx *ctx, unsigned int count, bool more)
 	if (!ctx->insn.rep)
 		return INSN_OK;
 	insn_set_sized(ctx, INSN_RCX, insn_get(ctx, INSN_RCX) - count, ctx->insn.addr_size);
-	if (!index(ctx, INSN_RCX) || !more)
+	if (!str_index(ctx, INSN_RCX) || !more)
 		return INSN_OK;
 	rip = insn_get(ctx, INSN_RIP) - ctx->insn.len;
 	insn_set(ctx, INSN_RIP, insn_long(ctx) ? rip : (u32)rip);
@@ -78,12 +78,12 @@ int insn_exec_movs(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_probe(ctx, INSN_ES, index(ctx, INSN_RDI), size, INSN_ACC_WRITE);
+	r = insn_mem_probe(ctx, INSN_ES, str_index(ctx, INSN_RDI), size, INSN_ACC_WRITE);
 	if (!r)
-		r = insn_mem_read(ctx, source_segment(ctx), index(ctx, INSN_RSI), &val, size,
+		r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &val, size,
 				  INSN_ACC_READ);
 	if (!r)
-		r = insn_mem_write(ctx, INSN_ES, index(ctx, INSN_RDI), &val, size);
+		r = insn_mem_write(ctx, INSN_ES, str_index(ctx, INSN_RDI), &val, size);
 	if (r)
 		return r;
 	advance(ctx, INSN_RSI, size);
@@ -99,9 +99,9 @@ int insn_exec_cmps(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_read(ctx, source_segment(ctx), index(ctx, INSN_RSI), &a, size, INSN_ACC_READ);
+	r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &a, size, INSN_ACC_READ);
 	if (!r)
-		r = insn_mem_read(ctx, INSN_ES, index(ctx, INSN_RDI), &b, size, INSN_ACC_READ);
+		r = insn_mem_read(ctx, INSN_ES, str_index(ctx, INSN_RDI), &b, size, INSN_ACC_READ);
 	if (r)
 		return r;
 	insn_compare(ctx, a, b, size);
@@ -118,7 +118,7 @@ int insn_exec_scas(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_read(ctx, INSN_ES, index(ctx, INSN_RDI), &val, size, INSN_ACC_READ);
+	r = insn_mem_read(ctx, INSN_ES, str_index(ctx, INSN_RDI), &val, size, INSN_ACC_READ);
 	if (r)
 		return r;
 	insn_compare(ctx, insn_get(ctx, INSN_RAX) & insn_mask(size), val, size);
@@ -135,7 +135,7 @@ int insn_exec_stos(struct insn_ctx *ctx)
 	if (rep_empty(ctx))
 		return INSN_OK;
 	val = insn_get(ctx, INSN_RAX);
-	r = insn_mem_write(ctx, INSN_ES, index(ctx, INSN_RDI), &val, size);
+	r = insn_mem_write(ctx, INSN_ES, str_index(ctx, INSN_RDI), &val, size);
 	if (r)
 		return r;
 	advance(ctx, INSN_RDI, size);
@@ -150,7 +150,7 @@ int insn_exec_lods(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_read(ctx, source_segment(ctx), index(ctx, INSN_RSI), &val, size,
+	r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &val, size,
 			  INSN_ACC_READ);
 	if (r)
 		return r;
@@ -169,7 +169,7 @@ static int check_port(struct insn_ctx *ctx, unsigned int size)
 /* The elements up to the end of the page, the count, the buffer. */
 static unsigned int batch_size(struct insn_ctx *ctx, u64 ea, u64 linear, unsigned int size)
 {
-	u64 count = index(ctx, INSN_RCX);
+	u64 count = str_index(ctx, INSN_RCX);
 
 	count = min(count, (u64)(PAGE_BYTES - (linear & (PAGE_BYTES - 1))) / size);
 	count = min(count, (u64)ctx->bulk_size / size);
@@ -248,7 +248,7 @@ static int ins_one(struct insn_ctx *ctx, u64 ea, unsigned int size)
 
 int insn_exec_ins(struct insn_ctx *ctx)
 {
-	u64 ea = index(ctx, INSN_RDI);
+	u64 ea = str_index(ctx, INSN_RDI);
 	unsigned int size = port_element(ctx);
 	struct batch b;
 	int r;
@@ -292,7 +292,7 @@ static int outs_one(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int
 int insn_exec_outs(struct insn_ctx *ctx)
 {
 	unsigned int size = port_element(ctx), seg = source_segment(ctx);
-	u64 ea = index(ctx, INSN_RSI);
+	u64 ea = str_index(ctx, INSN_RSI);
 	struct batch b;
 	int r;
 

@@ -108,7 +108,7 @@ int insn_exec_sti(struct insn_ctx *ctx)
 /* CLAC, and with aux STAC */
 int insn_exec_clac(struct insn_ctx *ctx)
 {
-	if (ctx->insn.pp || ctx->insn.rep)
+	if (ctx->insn.pp || insn_cpl(ctx))
 		return insn_ud(ctx);
 	insn_change_flags(ctx, FL_AC, ctx->insn.desc->aux ? FL_AC : 0);
 	return INSN_OK;

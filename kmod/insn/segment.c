@@ -120,7 +120,7 @@ static int load_real(struct insn_ctx *ctx, unsigned int seg, u16 selector)
 int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector)
 {
 	struct insn_segment s;
-	u64 linear, desc;
+	u64 linear = 0, desc;
 	int r;
 
 	if (insn_real_like(ctx))

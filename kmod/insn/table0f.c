@@ -17,7 +17,7 @@ static const struct insn_desc group7_reg0[8] = {
 
 static const struct insn_desc group7_reg1[8] = {
 	ROW(M, NONE, NONE, monitor), ROW(M, NONE, NONE, mwait),
-	ROWA(M | D_PRIV, NONE, NONE, clac, 0), ROWA(M | D_PRIV, NONE, NONE, clac, 1),
+	ROWA(M, NONE, NONE, clac, 0), ROWA(M, NONE, NONE, clac, 1),
 	LEN(M), LEN(M), LEN(M), LEN(M),
 };
 
