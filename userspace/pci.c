@@ -409,9 +409,13 @@ void pci_dev_reset(struct pci_dev *d)
 
 void pci_dev_save(struct pci_dev *d, struct stream *s)
 {
+	struct pci_host *host = d->m->pci;
+
 	stream_put_u8(s, d->slot);
 	stream_put_bytes(s, d->cfg, sizeof(d->cfg));
+	pthread_mutex_lock(&host->intx_lock);
 	stream_put_u8(s, d->intx_wanted);
+	pthread_mutex_unlock(&host->intx_lock);
 	pci_msix_save(d, s);
 }
 

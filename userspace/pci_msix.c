@@ -252,6 +252,7 @@ void pci_msix_save(struct pci_dev *d, struct stream *s)
 {
 	struct pci_msix_vec *v;
 
+	pthread_mutex_lock(&d->msix.lock);
 	stream_put_u16(s, d->msix.nr);
 	for (v = d->msix.vec; v < d->msix.vec + d->msix.nr; v++) {
 		stream_put_u64(s, v->addr);
@@ -259,6 +260,7 @@ void pci_msix_save(struct pci_dev *d, struct stream *s)
 		stream_put_u8(s, v->masked);
 		stream_put_u8(s, v->pending);
 	}
+	pthread_mutex_unlock(&d->msix.lock);
 }
 
 int pci_msix_load(struct pci_dev *d, struct stream *s)

@@ -271,10 +271,11 @@ static int save(struct device *dev, struct stream *s)
 	struct virtio_dev *v = from_device(dev);
 	unsigned int i;
 
-	pci_dev_save(&v->pci, s);
 	pthread_mutex_lock(&v->lock);
+	/* first of all: finishing requests raises interrupts */
 	if (v->running && v->ops->drain)
 		v->ops->drain(v);
+	pci_dev_save(&v->pci, s);
 	stream_put_u64(s, v->features);
 	stream_put_u8(s, v->status);
 	stream_put_u8(s, v->isr);
@@ -316,14 +317,13 @@ static int load(struct device *dev, struct stream *s, uint32_t version)
 	unsigned int i;
 
 	(void)version;
+	pthread_mutex_lock(&v->lock);
+	virtio_reset(v);
+	pthread_mutex_unlock(&v->lock);
+	/* takes pci_host.lock, which is outside of ours */
 	if (pci_dev_load(&v->pci, s))
 		return stream_error(s);
 	pthread_mutex_lock(&v->lock);
-	v->running = false;
-	if (v->ops->stop)
-		v->ops->stop(v);
-	for (i = 0; i < v->ops->nr_queues; i++)
-		virtq_reset(&v->queue[i].vq);
 	registers_load(v, s);
 	for (i = 0; i < v->ops->nr_queues; i++)
 		queue_load(v, &v->queue[i], s);
