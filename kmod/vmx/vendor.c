@@ -562,6 +562,7 @@ static int vmx_vcpu_create(struct vcpu *vcpu)
 	vmx->active_cpu = -1;
 	vmx->flushed_cpu = -1;
 	vmx->host.cpu = -1;
+	vmx->host.fs_base = ~0ul;
 	vmx->timer_deadline = U64_MAX;
 	INIT_LIST_HEAD(&vmx->active_link);
 	for (i = 0; i < NR_NEGOTIATED; i++)
@@ -596,12 +597,15 @@ static void vmx_vcpu_reset(struct vcpu *vcpu, bool init)
 	vmx_vmcs_load(vmx);
 	vmcs_writel(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	vmcs_write32(VM_ENTRY_INTR_INFO_FIELD, 0);
-	vmcs_write32(TPR_THRESHOLD, 0);
+	if (vmx_host.tpr_shadow)
+		vmcs_write32(TPR_THRESHOLD, 0);
 	preempt_enable();
+	if (!init) {
+		vmx->feature_control = 0;
+		vmx->spec_passthrough = false;
+	}
 	vmx_update_intercepts(vcpu);
 	vmx_flush_tlb(vcpu);
-	if (!init)
-		vmx->feature_control = 0;
 }
 
 /* ---- time --------------------------------------------------------------- */
