@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vmrun: runs virtual machines on KVM's interface. This file turns results into exit statuses; all
+ * else is the library's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine.h"
+#include "opts.h"
+#include "registry.h"
+#include "util/list.h"
+#include "util/msg.h"
+
+#ifndef VMRUN_VERSION
+#define VMRUN_VERSION "0.1"
+#endif
+
+#define EXIT_RESET 3
+
+static int run_status(int result)
+{
+	switch (result) {
+	case MACHINE_POWEROFF:
+	case MACHINE_QUIT:
+		return EXIT_SUCCESS;
+	case MACHINE_RESET:
+		return EXIT_RESET;
+	default:
+		return EXIT_FAILURE;
+	}
+}
+
+static int run_machine(const struct machine_config *cfg)
+{
+	struct machine *m = malloc(sizeof(*m));
+	int status = EXIT_FAILURE;
+
+	if (!m) {
+		msg_fail(0, "out of memory");
+		return EXIT_FAILURE;
+	}
+	machine_block_signals();
+	if (!machine_create(m, cfg)) {
+		status = run_status(machine_run(m));
+		machine_destroy(m);
+	}
+	free(m);
+	return status;
+}
+
+static int cmd_run(int argc, char **argv)
+{
+	struct opts_run opts;
+
+	if (opts_parse_run(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return run_machine(&opts.cfg);
+	opts_help_run(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_list(int argc, char **argv)
+{
+	if (argc) {
+		msg_fail(0, "%s: list takes no arguments", argv[0]);
+		return EXIT_FAILURE;
+	}
+	return registry_list() ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int cmd_stop(int argc, char **argv)
+{
+	struct opts_stop opts;
+
+	if (opts_parse_stop(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return registry_stop(opts.name, opts.grace) ? EXIT_FAILURE :
+							      EXIT_SUCCESS;
+	opts_help_stop(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("vmrun " VMRUN_VERSION);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	opts_help(stdout);
+	return EXIT_SUCCESS;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "run", cmd_run },
+	{ "list", cmd_list },
+	{ "stop", cmd_stop },
+	{ "version", cmd_version },
+	{ "--version", cmd_version },
+	{ "help", cmd_help },
+	{ "--help", cmd_help },
+	{ "-h", cmd_help },
+};
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		opts_help(stderr);
+		return EXIT_FAILURE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, argv[1]))
+			return commands[i].run(argc - 2, argv + 2);
+	msg_fail(0, "%s: no such command: 'vmrun --help' shows those there are",
+		 argv[1]);
+	return EXIT_FAILURE;
+}

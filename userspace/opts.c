@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "opts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvm.h"
+#include "registry.h"
+#include "util/list.h"
+#include "util/msg.h"
+
+#define MEM_DEFAULT	MIB(512)
+#define MEM_MIN		MIB(16)
+#define MEM_MAX		GIB(4096)
+#define GRACE_DEFAULT	30
+#define GRACE_MAX	86400
+
+#define HELP_HINT	"'vmrun %s --help' shows what there is"
+
+/* ---- values ---- */
+
+static int opts_number(const char *text, unsigned long min, unsigned long max,
+		       unsigned long *value)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end)
+		return -EINVAL;
+	return errno || *value < min || *value > max ? -ERANGE : 0;
+}
+
+static int opts_size_shift(const char *suffix, unsigned int *shift)
+{
+	static const char letters[] = "KMGT";
+	const char *letter;
+
+	*shift = 20;
+	if (!suffix[0])
+		return 0;
+	letter = strchr(letters, toupper((unsigned char)suffix[0]));
+	if (!letter || suffix[1])
+		return -EINVAL;
+	*shift = 10 * (unsigned int)(letter - letters + 1);
+	return 0;
+}
+
+int opts_size(const char *text, uint64_t *size)
+{
+	unsigned long long n;
+	unsigned int shift;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (opts_size_shift(end, &shift))
+		return -EINVAL;
+	if (errno || n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*size = n << shift;
+	return 0;
+}
+
+/* ---- options of run ---- */
+
+static int run_kernel(void *to, const char *value)
+{
+	((struct opts_run *)to)->cfg.kernel = value;
+	return 0;
+}
+
+static int run_initrd(void *to, const char *value)
+{
+	((struct opts_run *)to)->cfg.initrd = value;
+	return 0;
+}
+
+static int run_append(void *to, const char *value)
+{
+	((struct opts_run *)to)->cfg.append = value;
+	return 0;
+}
+
+static int run_device(void *to, const char *value)
+{
+	((struct opts_run *)to)->cfg.device = value;
+	return 0;
+}
+
+static int run_cpus(void *to, const char *value)
+{
+	struct opts_run *opts = to;
+	unsigned long n;
+
+	if (opts_number(value, 1, MACHINE_MAX_CPUS, &n))
+		return msg_fail(-EINVAL, "--cpus %s: give a number from 1 to %d",
+				value, MACHINE_MAX_CPUS);
+	opts->cfg.cpus = (unsigned int)n;
+	return 0;
+}
+
+/* KVM wants whole pages. */
+static int run_mem(void *to, const char *value)
+{
+	struct opts_run *opts = to;
+	uint64_t size;
+	int err = opts_size(value, &size);
+
+	if (err == -EINVAL)
+		return msg_fail(err, "--mem %s: not a size: give one like 512M or 4G",
+				value);
+	if (err || size < MEM_MIN || size > MEM_MAX || size & 4095)
+		return msg_fail(-EINVAL, "--mem %s: give a size from %lluM to %lluG, in whole pages",
+				value, (unsigned long long)(MEM_MIN >> 20),
+				(unsigned long long)(MEM_MAX >> 30));
+	opts->cfg.mem = size;
+	return 0;
+}
+
+/* FILE or FILE,ro: the option's own copy of the argument is cut at the comma. */
+static int run_disk(void *to, const char *value)
+{
+	struct machine_config *cfg = &((struct opts_run *)to)->cfg;
+	struct disk_config *disk;
+	char *comma = strrchr(value, ',');
+
+	if (cfg->nr_disks == MACHINE_MAX_DISKS)
+		return msg_fail(-EINVAL, "--disk %s: %d disks are the most",
+				value, MACHINE_MAX_DISKS);
+	disk = &cfg->disks[cfg->nr_disks++];
+	disk->path = value;
+	disk->ro = comma && !strcmp(comma, ",ro");
+	if (disk->ro)
+		*comma = '\0';
+	if (!disk->path[0])
+		return msg_fail(-EINVAL, "--disk: the file's name is missing");
+	return 0;
+}
+
+static int run_net(void *to, const char *value)
+{
+	struct net_config *net = &((struct opts_run *)to)->cfg.net;
+
+	if (!strcmp(value, "none")) {
+		net->kind = NET_NONE;
+	} else if (!strcmp(value, "user")) {
+		net->kind = NET_USER;
+	} else if (!strncmp(value, "tap=", 4) && value[4] &&
+		   strlen(value + 4) < IFNAMSIZ) {
+		net->kind = NET_TAP;
+		net->tap = value + 4;
+	} else {
+		return msg_fail(-EINVAL, "--net %s: give none, user or tap=INTERFACE",
+				value);
+	}
+	return 0;
+}
+
+static int run_name(void *to, const char *value)
+{
+	if (!registry_name_valid(value))
+		return msg_fail(-EINVAL, "--name %s: give up to %d letters, digits and '.', '_', '-', not beginning with one of these three",
+				value, REGISTRY_NAME_MAX);
+	((struct opts_run *)to)->cfg.name = value;
+	return 0;
+}
+
+static int run_no_reboot(void *to, const char *value)
+{
+	(void)value;
+	((struct opts_run *)to)->cfg.no_reboot = true;
+	return 0;
+}
+
+static int run_help(void *to, const char *value)
+{
+	(void)value;
+	((struct opts_run *)to)->help = true;
+	return 0;
+}
+
+static int stop_grace(void *to, const char *value)
+{
+	unsigned long n;
+
+	if (opts_number(value, 0, GRACE_MAX, &n))
+		return msg_fail(-EINVAL, "--grace %s: give a number of seconds up to %d",
+				value, GRACE_MAX);
+	((struct opts_stop *)to)->grace = (unsigned int)n;
+	return 0;
+}
+
+static int stop_help(void *to, const char *value)
+{
+	(void)value;
+	((struct opts_stop *)to)->help = true;
+	return 0;
+}
+
+struct opt {
+	const char *name;
+	const char *arg;	/* its name in the help, NULL: takes none */
+	int (*set)(void *to, const char *value);
+	const char *help;
+};
+
+static const struct opt run_opts[] = {
+	{ "--kernel", "FILE", run_kernel,
+	  "bzImage, or ELF kernel with a PVH entry (required)" },
+	{ "--initrd", "FILE", run_initrd, "initial RAM disk" },
+	{ "--append", "STRING", run_append,
+	  "kernel command line (console=ttyS0 if not given)" },
+	{ "--cpus", "N", run_cpus, "virtual CPUs (1)" },
+	{ "--mem", "SIZE", run_mem, "memory: 512M, 4G, … (512M)" },
+	{ "--disk", "FILE[,ro]", run_disk,
+	  "raw image or block device; may be repeated" },
+	{ "--net", "KIND", run_net,
+	  "none, user (no privileges needed) or tap=INTERFACE (none)" },
+	{ "--device", "PATH", run_device,
+	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
+	{ "--name", "NAME", run_name, "for list and stop (vm-PID)" },
+	{ "--no-reboot", NULL, run_no_reboot,
+	  "end with status 3 when the guest resets" },
+	{ "--help", NULL, run_help, "this text" },
+};
+
+static const struct opt stop_opts[] = {
+	{ "--grace", "SECONDS", stop_grace,
+	  "time to power off before it is ended; 0: at once (30)" },
+	{ "--help", NULL, stop_help, "this text" },
+};
+
+/* ---- parsing ---- */
+
+static const struct opt *opts_find(const struct opt *opts, size_t nr,
+				   const char *arg, size_t len)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (strlen(opts[i].name) == len &&
+		    !strncmp(opts[i].name, arg, len))
+			return &opts[i];
+	return NULL;
+}
+
+struct opts_parser {
+	const char *command;
+	const struct opt *opts;
+	size_t nr;
+	void *to;
+	int argc;
+	char **argv;
+	int pos;
+};
+
+static int opts_parse_option(struct opts_parser *p)
+{
+	char *arg = p->argv[p->pos++];
+	size_t len = strcspn(arg, "=");
+	const struct opt *opt = opts_find(p->opts, p->nr, arg, len);
+	char *value = arg[len] ? arg + len + 1 : NULL;
+
+	if (!opt && !strcmp(arg, "-h"))
+		opt = opts_find(p->opts, p->nr, "--help", 6);
+	if (!opt)
+		return msg_fail(-EINVAL, "%.*s: no such option: " HELP_HINT,
+				(int)len, arg, p->command);
+	if (!opt->arg && value)
+		return msg_fail(-EINVAL, "%s: takes no value", opt->name);
+	if (opt->arg && !value && p->pos < p->argc)
+		value = p->argv[p->pos++];
+	if (opt->arg && !value)
+		return msg_fail(-EINVAL, "%s: needs a value: %s", opt->name,
+				opt->arg);
+	return opt->set(p->to, value);
+}
+
+/* Return: the plain argument found first, NULL without any; errors in *@err. */
+static const char *opts_parse(struct opts_parser *p, int *err)
+{
+	const char *plain = NULL;
+
+	*err = 0;
+	while (p->pos < p->argc && !*err) {
+		char *arg = p->argv[p->pos];
+
+		if (arg[0] == '-' && arg[1]) {
+			*err = opts_parse_option(p);
+			continue;
+		}
+		p->pos++;
+		if (plain)
+			*err = msg_fail(-EINVAL, "%s: one argument too many: " HELP_HINT,
+					arg, p->command);
+		plain = arg;
+	}
+	return plain;
+}
+
+int opts_parse_run(struct opts_run *opts, int argc, char **argv)
+{
+	struct opts_parser parser = {
+		.command = "run", .opts = run_opts,
+		.nr = ARRAY_SIZE(run_opts), .to = opts,
+		.argc = argc, .argv = argv,
+	};
+	const char *plain;
+	int err;
+
+	memset(opts, 0, sizeof(*opts));
+	snprintf(opts->name, sizeof(opts->name), "vm-%d", (int)getpid());
+	opts->cfg.name = opts->name;
+	opts->cfg.append = "console=ttyS0";
+	opts->cfg.cpus = 1;
+	opts->cfg.mem = MEM_DEFAULT;
+	plain = opts_parse(&parser, &err);
+	if (err || opts->help)
+		return err;
+	if (plain)
+		return msg_fail(-EINVAL, "%s: options begin with --: " HELP_HINT,
+				plain, "run");
+	if (!opts->cfg.kernel)
+		return msg_fail(-EINVAL, "--kernel FILE is missing: " HELP_HINT,
+				"run");
+	return 0;
+}
+
+int opts_parse_stop(struct opts_stop *opts, int argc, char **argv)
+{
+	struct opts_parser parser = {
+		.command = "stop", .opts = stop_opts,
+		.nr = ARRAY_SIZE(stop_opts), .to = opts,
+		.argc = argc, .argv = argv,
+	};
+	int err;
+
+	memset(opts, 0, sizeof(*opts));
+	opts->grace = GRACE_DEFAULT;
+	opts->name = opts_parse(&parser, &err);
+	if (err || opts->help)
+		return err;
+	if (!opts->name)
+		return msg_fail(-EINVAL, "the machine's name is missing: 'vmrun list' shows those that run");
+	return 0;
+}
+
+/* ---- help ---- */
+
+static void opts_help_table(FILE *out, const struct opt *opts, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		char left[40];
+
+		snprintf(left, sizeof(left), "%s%s%s", opts[i].name,
+			 opts[i].arg ? " " : "",
+			 opts[i].arg ? opts[i].arg : "");
+		fprintf(out, "  %-20s %s\n", left, opts[i].help);
+	}
+}
+
+void opts_help(FILE *out)
+{
+	fputs("usage: vmrun run --kernel FILE [options]\n"
+	      "       vmrun list\n"
+	      "       vmrun stop NAME [--grace SECONDS]\n"
+	      "       vmrun version\n"
+	      "\n"
+	      "vmrun runs virtual machines on " KVM_DEVICE_DEFAULT " or any other device that\n"
+	      "speaks KVM's interface. 'vmrun run --help' tells of the options.\n",
+	      out);
+}
+
+void opts_help_run(FILE *out)
+{
+	fputs("usage: vmrun run --kernel FILE [options]\n\n", out);
+	opts_help_table(out, run_opts, ARRAY_SIZE(run_opts));
+	fputs("\n"
+	      "The guest's serial port is the terminal: Ctrl-a x ends the machine, Ctrl-a h\n"
+	      "shows more keys. Exit status: 0 the guest powered off or was ended by the user,\n"
+	      "1 an error, 3 the guest reset under --no-reboot.\n", out);
+}
+
+void opts_help_stop(FILE *out)
+{
+	fputs("usage: vmrun stop NAME [--grace SECONDS]\n\n"
+	      "Presses the machine's power button and ends it if that does not help.\n\n",
+	      out);
+	opts_help_table(out, stop_opts, ARRAY_SIZE(stop_opts));
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The command line.
+ */
+#ifndef VMRUN_OPTS_H
+#define VMRUN_OPTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "machine.h"
+
+struct opts_run {
+	struct machine_config cfg;
+	char name[32];		/* cfg.name where the user gave none */
+	bool help;
+};
+
+struct opts_stop {
+	const char *name;
+	unsigned int grace;	/* seconds */
+	bool help;
+};
+
+/*
+ * The arguments behind the subcommand. Strings are kept by reference. 0, or
+ * -EINVAL after a message.
+ */
+int opts_parse_run(struct opts_run *opts, int argc, char **argv);
+int opts_parse_stop(struct opts_stop *opts, int argc, char **argv);
+
+void opts_help(FILE *out);
+void opts_help_run(FILE *out);
+void opts_help_stop(FILE *out);
+
+/* "512", "512M", "2G": bytes, a bare number counts MiB. 0 or -EINVAL, -ERANGE. */
+int opts_size(const char *text, uint64_t *size);
+
+#endif
