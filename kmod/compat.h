@@ -7,13 +7,19 @@
 #ifndef VMM_COMPAT_H
 #define VMM_COMPAT_H
 
+#include <linux/context_tracking.h>
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/ftrace.h>
+#include <linux/instrumentation.h>
+#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/version.h>
+#include <linux/vtime.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/perf_event.h>
@@ -60,6 +66,13 @@ static inline void vmm_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
+/* The member was renamed for the kernel's own use (not for user space). */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define VMM_IMMEDIATE_EXIT	immediate_exit__unsafe
+#else
+#define VMM_IMMEDIATE_EXIT	immediate_exit
+#endif
+
 /* Return type of the young callbacks of struct mmu_notifier_ops. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
 typedef bool vmm_young_t;
@@ -102,6 +115,45 @@ void compat_power_unregister(void);
  */
 bool compat_guest_mode_work_pending(void);
 int compat_guest_mode_work(void);
+
+/*
+ * Softirqs that wait for the stay to end: from 6.16 on the kernel's FPU
+ * section, which a stay is, holds them off.
+ */
+static inline bool compat_softirq_pending(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+	return local_softirq_pending();
+#else
+	return false;
+#endif
+}
+
+/* Around the guest, irqs off: tell RCU, vtime and lockdep. */
+static __always_inline void compat_guest_enter(void)
+{
+	instrumentation_begin();
+	vtime_account_guest_enter();
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	instrumentation_end();
+	if (!context_tracking_guest_enter()) {
+		instrumentation_begin();
+		rcu_virt_note_context_switch();
+		instrumentation_end();
+	}
+	lockdep_hardirqs_on(CALLER_ADDR0);
+}
+
+static __always_inline void compat_guest_exit(void)
+{
+	lockdep_hardirqs_off(CALLER_ADDR0);
+	context_tracking_guest_exit();
+	instrumentation_begin();
+	trace_hardirqs_off_finish();
+	vtime_account_guest_exit();
+	instrumentation_end();
+}
 
 /* CR4 with the kernel's shadow kept true; -EOPNOTSUPP where that is not possible. */
 int compat_cr4_set(unsigned long bits);

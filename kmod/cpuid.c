@@ -152,7 +152,7 @@ struct cpuid_list {
 	u32 nent, max;
 };
 
-static struct kvm_cpuid_entry2 *list_add(struct cpuid_list *list, u32 function,
+static struct kvm_cpuid_entry2 *leaf_add(struct cpuid_list *list, u32 function,
 					 u32 index, u32 flags)
 {
 	struct kvm_cpuid_entry2 *e;
@@ -210,7 +210,7 @@ static int rule_cache(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 
 	e->flags |= INDEXED;
 	for (i = 1; e->eax & 0x1f; i++) {
-		e = list_add(list, function, i, INDEXED);
+		e = leaf_add(list, function, i, INDEXED);
 		if (!e)
 			return -E2BIG;
 	}
@@ -235,7 +235,7 @@ static int rule_ext_features(struct cpuid_list *list, struct kvm_cpuid_entry2 *e
 	e->edx = host_word(7, 0, R_EDX);
 	if (!more)
 		return 0;
-	e = list_add(list, 7, 1, INDEXED);
+	e = leaf_add(list, 7, 1, INDEXED);
 	if (!e)
 		return -E2BIG;
 	entry_clear(e);
@@ -274,7 +274,7 @@ static int rule_xsave(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 		entry_clear(e);
 		return 0;
 	}
-	e = list_add(list, 0xd, 1, INDEXED);
+	e = leaf_add(list, 0xd, 1, INDEXED);
 	if (!e)
 		return -E2BIG;
 	entry_clear(e);
@@ -284,7 +284,7 @@ static int rule_xsave(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 	for (i = 2; i < 63; i++) {
 		if (!(mask & BIT_ULL(i)))
 			continue;
-		e = list_add(list, 0xd, i, INDEXED);
+		e = leaf_add(list, 0xd, i, INDEXED);
 		if (!e)
 			return -E2BIG;
 		e->edx = 0;
@@ -418,7 +418,7 @@ static int list_fill(struct cpuid_list *list)
 
 		if ((function >> 16) != 0x4000 && !host_has_leaf(function))
 			continue;
-		e = list_add(list, function, 0, 0);
+		e = leaf_add(list, function, 0, 0);
 		if (!e)
 			return -E2BIG;
 		err = leaf_rules[i].edit(list, e);

@@ -101,8 +101,8 @@ void debug_set_dr6(struct vcpu *vcpu, u64 payload)
 
 void debug_db_injected(struct vcpu *vcpu)
 {
-	if (regs_get(vcpu, RG_DR)->dr7 & DR_GENERAL_DETECT) {
-		regs_mod(vcpu, RG_DR)->dr7 &= ~(u64)DR_GENERAL_DETECT;
+	if (regs_get(vcpu, RG_DR)->dr7 & DR7_GD) {
+		regs_mod(vcpu, RG_DR)->dr7 &= ~(u64)DR7_GD;
 		debug_regs_changed(vcpu);
 	}
 }
@@ -113,6 +113,13 @@ u64 debug_visible_rflags(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		rflags &= ~(u64)X86_EFLAGS_TF;
+	return rflags;
+}
+
+u64 debug_hardware_rflags(struct vcpu *vcpu, u64 rflags)
+{
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		rflags |= X86_EFLAGS_TF;
 	return rflags;
 }
 

@@ -9,6 +9,8 @@
 
 #define DR6_INIT	0xffff0ff0ul
 #define DR7_INIT	0x400ul
+#define DR7_GD		BIT(13)
+#define DR6_BD		BIT(13)
 #define DR6_WRITABLE	0x0001e00ful	/* B0-3, BD, BS, BT, RTM */
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *regs);
@@ -35,6 +37,8 @@ void debug_db_injected(struct vcpu *vcpu);
 void debug_insn_done(struct vcpu *vcpu);
 /* RFLAGS without the TF that single-stepping user space put there. */
 u64 debug_visible_rflags(struct vcpu *vcpu);
+/* And the other way, for a value that user space sets. */
+u64 debug_hardware_rflags(struct vcpu *vcpu, u64 rflags);
 
 /* EXIT_EXCEPTION with #DB or #BP. */
 int debug_handle_db(struct vcpu *vcpu);

@@ -6,13 +6,11 @@
 #include <asm/traps.h>
 
 #include "debug.h"
-#include "emulate.h"
 #include "regs_access.h"
+#include "run.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
-
-#define PF_VECTOR	14
 
 /* SDM table 6-5: what two exceptions in a row make. */
 enum ex_class { EX_BENIGN, EX_CONTRIBUTORY, EX_PF };
@@ -410,7 +408,6 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 
 	if (err)
 		return err;
-	emulation_abandon(vcpu);
 	drain_nmis(vcpu);
 	ev->soft_exception = false;
 	ev->ex = (struct exception_state){

@@ -16,6 +16,7 @@
 #include "trace.h"
 #include "vendor.h"
 
+#define MTRR_BASE0		0x200	/* IA32_MTRR_PHYSBASE0, then mask and base in turn */
 #define MISC_ENABLE_DEFAULT	MSR_IA32_MISC_ENABLE_FAST_STRING
 
 struct msr_row {
@@ -334,8 +335,8 @@ static u64 *mtrr_slot(struct vcpu *vcpu, u32 msr)
 		return &m->mtrr_fixed[1 + msr - MSR_MTRRfix16K_80000];
 	case MSR_MTRRfix4K_C0000 ... MSR_MTRRfix4K_F8000:
 		return &m->mtrr_fixed[3 + msr - MSR_MTRRfix4K_C0000];
-	case MTRRphysBase_MSR(0) ... MTRRphysMask_MSR(VMM_VAR_MTRRS - 1):
-		return &m->mtrr_var[msr - MTRRphysBase_MSR(0)];
+	case MTRR_BASE0 ... (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1):
+		return &m->mtrr_var[msr - MTRR_BASE0];
 	default:
 		return NULL;
 	}
@@ -449,7 +450,7 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
 	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr },
-	{ MTRRphysBase_MSR(0), MTRRphysMask_MSR(VMM_VAR_MTRRS - 1), get_mtrr, set_mtrr },
+	{ MTRR_BASE0, (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1), get_mtrr, set_mtrr },
 	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000, get_mtrr, set_mtrr },
 	{ MSR_MTRRdefType, MSR_MTRRdefType, get_mtrr, set_mtrr },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
@@ -459,7 +460,6 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
-	{ MSR_IA32_BIOS_SIGN_ID, MSR_IA32_BIOS_SIGN_ID, get_ucode_rev, set_ucode_rev },
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, get_zero, set_zero_only },
 	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_zero_only },
 	{ MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, get_zero, set_zero_only },

@@ -34,7 +34,7 @@ static void filter_free(struct msr_filter *filter)
 	kfree(filter);
 }
 
-static int add_range(struct msr_filter *filter, const struct kvm_msr_filter_range *in)
+static int filter_add(struct msr_filter *filter, const struct kvm_msr_filter_range *in)
 {
 	struct msr_filter_range *r = &filter->range[filter->nr];
 	size_t bytes;
@@ -74,7 +74,7 @@ static struct msr_filter *filter_build(const struct kvm_msr_filter *in)
 		return ERR_PTR(-ENOMEM);
 	filter->default_allow = !(in->flags & KVM_MSR_FILTER_DEFAULT_DENY);
 	for (i = 0; i < ARRAY_SIZE(in->ranges); i++) {
-		err = add_range(filter, &in->ranges[i]);
+		err = filter_add(filter, &in->ranges[i]);
 		if (err) {
 			filter_free(filter);
 			return ERR_PTR(err);

@@ -11,6 +11,8 @@
 #include "sregs.h"
 #include "vendor.h"
 
+/* WB, WT, UC-, UC, twice (SDM 12.12.4). */
+#define PAT_RESET	0x0007040600070406ull
 #define ALL_GROUPS	(BIT(NR_REG_GROUPS) - 1)
 
 void regs_fetch(struct vcpu *vcpu, enum reg_group group)
@@ -72,7 +74,7 @@ void regs_reset(struct vcpu *vcpu, bool init)
 	r->intr_shadow = 0;
 	r->nmi_blocked = false;
 	if (!init)
-		r->pat = PAT_INIT;
+		r->pat = PAT_RESET;
 	debug_regs_changed(vcpu);
 }
 
@@ -94,7 +96,6 @@ void regs_get_user(struct vcpu *vcpu, struct kvm_regs *regs)
 	int i;
 
 	BUILD_BUG_ON(offsetof(struct kvm_regs, rip) != sizeof(u64) * ARRAY_SIZE(user_order));
-	emulation_settle(vcpu);
 	for (i = 0; i < ARRAY_SIZE(user_order); i++)
 		out[i] = vcpu_gpr(vcpu, user_order[i]);
 	regs->rip = vcpu_rip(vcpu);
@@ -106,11 +107,10 @@ void regs_set_user(struct vcpu *vcpu, const struct kvm_regs *regs)
 	const __u64 *in = &regs->rax;
 	int i;
 
-	emulation_abandon(vcpu);
 	for (i = 0; i < ARRAY_SIZE(user_order); i++)
 		vcpu_set_gpr(vcpu, user_order[i], in[i]);
 	vcpu_set_rip(vcpu, regs->rip);
-	vcpu_set_rflags(vcpu, regs->rflags);
+	vcpu_set_rflags(vcpu, debug_hardware_rflags(vcpu, regs->rflags));
 	vcpu->ev.ex.pending = false;
 	vcpu_request(vcpu, REQ_EVENT);
 }

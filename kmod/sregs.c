@@ -6,7 +6,6 @@
 #include <asm/processor-flags.h>
 
 #include "cpuid.h"
-#include "emulate.h"
 #include "regs_access.h"
 #include "sregs.h"
 #include "vendor.h"
@@ -315,7 +314,6 @@ static int sregs_set_common(struct vcpu *vcpu, const struct kvm_sregs2 *s, bool 
 		return -EINVAL;
 	if (lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
-	emulation_abandon(vcpu);
 	vcpu_set_cr8(vcpu, s->cr8 & 0xf);
 	osxsave = (vcpu_cr4(vcpu) ^ s->cr4) & (X86_CR4_OSXSAVE | X86_CR4_PKE);
 	regs_mod(vcpu, RG_CR);

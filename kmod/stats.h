@@ -22,7 +22,7 @@ struct vcpu_stats {
 
 #define VMM_VM_STATS(S)							\
 	S(mmu_zap) S(remote_tlb_flush) S(remote_tlb_flush_requests)	\
-	S(pages_4k) S(pages_2m)
+	S(pages_4k) S(pages_2m) S(pages_1g)
 
 struct vm_stats {
 #define S(name) u64 name;

@@ -10,6 +10,7 @@
 #include "ioctl.h"
 #include "msr.h"
 #include "pv/pv.h"
+#include "sregs.h"
 #include "time.h"
 #include "vendor.h"
 #include "xstate.h"

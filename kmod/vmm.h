@@ -107,7 +107,7 @@ struct vm {
 
 	bool dead;			/* a promise of ours was broken: all ioctls -EIO */
 	struct vm_stats stats;
-	char stats_id[48];		/* (c) name in the binary stats header */
+	char stats_id[24];		/* (c) name in the binary stats header */
 	struct list_head link;		/* (c) list of all VMs, vm.c */
 
 	void *vendor;			/* (c) vendor's per-VM state */

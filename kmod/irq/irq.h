@@ -67,6 +67,9 @@ int irqchip_create_split(struct vm *vm, u32 pins);
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);
 int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 
+/* A vCPU was added: the APIC map is stale. */
+void irq_map_changed(struct vm *vm);
+
 /* routing.c */
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags);
 int irq_set_line(struct vm *vm, int source, u32 gsi, int level); /* >=0 delivered, <0 masked/-errno */

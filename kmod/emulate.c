@@ -1,0 +1,668 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations table of the instruction emulator over a vCPU, and the exits to
+ * user space that its accesses need.
+ *
+ * An access that user space must serve is described in kvm_run and remembered
+ * in struct pending; the emulator is entered again when KVM_RUN is, asks for
+ * the same access, and gets the answer (insn.h, "How an access that user
+ * space must serve is resumed").
+ */
+#include <linux/slab.h>
+
+#include "cpuid.h"
+#include "debug.h"
+#include "emulate.h"
+#include "insn/insn.h"
+#include "io.h"
+#include "msr.h"
+#include "pv/pv.h"
+#include "regs_access.h"
+#include "run.h"
+#include "sregs.h"
+#include "trace.h"
+#include "vendor.h"
+#include "xstate.h"
+
+/* REP iterations done without looking at the guest's events in between. */
+#define MAX_REP_BATCH	64
+
+struct emulation {
+	struct insn_ctx ctx;
+	void *bulk;		/* one page for INS/OUTS batches, on first use */
+	bool answered;		/* user space has served the pending access */
+	u64 rip;		/* linear, of the instruction that waits */
+	bool halt;		/* the instruction was HLT */
+	struct {
+		u16 port;
+		u8 size;
+		bool in;
+	} pio;			/* single IN or OUT that waits */
+};
+
+int emulation_create(struct vcpu *vcpu)
+{
+	vcpu->emu = kzalloc(sizeof(*vcpu->emu), GFP_KERNEL_ACCOUNT);
+	return vcpu->emu ? 0 : -ENOMEM;
+}
+
+void emulation_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu->emu)
+		return;
+	free_page((unsigned long)vcpu->emu->bulk);
+	kfree(vcpu->emu);
+}
+
+/* -------- memory -------- */
+
+static u32 walk_flags(struct vcpu *vcpu, unsigned int flags)
+{
+	u32 walk = 0;
+
+	if (flags & INSN_ACC_WRITE)
+		walk |= WALK_WRITE;
+	if (flags & INSN_ACC_FETCH)
+		walk |= WALK_FETCH;
+	if (flags & INSN_ACC_IMPLICIT)
+		walk |= WALK_IMPLICIT;
+	else if (vcpu_cpl(vcpu) == 3)
+		walk |= WALK_USER;
+	return walk;
+}
+
+static int translate(struct vcpu *vcpu, u64 linear, unsigned int flags, gpa_t *gpa,
+		     struct insn_fault *fault)
+{
+	struct walk_fault wf;
+	int r = guest_walk(vcpu, linear, walk_flags(vcpu, flags), gpa, &wf);
+
+	if (r < 0)
+		return INSN_UNHANDLEABLE;
+	if (r) {
+		*fault = (struct insn_fault){
+			.vector = 14, .has_error = true, .error_code = wf.error,
+			.address = wf.addr,
+		};
+		return INSN_FAULT;
+	}
+	return INSN_OK;
+}
+
+static bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
+			   const void *out)
+{
+	if (in)
+		return (vcpu->lapic && lapic_mmio_read(vcpu, gpa, len, in)) ||
+		       !io_bus_read(vcpu, IO_BUS_MMIO, gpa, len, in);
+	return (vcpu->lapic && lapic_mmio_write(vcpu, gpa, len, out)) ||
+	       !io_bus_write(vcpu, IO_BUS_MMIO, gpa, len, out);
+}
+
+static int mmio_access(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
+		       const void *out)
+{
+	struct emulation *emu = vcpu->emu;
+	struct kvm_run *run = vcpu->run;
+
+	if (emu->answered) {
+		emu->answered = false;
+		if (in)
+			memcpy(in, run->mmio.data, len);
+		return INSN_OK;
+	}
+	trace_vmm_mmio(vcpu->id, out, gpa, len);
+	if (mmio_in_kernel(vcpu, gpa, len, in, out))
+		return INSN_OK;
+	vcpu->stats.mmio_exits++;
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = gpa;
+	run->mmio.len = len;
+	run->mmio.is_write = !!out;
+	memset(run->mmio.data, 0, sizeof(run->mmio.data));
+	if (out)
+		memcpy(run->mmio.data, out, len);
+	return INSN_USER;
+}
+
+static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	hva_t hva;
+
+	return !mm_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, write, &hva);
+}
+
+static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned int flags,
+		   struct insn_fault *fault)
+{
+	struct vcpu *vcpu = v;
+	gpa_t gpa;
+	int r = translate(vcpu, linear, flags, &gpa, fault);
+
+	if (r != INSN_OK)
+		return r;
+	if (is_ram(vcpu, gpa, false))
+		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	if (flags & INSN_ACC_FETCH)
+		return INSN_UNHANDLEABLE;
+	return mmio_access(vcpu, gpa, len, buf, NULL);
+}
+
+static int op_write(void *v, u64 linear, const void *buf, unsigned int len,
+		    unsigned int flags, struct insn_fault *fault)
+{
+	struct vcpu *vcpu = v;
+	gpa_t gpa;
+	int r = translate(vcpu, linear, flags | INSN_ACC_WRITE, &gpa, fault);
+
+	if (r != INSN_OK)
+		return r;
+	if (is_ram(vcpu, gpa, true))
+		return gpa_write(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	return mmio_access(vcpu, gpa, len, NULL, buf);
+}
+
+static int op_cmpxchg(void *v, u64 linear, const void *old, const void *new,
+		      unsigned int len, unsigned int flags, struct insn_fault *fault)
+{
+	struct vcpu *vcpu = v;
+	u64 expect = 0, val = 0;
+	gpa_t gpa;
+	int r = translate(vcpu, linear, flags | INSN_ACC_WRITE, &gpa, fault);
+
+	if (r != INSN_OK)
+		return r;
+	if (len > 8)
+		return INSN_UNHANDLEABLE;
+	if (!is_ram(vcpu, gpa, true))
+		return mmio_access(vcpu, gpa, len, NULL, new);
+	if (gpa & (len - 1))	/* a split lock: not atomic, as on the bus of old */
+		return gpa_write(vcpu->vm, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	memcpy(&expect, old, len);
+	memcpy(&val, new, len);
+	r = gpa_cmpxchg(vcpu->vm, gpa, &expect, val, len);
+	if (r < 0)
+		return INSN_UNHANDLEABLE;
+	return r ? INSN_RETRY : INSN_OK;
+}
+
+static int op_probe(void *v, u64 linear, unsigned int flags, bool *ram,
+		    struct insn_fault *fault)
+{
+	struct vcpu *vcpu = v;
+	gpa_t gpa;
+	int r = translate(vcpu, linear, flags, &gpa, fault);
+
+	if (r == INSN_OK)
+		*ram = is_ram(vcpu, gpa, flags & INSN_ACC_WRITE);
+	return r;
+}
+
+/* -------- ports -------- */
+
+static void *pio_page(struct vcpu *vcpu)
+{
+	return page_address(vcpu->run_pages[KVM_PIO_PAGE_OFFSET]);
+}
+
+static bool pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size,
+			  unsigned int count, void *in, const void *out)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < count && !err; i++) {
+		if (in)
+			err = io_bus_read(vcpu, IO_BUS_PIO, port, size, in + i * size);
+		else
+			err = io_bus_write(vcpu, IO_BUS_PIO, port, size, out + i * size);
+		/* Whose port it is does not change between two elements. */
+		if (err && !i)
+			return false;
+	}
+	return true;
+}
+
+static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned int count,
+		      void *in, const void *out)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (vcpu->emu->answered) {
+		vcpu->emu->answered = false;
+		if (in)
+			memcpy(in, pio_page(vcpu), size * count);
+		return INSN_OK;
+	}
+	trace_vmm_pio(vcpu->id, out, port, size, count);
+	if (pio_in_kernel(vcpu, port, size, count, in, out))
+		return INSN_OK;
+	vcpu->stats.io_exits++;
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	if (out)
+		memcpy(pio_page(vcpu), out, size * count);
+	return INSN_USER;
+}
+
+static int op_pio_in(void *v, u16 port, unsigned int size, unsigned int count, void *buf)
+{
+	return pio_access(v, port, size, count, buf, NULL);
+}
+
+static int op_pio_out(void *v, u16 port, unsigned int size, unsigned int count,
+		      const void *buf)
+{
+	return pio_access(v, port, size, count, NULL, buf);
+}
+
+static void pio_set_rax(struct vcpu *vcpu, unsigned int size, u32 val)
+{
+	u64 rax = vcpu_gpr(vcpu, GPR_RAX);
+
+	/* A 32-bit result clears the upper half, smaller ones leave the rest. */
+	if (size < 4)
+		val = (rax & ~GENMASK(size * 8 - 1, 0)) | val;
+	vcpu_set_gpr(vcpu, GPR_RAX, size < 4 ? (rax & GENMASK_ULL(63, 32)) | (u32)val : val);
+}
+
+static int complete_pio(struct vcpu *vcpu)
+{
+	struct emulation *emu = vcpu->emu;
+	u32 val = 0;
+
+	/* User space moved the guest elsewhere: nothing is left to finish. */
+	if (vcpu_linear_rip(vcpu) != emu->rip)
+		return VMM_RESUME;
+	if (emu->pio.in) {
+		memcpy(&val, pio_page(vcpu), emu->pio.size);
+		pio_set_rax(vcpu, emu->pio.size, val);
+	}
+	vcpu_skip_insn(vcpu);
+	return VMM_RESUME;
+}
+
+int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
+{
+	struct emulation *emu = vcpu->emu;
+	u32 val = vcpu_gpr(vcpu, GPR_RAX);
+	int r;
+
+	emu->answered = false;
+	if (in)
+		val = 0;
+	r = pio_access(vcpu, port, size, 1, in ? &val : NULL, in ? NULL : &val);
+	if (r == INSN_USER) {
+		emu->pio.port = port;
+		emu->pio.size = size;
+		emu->pio.in = in;
+		emu->rip = vcpu_linear_rip(vcpu);
+		vcpu->complete = complete_pio;
+		return VMM_USER;
+	}
+	if (in)
+		pio_set_rax(vcpu, size, val);
+	vcpu_skip_insn(vcpu);
+	return VMM_RESUME;
+}
+
+/* -------- registers -------- */
+
+static u64 op_get_reg(void *v, unsigned int reg)
+{
+	if (reg == INSN_RIP)
+		return vcpu_rip(v);
+	if (reg == INSN_RFLAGS)
+		return vcpu_rflags(v);
+	return vcpu_gpr(v, reg);
+}
+
+static void op_set_reg(void *v, unsigned int reg, u64 val)
+{
+	if (reg == INSN_RIP)
+		vcpu_set_rip(v, val);
+	else if (reg == INSN_RFLAGS)
+		vcpu_set_rflags(v, val);
+	else
+		vcpu_set_gpr(v, reg, val);
+}
+
+static const u8 seg_of_insn[INSN_NR_SEGS] = {
+	[INSN_ES] = SEG_ES, [INSN_CS] = SEG_CS, [INSN_SS] = SEG_SS, [INSN_DS] = SEG_DS,
+	[INSN_FS] = SEG_FS, [INSN_GS] = SEG_GS, [INSN_LDTR] = SEG_LDTR, [INSN_TR] = SEG_TR,
+};
+
+static void op_get_segment(void *v, unsigned int seg, struct insn_segment *out)
+{
+	const struct segment *s = vcpu_seg(v, seg_of_insn[seg]);
+
+	*out = (struct insn_segment){
+		.base = s->base, .limit = s->limit, .selector = s->selector,
+		.type = s->attr & SEG_ATTR_TYPE, .s = !!(s->attr & SEG_ATTR_S),
+		.dpl = (s->attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT,
+		.present = !!(s->attr & SEG_ATTR_P), .avl = !!(s->attr & SEG_ATTR_AVL),
+		.l = !!(s->attr & SEG_ATTR_L), .db = !!(s->attr & SEG_ATTR_DB),
+		.g = !!(s->attr & SEG_ATTR_G), .unusable = !!(s->attr & SEG_ATTR_UNUSABLE),
+	};
+}
+
+static void op_set_segment(void *v, unsigned int seg, const struct insn_segment *s)
+{
+	struct vcpu *vcpu = v;
+	u32 attr = s->type | s->s << 4 | s->dpl << SEG_ATTR_DPL_SHIFT | s->present << 7 |
+		   s->avl << 12 | s->l << 13 | s->db << 14 | s->g << 15 |
+		   (s->unusable ? SEG_ATTR_UNUSABLE : 0);
+
+	regs_mod(vcpu, RG_SEG)->seg[seg_of_insn[seg]] = (struct segment){
+		.selector = s->selector, .attr = attr, .limit = s->limit, .base = s->base,
+	};
+}
+
+static void op_get_table(void *v, unsigned int table, struct insn_table_reg *t)
+{
+	struct vcpu_regs *r = regs_get(v, RG_DESC);
+	struct desc_table *d = table == INSN_GDTR ? &r->gdt : &r->idt;
+
+	t->base = d->base;
+	t->limit = d->limit;
+}
+
+static void op_set_table(void *v, unsigned int table, const struct insn_table_reg *t)
+{
+	struct vcpu_regs *r = regs_mod(v, RG_DESC);
+	struct desc_table *d = table == INSN_GDTR ? &r->gdt : &r->idt;
+
+	d->base = t->base;
+	d->limit = t->limit;
+}
+
+static unsigned int op_cpl(void *v)
+{
+	return vcpu_cpl(v);
+}
+
+static int gp_or_ok(int bad, struct insn_fault *fault)
+{
+	if (!bad)
+		return INSN_OK;
+	*fault = (struct insn_fault){ .vector = 13, .has_error = true };
+	return INSN_FAULT;
+}
+
+static u64 op_get_cr(void *v, unsigned int cr)
+{
+	switch (cr) {
+	case 0:
+		return vcpu_cr0(v);
+	case 2:
+		return regs_get(v, RG_CR)->cr2;
+	case 3:
+		return vcpu_cr3(v);
+	case 4:
+		return vcpu_cr4(v);
+	case 8:
+		return vcpu_cr8(v);
+	default:
+		return vcpu_xcr0(v);
+	}
+}
+
+static int op_set_cr(void *v, unsigned int cr, u64 val, struct insn_fault *fault)
+{
+	switch (cr) {
+	case 0:
+		return gp_or_ok(vcpu_set_cr0(v, val), fault);
+	case 2:
+		regs_mod(v, RG_CR)->cr2 = val;
+		return INSN_OK;
+	case 3:
+		return gp_or_ok(vcpu_set_cr3(v, val), fault);
+	case 4:
+		return gp_or_ok(vcpu_set_cr4(v, val), fault);
+	case 8:
+		return gp_or_ok(vcpu_set_cr8(v, val), fault);
+	default:
+		return gp_or_ok(vcpu_set_xcr0(v, val), fault);
+	}
+}
+
+static int op_get_dr(void *v, unsigned int dr, u64 *val, struct insn_fault *fault)
+{
+	*val = vcpu_dr(v, dr);
+	return INSN_OK;
+}
+
+static int op_set_dr(void *v, unsigned int dr, u64 val, struct insn_fault *fault)
+{
+	return gp_or_ok(vcpu_set_dr(v, dr, val), fault);
+}
+
+static int op_get_msr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
+{
+	return gp_or_ok(vcpu_rdmsr(v, msr, val, false), fault);
+}
+
+static int op_set_msr(void *v, u32 msr, u64 val, struct insn_fault *fault)
+{
+	return gp_or_ok(vcpu_wrmsr(v, msr, val, false), fault);
+}
+
+static int op_cpuid(void *v, u32 regs[4], struct insn_fault *fault)
+{
+	cpuid_execute(v, regs);
+	return INSN_OK;
+}
+
+static int op_sys(void *v, enum insn_sys what, u64 arg, struct insn_fault *fault)
+{
+	struct vcpu *vcpu = v;
+
+	switch (what) {
+	case INSN_SYS_HLT:
+		vcpu->emu->halt = true;
+		return INSN_OK;
+	case INSN_SYS_INVLPG:
+		vcpu_request(vcpu, REQ_TLB_FLUSH_GUEST);
+		return INSN_OK;
+	case INSN_SYS_HYPERCALL:
+		vcpu_set_gpr(vcpu, GPR_RAX, pv_hypercall(vcpu, vcpu_gpr(vcpu, GPR_RAX)));
+		return INSN_OK;
+	default:
+		/* Caches are coherent, monitors never armed: nothing to do. */
+		return INSN_OK;
+	}
+}
+
+static int op_vec_read(void *v, unsigned int vec, void *buf, unsigned int len)
+{
+	return xstate_vec_read(v, vec, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+}
+
+static int op_vec_write(void *v, unsigned int vec, const void *buf, unsigned int len)
+{
+	return xstate_vec_write(v, vec, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+}
+
+static const struct insn_ops vcpu_insn_ops = {
+	.read = op_read,
+	.write = op_write,
+	.cmpxchg = op_cmpxchg,
+	.probe = op_probe,
+	.pio_in = op_pio_in,
+	.pio_out = op_pio_out,
+	.get_reg = op_get_reg,
+	.set_reg = op_set_reg,
+	.get_segment = op_get_segment,
+	.set_segment = op_set_segment,
+	.get_table = op_get_table,
+	.set_table = op_set_table,
+	.cpl = op_cpl,
+	.get_cr = op_get_cr,
+	.set_cr = op_set_cr,
+	.get_dr = op_get_dr,
+	.set_dr = op_set_dr,
+	.get_msr = op_get_msr,
+	.set_msr = op_set_msr,
+	.cpuid = op_cpuid,
+	.sys = op_sys,
+	.vec_read = op_vec_read,
+	.vec_write = op_vec_write,
+};
+
+/* -------- running it -------- */
+
+static enum insn_cpu_mode cpu_mode(struct vcpu *vcpu)
+{
+	u32 cs = vcpu_seg(vcpu, SEG_CS)->attr;
+
+	if (!vcpu_protected(vcpu))
+		return INSN_REAL;
+	if (vcpu_rflags(vcpu) & X86_EFLAGS_VM)
+		return INSN_VM86;
+	if (vcpu_long_mode(vcpu) && (cs & SEG_ATTR_L))
+		return INSN_LONG;
+	return cs & SEG_ATTR_DB ? INSN_PROT32 : INSN_PROT16;
+}
+
+static struct insn_ctx *prepare(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = &vcpu->emu->ctx;
+	struct vmm_exit *exit = &vcpu->exit;
+
+	insn_abandon(ctx);
+	vcpu->emu->answered = false;
+	ctx->ops = &vcpu_insn_ops;
+	ctx->v = vcpu;
+	ctx->mode = cpu_mode(vcpu);
+	ctx->va_bits = vcpu_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	if (exit->nr_insn_bytes) {
+		memcpy(ctx->bytes, exit->insn_bytes, exit->nr_insn_bytes);
+		ctx->prefetched = exit->nr_insn_bytes;
+		exit->nr_insn_bytes = 0;
+	}
+	return ctx;
+}
+
+static void queue_fault(struct vcpu *vcpu, const struct insn_fault *fault)
+{
+	if (fault->vector == 14)
+		queue_page_fault(vcpu, fault->address, fault->error_code);
+	else if (fault->has_error)
+		queue_exception_error(vcpu, fault->vector, fault->error_code);
+	else
+		queue_exception(vcpu, fault->vector);
+}
+
+static int emulation_failure(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = &vcpu->emu->ctx;
+	struct kvm_run *run = vcpu->run;
+
+	vcpu->stats.insn_emulation_fail++;
+	if (!vcpu->vm->emulation_failure_exit) {
+		queue_exception(vcpu, 6);
+		if (vcpu_cpl(vcpu))
+			return VMM_RESUME;
+	}
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.ndata = 1;
+	if (ctx->nbytes) {
+		/* flags, size and bytes take three of the data words. */
+		run->emulation_failure.ndata = 3;
+		run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = ctx->nbytes;
+		memset(run->emulation_failure.insn_bytes, 0x90,
+		       sizeof(run->emulation_failure.insn_bytes));
+		memcpy(run->emulation_failure.insn_bytes, ctx->bytes, ctx->nbytes);
+	}
+	return VMM_USER;
+}
+
+static int emulated(struct vcpu *vcpu, struct insn_ctx *ctx)
+{
+	vcpu_set_shadow(vcpu, ctx->shadow);
+	if (vcpu->emu->halt) {
+		vcpu->emu->halt = false;
+		return vcpu_halt(vcpu);
+	}
+	if (ctx->single_step)
+		debug_insn_done(vcpu);
+	return VMM_RESUME;
+}
+
+static int emulate_run(struct vcpu *vcpu);
+
+static int emulate_resume(struct vcpu *vcpu)
+{
+	struct emulation *emu = vcpu->emu;
+
+	if (vcpu_linear_rip(vcpu) != emu->rip) {
+		insn_abandon(&emu->ctx);
+		return VMM_RESUME;
+	}
+	emu->answered = true;
+	return emulate_run(vcpu);
+}
+
+static int emulate_run(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = &vcpu->emu->ctx;
+	int i, r;
+
+	for (i = 0; i < MAX_REP_BATCH; i++) {
+		r = insn_emulate(ctx);
+		if (r != INSN_OK || !ctx->rep_pending || vcpu->requests)
+			break;
+	}
+	switch (r) {
+	case INSN_OK:
+		return emulated(vcpu, ctx);
+	case INSN_USER:
+		vcpu->emu->rip = vcpu_linear_rip(vcpu);
+		vcpu->complete = emulate_resume;
+		return VMM_USER;
+	case INSN_FAULT:
+		queue_fault(vcpu, &ctx->fault);
+		return VMM_RESUME;
+	case INSN_RETRY:
+		return VMM_RESUME;
+	default:
+		return emulation_failure(vcpu);
+	}
+}
+
+int emulate_insn(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = prepare(vcpu);
+	struct emulation *emu = vcpu->emu;
+
+	vcpu->stats.insn_emulation++;
+	if (!emu->bulk)
+		emu->bulk = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	ctx->bulk = emu->bulk;
+	ctx->bulk_size = emu->bulk ? PAGE_SIZE : 0;
+	return emulate_run(vcpu);
+}
+
+void emulation_skip(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = prepare(vcpu);
+	u64 rflags = vcpu_rflags(vcpu);
+	int r = insn_skip(ctx);
+
+	if (r == INSN_FAULT) {
+		queue_fault(vcpu, &ctx->fault);
+		return;
+	}
+	if (r != INSN_OK)
+		return;		/* executed again: the bytes changed under us */
+	vcpu_set_shadow(vcpu, 0);
+	if (rflags & X86_EFLAGS_TF)
+		debug_insn_done(vcpu);
+}

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Handlers of the neutral exits, one row each.
+ */
+#include <asm/traps.h>
+
+#include "cpuid.h"
+#include "debug.h"
+#include "emulate.h"
+#include "io.h"
+#include "msr.h"
+#include "pv/pv.h"
+#include "regs_access.h"
+#include "run.h"
+#include "sregs.h"
+#include "trace.h"
+#include "vendor.h"
+
+static int resume(struct vcpu *vcpu)
+{
+	return VMM_RESUME;
+}
+
+static int skip(struct vcpu *vcpu)
+{
+	vcpu_skip_insn(vcpu);
+	return VMM_RESUME;
+}
+
+static int handle_cpuid(struct vcpu *vcpu)
+{
+	u32 regs[4], function, index;
+
+	if ((vcpu->msrs->misc_features & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT) &&
+	    vcpu_cpl(vcpu)) {
+		queue_gp(vcpu);
+		return VMM_RESUME;
+	}
+	function = vcpu_gpr(vcpu, GPR_RAX);
+	index = vcpu_gpr(vcpu, GPR_RCX);
+	regs[0] = function;
+	regs[2] = index;
+	cpuid_execute(vcpu, regs);
+	trace_vmm_cpuid(vcpu->id, function, index, regs);
+	vcpu_set_gpr(vcpu, GPR_RAX, regs[0]);
+	vcpu_set_gpr(vcpu, GPR_RBX, regs[1]);
+	vcpu_set_gpr(vcpu, GPR_RCX, regs[2]);
+	vcpu_set_gpr(vcpu, GPR_RDX, regs[3]);
+	return skip(vcpu);
+}
+
+static int handle_hlt(struct vcpu *vcpu)
+{
+	vcpu_skip_insn(vcpu);
+	return vcpu_halt(vcpu);
+}
+
+static int handle_io(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+
+	if (e->io.string)
+		return emulate_insn(vcpu);
+	return emulate_pio(vcpu, e->io.port, e->io.size, e->io.in);
+}
+
+static int handle_rdmsr(struct vcpu *vcpu)
+{
+	return msr_handle_exit(vcpu, false);
+}
+
+static int handle_wrmsr(struct vcpu *vcpu)
+{
+	return msr_handle_exit(vcpu, true);
+}
+
+/* MOV to CR writes the low half outside 64-bit mode. */
+static u64 cr_operand(struct vcpu *vcpu, u8 gpr)
+{
+	u64 val = vcpu_gpr(vcpu, gpr);
+
+	return vcpu_64bit(vcpu) ? val : (u32)val;
+}
+
+static int write_cr(struct vcpu *vcpu, u8 nr, u64 val)
+{
+	switch (nr) {
+	case 0:
+		return vcpu_set_cr0(vcpu, val);
+	case 3:
+		return vcpu_set_cr3(vcpu, val);
+	case 4:
+		return vcpu_set_cr4(vcpu, val);
+	default:
+		return vcpu_set_cr8(vcpu, val);
+	}
+}
+
+static u64 read_cr(struct vcpu *vcpu, u8 nr)
+{
+	switch (nr) {
+	case 0:
+		return vcpu_cr0(vcpu);
+	case 3:
+		return vcpu_cr3(vcpu);
+	case 4:
+		return vcpu_cr4(vcpu);
+	default:
+		return vcpu_cr8(vcpu);
+	}
+}
+
+static int handle_cr(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	u8 old_tpr = vcpu_cr8(vcpu);
+	u64 cr0 = vcpu_cr0(vcpu);
+	int gp = 0;
+
+	if (!e->cr.decoded)
+		return emulate_insn(vcpu);
+	switch (e->cr.access) {
+	case CR_READ:
+		vcpu_set_gpr(vcpu, e->cr.gpr, read_cr(vcpu, e->cr.nr));
+		break;
+	case CR_WRITE:
+		gp = write_cr(vcpu, e->cr.nr, cr_operand(vcpu, e->cr.gpr));
+		break;
+	case CR_CLTS:
+		gp = vcpu_set_cr0(vcpu, cr0 & ~(u64)X86_CR0_TS);
+		break;
+	case CR_LMSW:
+		/* LMSW sets PE but never clears it. */
+		gp = vcpu_set_cr0(vcpu, (cr0 & ~0xeull) | (e->cr.lmsw & 0xf));
+		break;
+	}
+	if (gp) {
+		queue_gp(vcpu);
+		return VMM_RESUME;
+	}
+	vcpu_skip_insn(vcpu);
+	/* User space's own interrupt controller learns of a lowered priority. */
+	if (e->cr.nr == 8 && e->cr.access == CR_WRITE && !vcpu->lapic &&
+	    vcpu_cr8(vcpu) < old_tpr) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return VMM_USER;
+	}
+	return VMM_RESUME;
+}
+
+/* MOV DR: privilege was checked by the CPU; GD, DR4/5 and the values are ours. */
+static int handle_dr(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+
+	if (!e->dr.decoded)
+		return emulate_insn(vcpu);
+	if ((e->dr.nr == 4 || e->dr.nr == 5) && (vcpu_cr4(vcpu) & X86_CR4_DE)) {
+		queue_exception(vcpu, X86_TRAP_UD);
+		return VMM_RESUME;
+	}
+	if (vcpu_dr(vcpu, 7) & DR7_GD) {
+		queue_exception_payload(vcpu, X86_TRAP_DB, DR6_BD);
+		return VMM_RESUME;
+	}
+	if (!e->dr.write) {
+		vcpu_set_gpr(vcpu, e->dr.gpr, vcpu_dr(vcpu, e->dr.nr));
+	} else if (vcpu_set_dr(vcpu, e->dr.nr, cr_operand(vcpu, e->dr.gpr))) {
+		queue_gp(vcpu);
+		return VMM_RESUME;
+	}
+	return skip(vcpu);
+}
+
+static int memory_error(struct vcpu *vcpu, int err)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	struct kvm_run *run = vcpu->run;
+
+	if (err == -EFAULT) {
+		/* KVM_CAP_MEMORY_FAULT_INFO is for private memory; the errno says it all. */
+		run->exit_reason = KVM_EXIT_UNKNOWN;
+		run->hw.hardware_exit_reason = e->hw_reason;
+	}
+	return err;
+}
+
+static int handle_tdp_fault(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	int r;
+
+	vcpu->stats.pf_taken++;
+	/* A doorbell without data: nothing of the instruction need be known. */
+	if ((e->tdp.access & TDP_ACCESS_WRITE) && e->insn_len &&
+	    !io_bus_write(vcpu, IO_BUS_FAST_MMIO, e->tdp.gpa, 0, NULL))
+		return skip(vcpu);
+	r = tdp_fault(vcpu, e->tdp.gpa, e->tdp.access);
+	trace_vmm_page_fault(vcpu->id, e->tdp.gpa, e->tdp.access, r);
+	switch (r) {
+	case TDP_RETRY:
+		vcpu->stats.pf_fixed++;
+		return VMM_RESUME;
+	case TDP_MMIO:
+	case TDP_MMIO_WRITE:
+		vcpu->stats.pf_mmio++;
+		return emulate_insn(vcpu);
+	default:
+		return memory_error(vcpu, r);
+	}
+}
+
+static int handle_hypercall(struct vcpu *vcpu)
+{
+	unsigned long nr = vcpu_gpr(vcpu, GPR_RAX);
+	bool wide = vcpu_64bit(vcpu);
+	long ret;
+
+	vcpu->stats.hypercalls++;
+	ret = pv_hypercall(vcpu, wide ? nr : (u32)nr);
+	trace_vmm_hypercall(vcpu->id, nr, ret);
+	vcpu_set_gpr(vcpu, GPR_RAX, wide ? ret : (u32)ret);
+	return skip(vcpu);
+}
+
+static int handle_exception(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+
+	switch (e->ex.vector) {
+	case X86_TRAP_DB:
+		return debug_handle_db(vcpu);
+	case X86_TRAP_BP:
+		return debug_handle_bp(vcpu);
+	case X86_TRAP_MC:
+		return VMM_RESUME;	/* the host's; its handler has run */
+	default:
+		if (e->ex.has_error)
+			queue_exception_error(vcpu, e->ex.vector, e->ex.error);
+		else
+			queue_exception(vcpu, e->ex.vector);
+		return VMM_RESUME;
+	}
+}
+
+static int handle_irq_window(struct vcpu *vcpu)
+{
+	vcpu->stats.irq_window_exits++;
+	return VMM_RESUME;
+}
+
+static int handle_nmi_window(struct vcpu *vcpu)
+{
+	vcpu->stats.nmi_window_exits++;
+	return VMM_RESUME;
+}
+
+static int handle_triple_fault(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return VMM_USER;
+}
+
+static int internal_error(struct vcpu *vcpu, u32 suberror)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->internal, 0, sizeof(run->internal));
+	run->internal.suberror = suberror;
+	run->internal.ndata = 3;
+	run->internal.data[0] = e->hw_reason;
+	run->internal.data[1] = e->info1;
+	run->internal.data[2] = e->info2;
+	return VMM_USER;
+}
+
+/* Hardware task switches are left to no emulator of ours; see ARCHITECTURE.md. */
+static int handle_task_switch(struct vcpu *vcpu)
+{
+	return internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+}
+
+static int handle_invlpg(struct vcpu *vcpu)
+{
+	vcpu_request(vcpu, REQ_TLB_FLUSH_GUEST);
+	return skip(vcpu);
+}
+
+static int handle_xsetbv(struct vcpu *vcpu)
+{
+	u64 val = (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32;
+
+	if (vcpu_cpl(vcpu) || (u32)vcpu_gpr(vcpu, GPR_RCX) || vcpu_set_xcr0(vcpu, val)) {
+		queue_gp(vcpu);
+		return VMM_RESUME;
+	}
+	return skip(vcpu);
+}
+
+/* No counters are offered, so every index is invalid. */
+static int handle_rdpmc(struct vcpu *vcpu)
+{
+	queue_gp(vcpu);
+	return VMM_RESUME;
+}
+
+static int handle_ud(struct vcpu *vcpu)
+{
+	queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_RESUME;
+}
+
+static int handle_cr8(struct vcpu *vcpu)
+{
+	if (vcpu->lapic)
+		return VMM_RESUME;
+	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+	return VMM_USER;
+}
+
+static int handle_preempt_timer(struct vcpu *vcpu)
+{
+	vcpu->stats.preempt_exits++;
+	if (vcpu->lapic)
+		lapic_timer_hw_expired(vcpu);
+	return VMM_RESUME;
+}
+
+static int handle_fail_entry(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	memset(&run->fail_entry, 0, sizeof(run->fail_entry));
+	run->fail_entry.hardware_entry_failure_reason = vcpu->exit.hw_reason;
+	run->fail_entry.cpu = vcpu->cpu;
+	return VMM_USER;
+}
+
+static int handle_unknown(struct vcpu *vcpu)
+{
+	return internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+}
+
+static int handle_broken(struct vcpu *vcpu)
+{
+	return -EIO;
+}
+
+static int (* const handlers[NR_EXIT_KINDS])(struct vcpu *vcpu) = {
+	[EXIT_NONE] = resume,
+	[EXIT_CPUID] = handle_cpuid,
+	[EXIT_HLT] = handle_hlt,
+	[EXIT_IO] = handle_io,
+	[EXIT_RDMSR] = handle_rdmsr,
+	[EXIT_WRMSR] = handle_wrmsr,
+	[EXIT_CR] = handle_cr,
+	[EXIT_DR] = handle_dr,
+	[EXIT_TDP_FAULT] = handle_tdp_fault,
+	[EXIT_HYPERCALL] = handle_hypercall,
+	[EXIT_EXCEPTION] = handle_exception,
+	[EXIT_NMI] = resume,
+	[EXIT_EXTINT] = resume,
+	[EXIT_IRQ_WINDOW] = handle_irq_window,
+	[EXIT_NMI_WINDOW] = handle_nmi_window,
+	[EXIT_TRIPLE_FAULT] = handle_triple_fault,
+	[EXIT_TASK_SWITCH] = handle_task_switch,
+	[EXIT_INVLPG] = handle_invlpg,
+	[EXIT_WBINVD] = skip,
+	[EXIT_XSETBV] = handle_xsetbv,
+	[EXIT_RDPMC] = handle_rdpmc,
+	[EXIT_MONITOR] = skip,
+	[EXIT_MWAIT] = skip,
+	[EXIT_PAUSE] = skip,
+	[EXIT_UD] = handle_ud,
+	[EXIT_CR8] = handle_cr8,
+	[EXIT_PREEMPT_TIMER] = handle_preempt_timer,
+	[EXIT_FAIL_ENTRY] = handle_fail_entry,
+	[EXIT_UNKNOWN] = handle_unknown,
+	[EXIT_BROKEN] = handle_broken,
+};
+
+/* An EOI that a split irqchip's IOAPIC in user space waits for. */
+static int finish_eoi(struct vcpu *vcpu, int r)
+{
+	int vector;
+
+	if (r != VMM_RESUME || vcpu->vm->irq.mode != IRQCHIP_SPLIT)
+		return r;
+	vector = lapic_take_eoi_exit(vcpu);
+	if (vector < 0)
+		return r;
+	vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+	vcpu->run->eoi.vector = vector;
+	return VMM_USER;
+}
+
+int vcpu_handle_exit(struct vcpu *vcpu)
+{
+	u16 kind = vcpu->exit.kind;
+
+	if (VM_BUG(kind >= NR_EXIT_KINDS, vcpu->vm))
+		return -EIO;
+	return finish_eoi(vcpu, handlers[kind](vcpu));
+}
+
+/*
+ * Exits that are finished in place, inside the stay. A handler here must not
+ * sleep, touch guest memory or need a decoded instruction.
+ */
+bool vcpu_fast_exit(struct vcpu *vcpu)
+{
+	bool done;
+
+	switch (vcpu->exit.kind) {
+	case EXIT_NONE:
+	case EXIT_NMI:
+		done = true;
+		break;
+	case EXIT_EXTINT:
+		vcpu->stats.irq_exits++;
+		done = true;
+		break;
+	case EXIT_CPUID:
+		done = vcpu->exit.insn_len && handle_cpuid(vcpu);
+		break;
+	case EXIT_WRMSR:
+		done = vcpu->vm->irq.mode != IRQCHIP_SPLIT && msr_fast_write(vcpu);
+		break;
+	case EXIT_IRQ_WINDOW:
+		done = vcpu->lapic && handle_irq_window(vcpu);
+		break;
+	case EXIT_NMI_WINDOW:
+		done = handle_nmi_window(vcpu);
+		break;
+	case EXIT_PREEMPT_TIMER:
+		done = handle_preempt_timer(vcpu);
+		break;
+	case EXIT_CR8:
+		done = vcpu->lapic;
+		break;
+	default:
+		return false;
+	}
+	vcpu->stats.fast_exits += done;
+	/* A single step over an emulated instruction goes to user space. */
+	return done && !vcpu->debug_exit;
+}

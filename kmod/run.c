@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_RUN: the loop every guest instruction lives in.
+ *
+ *	vcpu_run -> [block] -> requests -> stay { inject, enter, fast exits } ->
+ *	exit handler -> again, or to user space
+ *
+ * Nothing between interrupts off and entry sleeps or allocates. vm->srcu is
+ * held for reading all the time but when blocked or rescheduled.
+ */
+#include <linux/context_tracking.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+
+#include "emulate.h"
+#include "ioctl.h"
+#include "pv/pv.h"
+#include "regs_access.h"
+#include "run.h"
+#include "sregs.h"
+#include "trace.h"
+#include "vendor.h"
+#include "xstate.h"
+
+/* Requests dealt with inside a stay; all others need a context that sleeps. */
+#define FAST_REQUESTS \
+	(BIT(REQ_EVENT) | BIT(REQ_TLB_FLUSH) | BIT(REQ_TLB_FLUSH_GUEST) | \
+	 BIT(REQ_TIMER) | BIT(REQ_UNBLOCK))
+
+/* -------- leaving HLT -------- */
+
+bool vcpu_runnable(struct vcpu *vcpu)
+{
+	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+/* Something that ends HLT, or the wait for SIPI. */
+static bool vcpu_woken(struct vcpu *vcpu)
+{
+	if (vcpu->lapic && lapic_init_sipi_pending(vcpu))
+		return true;
+	if (test_bit(REQ_DEAD, &vcpu->requests) ||
+	    test_bit(REQ_TRIPLE_FAULT, &vcpu->requests))
+		return true;
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
+		return false;
+	if (vcpu_take_request(vcpu, REQ_UNBLOCK))
+		return true;
+	if (vcpu->lapic && lapic_timer_pending(vcpu)) {
+		lapic_timer_fired(vcpu);
+		clear_bit(REQ_TIMER, &vcpu->requests);
+	}
+	return events_pending(vcpu);
+}
+
+static void vcpu_sleep(struct vcpu *vcpu)
+{
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (vcpu_woken(vcpu) || signal_pending(current))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+}
+
+static int vcpu_block(struct vcpu *vcpu)
+{
+	u64 start = ktime_get_ns();
+
+	if (vcpu->lapic)
+		lapic_timer_to_sw(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
+	vcpu_set_state(vcpu, VCPU_BLOCKED);
+	vcpu_sleep(vcpu);
+	vcpu_set_state(vcpu, VCPU_OUTSIDE);
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
+	trace_vmm_vcpu_wakeup(vcpu->id, ktime_get_ns() - start);
+
+	run_accept_init_sipi(vcpu);
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && vcpu_woken(vcpu)) {
+		vcpu->stats.halt_wakeup++;
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	}
+	return VMM_RESUME;
+}
+
+int vcpu_halt(struct vcpu *vcpu)
+{
+	vcpu->stats.halt_exits++;
+	if (!vcpu->lapic) {
+		vcpu->run->exit_reason = KVM_EXIT_HLT;
+		return VMM_USER;
+	}
+	vcpu->mp_state = KVM_MP_STATE_HALTED;
+	if (vcpu_woken(vcpu))
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	return VMM_RESUME;
+}
+
+void run_accept_init_sipi(struct vcpu *vcpu)
+{
+	u8 vector;
+
+	if (!vcpu->lapic || !lapic_init_sipi_pending(vcpu))
+		return;
+	if (lapic_take_init(vcpu)) {
+		vcpu_reset(vcpu, true);
+		vcpu->mp_state = vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE :
+						     KVM_MP_STATE_INIT_RECEIVED;
+	}
+	if (vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED && lapic_take_sipi(vcpu, &vector)) {
+		struct segment *cs = &regs_mod(vcpu, RG_SEG)->seg[SEG_CS];
+
+		/* SDM 9.4.4: execution starts at 000VV000H. */
+		cs->selector = vector << 8;
+		cs->base = (u64)vector << 12;
+		vcpu_set_rip(vcpu, 0);
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	}
+}
+
+/* -------- requests -------- */
+
+/* Those that may sleep. RESUME, USER or -errno. */
+static int slow_requests(struct vcpu *vcpu)
+{
+	clear_bit(REQ_UNBLOCK, &vcpu->requests);
+	if (!(READ_ONCE(vcpu->requests) & ~FAST_REQUESTS))
+		return VMM_RESUME;
+	if (test_bit(REQ_DEAD, &vcpu->requests))
+		return -EIO;
+	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return VMM_USER;
+	}
+	if (vcpu_take_request(vcpu, REQ_INIT_SIPI))
+		run_accept_init_sipi(vcpu);
+	if (vcpu_take_request(vcpu, REQ_CPUID))
+		vendor_call(update_intercepts, vcpu);
+	if (vcpu_take_request(vcpu, REQ_TSC))
+		vendor_call(write_tsc, vcpu);
+	if (vcpu_take_request(vcpu, REQ_CLOCK))
+		pv_clock_update(vcpu);
+	if (vcpu_take_request(vcpu, REQ_IOAPIC_SCAN) && vcpu->lapic)
+		lapic_scan_ioapic(vcpu);
+	return VMM_RESUME;
+}
+
+/* Inside a stay, irqs off. */
+static void fast_requests(struct vcpu *vcpu)
+{
+	if (vcpu_take_request(vcpu, REQ_TIMER))
+		lapic_timer_fired(vcpu);
+	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH)) {
+		vcpu->stats.tlb_flush++;
+		clear_bit(REQ_TLB_FLUSH_GUEST, &vcpu->requests);
+		vendor_call(flush_tlb, vcpu);
+	}
+	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH_GUEST))
+		vendor_call(flush_guest, vcpu);
+	clear_bit(REQ_EVENT, &vcpu->requests);
+}
+
+/* -------- the stay -------- */
+
+/* Irqs off, state IN_GUEST: requests made from now on come with an IPI. */
+static bool must_leave(struct vcpu *vcpu)
+{
+	return (READ_ONCE(vcpu->requests) & ~FAST_REQUESTS) ||
+	       compat_guest_mode_work_pending() || compat_softirq_pending();
+}
+
+/*
+ * RCU and time accounting see the guest as user mode. Irqs are off and no
+ * instrumentation may run between the two.
+ */
+static noinstr void enter_guest(struct vcpu *vcpu)
+{
+	compat_guest_enter();
+	vendor_call(enter, vcpu);
+	compat_guest_exit();
+}
+
+/* One entry. False when the stay must end before it. */
+static bool stay_enter(struct vcpu *vcpu)
+{
+	local_irq_disable();
+	vcpu_set_state(vcpu, VCPU_IN_GUEST);
+	if (must_leave(vcpu)) {
+		vcpu_set_state(vcpu, VCPU_LOADED);
+		local_irq_enable();
+		return false;
+	}
+	if (vcpu->requests)
+		fast_requests(vcpu);
+	events_inject(vcpu);
+	trace_vmm_entry(vcpu->id, vcpu->regs.rip);
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.nr_insn_bytes = 0;
+	vcpu->exit.vectored.type = EVENT_NONE;
+	vcpu->stats.exits++;
+
+	enter_guest(vcpu);
+
+	vcpu_set_state(vcpu, VCPU_LOADED);
+	trace_vmm_exit(vcpu->id, vcpu->exit.kind, vcpu->exit.hw_reason,
+		       vcpu->exit.info1, vcpu->exit.info2);
+	events_requeue(vcpu, &vcpu->exit.vectored);
+	if (vcpu->lapic) {
+		int tpr = vendor_call(get_tpr, vcpu);
+
+		if (tpr >= 0)
+			lapic_set_tpr(vcpu, tpr);
+	} else {
+		int tpr = vendor_call(get_tpr, vcpu);
+
+		if (tpr >= 0)
+			vcpu->regs.cr8 = tpr;
+	}
+	/* Host interrupts that caused the exit are taken here. */
+	local_irq_enable();
+	return true;
+}
+
+static int vcpu_stay(struct vcpu *vcpu)
+{
+	bool entered;
+	int r = slow_requests(vcpu);
+
+	if (r != VMM_RESUME || !vcpu_runnable(vcpu))
+		return r;
+	if (!vcpu->in_kernel_irqchip)
+		clear_bit(REQ_INIT_SIPI, &vcpu->requests);
+	vcpu->stats.stays++;
+
+	preempt_disable();
+	WRITE_ONCE(vcpu->cpu, smp_processor_id());
+	vcpu_set_state(vcpu, VCPU_LOADED);
+	vendor_call(set_root, vcpu, vcpu->vm->mem.root[0]);
+	vendor_call(stay_begin, vcpu);
+	xstate_load(vcpu);
+	if (vcpu->lapic)
+		lapic_timer_to_hw(vcpu);
+	do {
+		entered = stay_enter(vcpu);
+	} while (entered && vcpu_fast_exit(vcpu));
+	xstate_save(vcpu);
+	vendor_call(stay_end, vcpu);
+	vcpu_set_state(vcpu, VCPU_OUTSIDE);
+	preempt_enable();
+
+	return entered ? vcpu_handle_exit(vcpu) : VMM_RESUME;
+}
+
+/* -------- KVM_RUN -------- */
+
+static bool irq_window_wanted(struct vcpu *vcpu)
+{
+	return vcpu->vm->irq.mode != IRQCHIP_KERNEL &&
+	       vcpu->run->request_interrupt_window &&
+	       vcpu->ev.user_vector < 0 && !vcpu->ev.irq.injected && irq_allowed(vcpu);
+}
+
+/* Signals, reschedule and task work between two stays. */
+static int host_work(struct vcpu *vcpu)
+{
+	int r;
+
+	if (!compat_guest_mode_work_pending())
+		return 0;
+	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
+	r = compat_guest_mode_work();
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (r) {
+		vcpu->stats.signal_exits++;
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+	}
+	return r;
+}
+
+static int run_loop(struct vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		r = vcpu_runnable(vcpu) ? vcpu_stay(vcpu) : vcpu_block(vcpu);
+		if (r <= 0)
+			return r;
+		if (vcpu->debug_exit) {
+			vcpu->debug_exit = false;
+			vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+			return 0;
+		}
+		if (irq_window_wanted(vcpu)) {
+			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+			vcpu->stats.request_irq_exits++;
+			return 0;
+		}
+		r = host_work(vcpu);
+		if (r)
+			return r;
+	}
+}
+
+/* What user space reads after every KVM_RUN, whatever the exit. */
+static void run_store(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(vcpu_rflags(vcpu) & X86_EFLAGS_IF);
+	run->cr8 = vcpu_cr8(vcpu);
+	run->apic_base = vcpu->apic_base;
+	run->flags = 0;
+	run->ready_for_interrupt_injection =
+		vcpu->vm->irq.mode == IRQCHIP_KERNEL ||
+		(vcpu->ev.user_vector < 0 && !vcpu->ev.irq.injected && irq_allowed(vcpu));
+	regs_store_run(vcpu);
+}
+
+/* Finishes what the last exit left open; then the guest may run. */
+static int run_resume(struct vcpu *vcpu, bool immediate_exit)
+{
+	int (*complete)(struct vcpu *vcpu) = vcpu->complete;
+	int r = VMM_RESUME;
+
+	if (!vcpu->lapic && vcpu_set_cr8(vcpu, vcpu->run->cr8))
+		return -EINVAL;
+	if (complete) {
+		vcpu->complete = NULL;
+		r = complete(vcpu);
+		if (r <= 0)
+			return r;
+		if (vcpu->debug_exit) {
+			vcpu->debug_exit = false;
+			vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+			return 0;
+		}
+	}
+	if (immediate_exit) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return -EINTR;
+	}
+	return run_loop(vcpu);
+}
+
+static int wait_for_sipi(struct vcpu *vcpu, bool immediate_exit)
+{
+	if (immediate_exit)
+		return -EINTR;
+	vcpu_block(vcpu);
+	if (signal_pending(current)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		vcpu->stats.signal_exits++;
+		return -EINTR;
+	}
+	return -EAGAIN;
+}
+
+static int run_checked(struct vcpu *vcpu, bool immediate_exit)
+{
+	run_accept_init_sipi(vcpu);
+	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
+		return wait_for_sipi(vcpu, immediate_exit);
+	if (vcpu->run->kvm_valid_regs & ~KVM_SYNC_X86_VALID_FIELDS ||
+	    vcpu->run->kvm_dirty_regs & ~KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	if (vcpu->run->kvm_dirty_regs) {
+		int err = regs_load_run(vcpu);
+
+		if (err)
+			return err;
+	}
+	return run_resume(vcpu, immediate_exit);
+}
+
+int vcpu_run(struct vcpu *vcpu)
+{
+	bool immediate_exit = READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT);
+	sigset_t saved;
+	int r;
+
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
+	vcpu->run->flags = 0;
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = run_checked(vcpu, immediate_exit);
+	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
+	trace_vmm_userspace_exit(vcpu->id, vcpu->run->exit_reason, r);
+	run_store(vcpu);
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &saved, NULL);
+	return r;
+}
+
+/* KVM_PRE_FAULT_MEMORY */
+int vcpu_prefault(struct vcpu *vcpu, struct kvm_pre_fault_memory *range)
+{
+	u64 start = range->size;
+	long done = 0;
+	int idx;
+
+	if (range->flags || memchr_inv(range->padding, 0, sizeof(range->padding)))
+		return -EINVAL;
+	if (!PAGE_ALIGNED(range->gpa) || !PAGE_ALIGNED(range->size) ||
+	    range->gpa + range->size <= range->gpa)
+		return -EINVAL;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	while (range->size) {
+		if (signal_pending(current)) {
+			done = -EINTR;
+			break;
+		}
+		done = tdp_prefault(vcpu, range->gpa, range->size);
+		if (done <= 0)
+			break;
+		range->gpa += done;
+		range->size -= done;
+		cond_resched();
+	}
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	/* Progress is reported through the structure; an error only without any. */
+	return range->size == start ? done : 0;
+}
