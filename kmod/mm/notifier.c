@@ -27,6 +27,7 @@
 #include <linux/srcu.h>
 
 #include "../vmm.h"
+#include "../trace.h"
 #include "tdp.h"
 
 static struct vm *notifier_vm(struct mmu_notifier *mn)
@@ -100,6 +101,7 @@ static int mn_range_start(struct mmu_notifier *mn, const struct mmu_notifier_ran
 	gfn_t first, last;
 	int i, idx;
 
+	trace_vmm_unmap_hva_range(range->start, range->end);
 	invalidate_begin(&vm->mem, range->start, range->end);
 	idx = srcu_read_lock(&vm->srcu);
 	slots = memslots_get(vm, 0);
@@ -129,6 +131,7 @@ static bool age_range(struct mmu_notifier *mn, hva_t start, hva_t end, bool clea
 	bool young = false;
 	int i, idx;
 
+	trace_vmm_age_hva(start, end);
 	idx = srcu_read_lock(&vm->srcu);
 	slots = memslots_get(vm, 0);
 	for_each_memslot_hva(slot, i, slots, start, end) {

@@ -29,11 +29,9 @@ static inline void tdp_stat(u64 *counter, long n)
 
 static inline void tdp_count_leaves(struct vm *vm, int level, long n)
 {
-	/* 1G mappings count as so many 2M ones. */
-	if (level == 1)
-		tdp_stat(&vm->stats.pages_4k, n);
-	else
-		tdp_stat(&vm->stats.pages_2m, n * (long)tdp_pages(level - 1));
+	u64 *counters[] = { &vm->stats.pages_4k, &vm->stats.pages_2m, &vm->stats.pages_1g };
+
+	tdp_stat(counters[level - 1], n);
 }
 
 /* Zeroed table pages, charged to the memcg of the caller. */
