@@ -276,10 +276,12 @@ static void decode_legacy(struct insn_decoded *d, struct cursor *c, enum insn_cp
 {
 	const struct insn_desc *row;
 	unsigned int imm;
+	u32 outer;
 
 	row = map_row(d->map, d->opcode);
 	d->pp = legacy_pp(d);
-	imm = row->flags & D_IMM;
+	outer = row->flags;
+	imm = outer & D_IMM;
 	if (row->flags & D_MOD3) {
 		d->modrm = take(c) | 0xc0;
 		d->has_modrm = true;
@@ -294,7 +296,7 @@ static void decode_legacy(struct insn_decoded *d, struct cursor *c, enum insn_cp
 	if (row->flags & D_IMM)
 		imm = row->flags & D_IMM;
 	take_imm(d, c, mode, imm);
-	if (!c->err && (!row->flags || (row->flags & D_NO64 && is_long(mode))))
+	if (!c->err && (!row->flags || ((outer | row->flags) & D_NO64 && is_long(mode))))
 		c->err = DEC_UD;
 }
 
@@ -346,10 +348,8 @@ static const struct insn_desc *vector_row(const struct insn_decoded *d)
 static void decode_vector(struct insn_decoded *d, struct cursor *c, enum insn_cpu_mode mode)
 {
 	d->opcode = take(c);
-	if (!is_long(mode)) {
+	if (!is_long(mode))
 		d->rex = 0;
-		d->vvvv &= 7;
-	}
 	if (d->enc == INSN_VEX && d->map == INSN_MAP_0F && d->opcode == 0x77) {
 		d->desc = &only_length_plain;
 		return;

@@ -14,11 +14,25 @@ static bool lock_misused(const struct insn_decoded *d)
 	return !(flags & D_LOCK) || insn_mod(d) == 3;
 }
 
+/* The VEX-encoded integer instructions: VEX.L is 0, vvvv 1111 if unused. */
+static bool vex_misused(const struct insn_decoded *d)
+{
+	const struct insn_desc *desc = d->desc;
+
+	if (!(desc->flags & D_VEXONLY))
+		return false;
+	if (d->vlen != 16)
+		return true;
+	return d->vvvv && desc->dst != SP_VY && desc->src != SP_VY && desc->src2 != SP_VY;
+}
+
 static int check_allowed(struct insn_ctx *ctx)
 {
 	const struct insn_desc *desc = ctx->insn.desc;
 
-	if (lock_misused(&ctx->insn))
+	if (lock_misused(&ctx->insn) || vex_misused(&ctx->insn))
+		return insn_ud(ctx);
+	if (desc->flags & D_MEM && insn_mod(&ctx->insn) == 3)
 		return insn_ud(ctx);
 	if (desc->flags & D_PROT && insn_real_like(ctx))
 		return insn_ud(ctx);

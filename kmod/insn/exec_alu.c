@@ -585,7 +585,7 @@ int insn_exec_popcnt(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-/* On a mismatch the destination is written too, with its own value. */
+/* On a mismatch memory is written too, with its own value; a register is not. */
 int insn_exec_cmpxchg(struct insn_ctx *ctx)
 {
 	unsigned int size = ctx->dst.size;
@@ -593,10 +593,13 @@ int insn_exec_cmpxchg(struct insn_ctx *ctx)
 
 	do_sub(acc, ctx->dst.val, false, size, &fl);
 	insn_change_flags(ctx, FL_ARITH, fl);
-	if (fl & FL_ZF)
+	if (fl & FL_ZF) {
 		ctx->dst.val = ctx->src.val;
-	else
-		insn_set_sized(ctx, INSN_RAX, ctx->dst.val, size);
+		return INSN_OK;
+	}
+	insn_set_sized(ctx, INSN_RAX, ctx->dst.val, size);
+	if (ctx->dst.kind == OPND_REG)
+		ctx->dst.kind = OPND_NONE;
 	return INSN_OK;
 }
 

@@ -85,11 +85,9 @@ int insn_exec_aad(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-/* BMI1, BMI2: VEX.L must be 0; 32 or 64 bits by VEX.W. */
+/* BMI1, BMI2: 32 or 64 bits by VEX.W. */
 static int bmi_result(struct insn_ctx *ctx, u64 res, u64 mask, u64 fl)
 {
-	if (ctx->insn.vlen != 16)
-		return insn_ud(ctx);
 	res &= insn_mask(ctx->dst.size);
 	ctx->dst.val = res;
 	fl |= res ? 0 : FL_ZF;

@@ -33,11 +33,16 @@ int insn_exec_jcc(struct insn_ctx *ctx)
 	return insn_cond(ctx, ctx->insn.opcode) ? jump_rel(ctx) : INSN_OK;
 }
 
+/* The stack's faults come before those of the target. */
 static int call(struct insn_ctx *ctx, u64 target)
 {
-	u64 ret = insn_get(ctx, INSN_RIP);
-	int r = insn_jump(ctx, target);
+	u64 ret = insn_get(ctx, INSN_RIP), sp = insn_get(ctx, INSN_RSP) - ctx->insn.op_size;
+	int r;
 
+	r = insn_mem_probe(ctx, INSN_SS, sp & insn_mask(insn_sp_size(ctx)), ctx->insn.op_size,
+			   INSN_ACC_WRITE);
+	if (!r)
+		r = insn_jump(ctx, target);
 	return r ? r : insn_push(ctx, ret, ctx->insn.op_size);
 }
 

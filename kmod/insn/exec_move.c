@@ -186,19 +186,22 @@ int insn_exec_popf(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-/* Without nested frame pointers. */
+/* Without nested frame pointers. The new top of the stack must be writable. */
 int insn_exec_enter(struct insn_ctx *ctx)
 {
 	unsigned int size = ctx->insn.op_size, sps = insn_sp_size(ctx);
+	u64 top = insn_get(ctx, INSN_RSP) - size - ctx->insn.imm;
 	int r;
 
 	if (ctx->insn.imm2 & 31)
 		return INSN_UNHANDLEABLE;
-	r = insn_push(ctx, insn_get(ctx, INSN_RBP), size);
+	r = insn_mem_probe(ctx, INSN_SS, top & insn_mask(sps), size, INSN_ACC_WRITE);
+	if (!r)
+		r = insn_push(ctx, insn_get(ctx, INSN_RBP), size);
 	if (r)
 		return r;
 	insn_set_sized(ctx, INSN_RBP, insn_get(ctx, INSN_RSP), size);
-	insn_set_sized(ctx, INSN_RSP, insn_get(ctx, INSN_RSP) - ctx->insn.imm, sps);
+	insn_set_sized(ctx, INSN_RSP, top, sps);
 	return INSN_OK;
 }
 

@@ -125,7 +125,7 @@ int insn_exec_vload(struct insn_ctx *ctx)
 
 	memset(buf, 0, INSN_VEC_MAX);
 	if (!r && aux & VM_MERGE)
-		r = ctx->ops->vec_read(ctx->v, is_vex(ctx) ? d->vvvv : reg, buf, 16);
+		r = ctx->ops->vec_read(ctx->v, is_vex(ctx) ? insn_vvvv(ctx) : reg, buf, 16);
 	if (r)
 		return r;
 	if (insn_mod(d) == 3)
@@ -175,6 +175,10 @@ int insn_exec_vload_gpr(struct insn_ctx *ctx)
 {
 	int r = check_gpr_move(ctx);
 
+	if (!r)
+		r = insn_resolve(ctx, &ctx->src, SP_EY);
+	if (!r)
+		r = insn_load(ctx, &ctx->src, INSN_ACC_READ);
 	if (r)
 		return r;
 	memset(ctx->vec, 0, INSN_VEC_MAX);

@@ -67,8 +67,8 @@ static bool rep_condition(struct insn_ctx *ctx)
 }
 
 /*
- * The destination is probed first: a device must not see the read of an
- * element that cannot be stored.
+ * The destination is probed before the read: a device must not see the read
+ * of an element that cannot be stored.
  */
 int insn_exec_movs(struct insn_ctx *ctx)
 {
@@ -78,7 +78,10 @@ int insn_exec_movs(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_probe(ctx, INSN_ES, str_index(ctx, INSN_RDI), size, INSN_ACC_WRITE);
+	r = insn_mem_probe(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), size,
+			   INSN_ACC_READ);
+	if (!r)
+		r = insn_mem_probe(ctx, INSN_ES, str_index(ctx, INSN_RDI), size, INSN_ACC_WRITE);
 	if (!r)
 		r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &val, size,
 				  INSN_ACC_READ);

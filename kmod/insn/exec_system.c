@@ -273,26 +273,30 @@ int insn_exec_swapgs(struct insn_ctx *ctx)
 	return r;
 }
 
-/* LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode. */
-static bool cr_number(const struct insn_ctx *ctx, unsigned int *cr)
+/*
+ * LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode. Numbers that do not
+ * exist are #UD before the privilege counts.
+ */
+static int cr_number(struct insn_ctx *ctx, unsigned int *cr)
 {
 	*cr = insn_reg(&ctx->insn);
-	if (ctx->insn.lock && *cr == 0)
+	if (ctx->insn.lock && *cr)
+		return insn_ud(ctx);
+	if (ctx->insn.lock)
 		*cr = 8;
-	else if (ctx->insn.lock)
-		return false;
-	return *cr == 0 || (*cr >= 2 && *cr <= 4) || *cr == 8;
+	if (*cr == 1 || (*cr > 4 && *cr != 8))
+		return insn_ud(ctx);
+	return insn_cpl(ctx) ? insn_gp0(ctx) : INSN_OK;
 }
 
 int insn_exec_mov_from_cr(struct insn_ctx *ctx)
 {
 	unsigned int cr;
 	u64 val;
-	int r;
+	int r = cr_number(ctx, &cr);
 
-	if (!cr_number(ctx, &cr))
-		return insn_ud(ctx);
-	r = get_cr(ctx, cr, &val);
+	if (!r)
+		r = get_cr(ctx, cr, &val);
 	if (!r)
 		insn_set_sized(ctx, insn_rm(&ctx->insn), val, ctx->insn.op_size);
 	return r;
@@ -302,9 +306,10 @@ int insn_exec_mov_to_cr(struct insn_ctx *ctx)
 {
 	unsigned int cr;
 	u64 val;
+	int r = cr_number(ctx, &cr);
 
-	if (!cr_number(ctx, &cr))
-		return insn_ud(ctx);
+	if (r)
+		return r;
 	val = insn_get(ctx, insn_rm(&ctx->insn)) & insn_mask(ctx->insn.op_size);
 	return set_cr(ctx, cr, val);
 }
@@ -424,12 +429,12 @@ static int dr_number(struct insn_ctx *ctx, unsigned int *dr)
 	*dr = insn_reg(&ctx->insn);
 	if (*dr > 7)
 		return insn_ud(ctx);
-	if ((*dr & ~1u) != 4)
-		return INSN_OK;
-	if (!get_cr(ctx, 4, &cr4) && cr4 & CR4_DE)
-		return insn_ud(ctx);
-	*dr += 2;
-	return INSN_OK;
+	if ((*dr & ~1u) == 4) {
+		if (!get_cr(ctx, 4, &cr4) && cr4 & CR4_DE)
+			return insn_ud(ctx);
+		*dr += 2;
+	}
+	return insn_cpl(ctx) ? insn_gp0(ctx) : INSN_OK;
 }
 
 int insn_exec_mov_from_dr(struct insn_ctx *ctx)

@@ -86,6 +86,7 @@ enum insn_imm {
 #define D_BY_PREFIX	BIT(23)		/* 4: none, 66, F3, F2 */
 #define D_VEXONLY	BIT(24)
 #define D_BITOFF	BIT(25)		/* BT: the source reaches beyond the memory operand */
+#define D_MEM		BIT(26)		/* #UD with a register */
 #define D_GROUP		(D_BY_REG | D_BY_REG_MOD | D_BY_RM | D_BY_PREFIX)
 
 /* Where an operand comes from. E: ModRM.rm, G: ModRM.reg. */
@@ -132,6 +133,12 @@ extern const unsigned int insn_map_0f38_rows, insn_map_0f3a_rows;
 static inline bool insn_long(const struct insn_ctx *ctx)
 {
 	return ctx->mode == INSN_LONG;
+}
+
+/* The register in VEX.vvvv: its top bit counts in 64-bit mode only. */
+static inline unsigned int insn_vvvv(const struct insn_ctx *ctx)
+{
+	return ctx->insn.vvvv & (insn_long(ctx) ? 15 : 7);
 }
 
 static inline bool insn_real_like(const struct insn_ctx *ctx)

@@ -150,7 +150,7 @@ int insn_resolve(struct insn_ctx *ctx, struct insn_operand *op, unsigned int spe
 	case SP_GY:
 		return reg(ctx, op, insn_reg(d), y);
 	case SP_VY:
-		return reg(ctx, op, d->vvvv, y);
+		return reg(ctx, op, insn_vvvv(ctx), y);
 	case SP_ZB:
 		return reg(ctx, op, z, 1);
 	case SP_ZV:

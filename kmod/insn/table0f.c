@@ -85,25 +85,28 @@ static const struct insn_desc group15[16] = {
 #define LOAD(a)		ROWA(V | D_MOV | D_RO, NONE, NONE, vload, (a))
 #define STORE(a)	ROWA(V | D_MOV | D_RO, NONE, NONE, vstore, (a))
 #define NOVEX(x, a)	ROWA(M | D_MOV | D_RO, NONE, NONE, x, (a))
+#define LOADM(a)	ROWA(V | D_MEM | D_MOV | D_RO, NONE, NONE, vload, (a))
+#define STOREM(a)	ROWA(V | D_MEM | D_MOV | D_RO, NONE, NONE, vstore, (a))
+#define NOVEXM(x, a)	ROWA(M | D_MEM | D_MOV | D_RO, NONE, NONE, x, (a))
 #define BYPFX(table)	GROUP(M | D_BY_PREFIX, table)
 
 static const struct insn_desc sse_10[4] = { LOAD(0), LOAD(0), LOAD(4), LOAD(8) };
 static const struct insn_desc sse_11[4] = { STORE(0), STORE(0), STORE(4), STORE(8) };
 static const struct insn_desc sse_12[4] = {
-	LOAD(8 | VM_MERGE), LOAD(8 | VM_MERGE), LEN(M), LEN(M)
+	LOAD(8 | VM_MERGE), LOADM(8 | VM_MERGE), LEN(M), LEN(M)
 };
-static const struct insn_desc sse_13[4] = { STORE(8), STORE(8) };
+static const struct insn_desc sse_13[4] = { STOREM(8), STOREM(8) };
 static const struct insn_desc sse_16[4] = {
-	LOAD(8 | VM_HIGH | VM_MERGE), LOAD(8 | VM_HIGH | VM_MERGE), LEN(M), LEN(M)
+	LOAD(8 | VM_HIGH | VM_MERGE), LOADM(8 | VM_HIGH | VM_MERGE), LEN(M), LEN(M)
 };
-static const struct insn_desc sse_17[4] = { STORE(8 | VM_HIGH), STORE(8 | VM_HIGH) };
+static const struct insn_desc sse_17[4] = { STOREM(8 | VM_HIGH), STOREM(8 | VM_HIGH) };
 static const struct insn_desc sse_28[4] = { LOAD(VM_ALIGNED), LOAD(VM_ALIGNED) };
 static const struct insn_desc sse_29[4] = { STORE(VM_ALIGNED), STORE(VM_ALIGNED) };
 static const struct insn_desc sse_2b[4] = {
-	STORE(VM_ALIGNED), STORE(VM_ALIGNED), STORE(4), STORE(8)	/* MOVNTSS, MOVNTSD: SSE4a */
+	STOREM(VM_ALIGNED), STOREM(VM_ALIGNED), NOVEXM(vstore, 4), NOVEXM(vstore, 8)	/* MOVNTSS, MOVNTSD: SSE4a */
 };
 static const struct insn_desc sse_6e[4] = {
-	ROWA(M | D_RO, NONE, EY, vload_gpr, VM_MMX), ROW(V | D_RO, NONE, EY, vload_gpr)
+	NOVEX(vload_gpr, VM_MMX), ROW(V | D_MOV | D_RO, NONE, NONE, vload_gpr)
 };
 static const struct insn_desc sse_6f[4] = {
 	NOVEX(vload, VM_MMX), LOAD(VM_ALIGNED), LOAD(0)
@@ -115,8 +118,8 @@ static const struct insn_desc sse_7f[4] = {
 	NOVEX(vstore, VM_MMX), STORE(VM_ALIGNED), STORE(0)
 };
 static const struct insn_desc sse_d6[4] = { {}, STORE(8), LEN(M), LEN(M) };
-static const struct insn_desc sse_e7[4] = { NOVEX(vstore, VM_MMX), STORE(VM_ALIGNED) };
-static const struct insn_desc sse_f0[4] = { [3] = LOAD(0) };
+static const struct insn_desc sse_e7[4] = { NOVEXM(vstore, VM_MMX), STOREM(VM_ALIGNED) };
+static const struct insn_desc sse_f0[4] = { [3] = LOADM(0) };
 
 /* SSE4a's EXTRQ and INSERTQ share the opcode with VMREAD. */
 static const struct insn_desc vmread_row[4] = {
@@ -148,10 +151,10 @@ const struct insn_desc insn_map_0f[256] = {
 	[0x14] = LEN(M), [0x15] = LEN(M), [0x16] = BYPFX(sse_16), [0x17] = BYPFX(sse_17),
 	SPAN(0x18, 8, ROW(M, NONE, NONE, nop)),		/* PREFETCH, hint NOPs */
 
-	[0x20] = ROW(M | D_MOD3 | D_W64 | D_PRIV | D_LOCK, NONE, NONE, mov_from_cr),
-	[0x21] = ROW(M | D_MOD3 | D_W64 | D_PRIV, NONE, NONE, mov_from_dr),
-	[0x22] = ROW(M | D_MOD3 | D_W64 | D_PRIV | D_LOCK, NONE, NONE, mov_to_cr),
-	[0x23] = ROW(M | D_MOD3 | D_W64 | D_PRIV, NONE, NONE, mov_to_dr),
+	[0x20] = ROW(M | D_MOD3 | D_W64 | D_LOCK, NONE, NONE, mov_from_cr),
+	[0x21] = ROW(M | D_MOD3 | D_W64, NONE, NONE, mov_from_dr),
+	[0x22] = ROW(M | D_MOD3 | D_W64 | D_LOCK, NONE, NONE, mov_to_cr),
+	[0x23] = ROW(M | D_MOD3 | D_W64, NONE, NONE, mov_to_dr),
 	[0x28] = BYPFX(sse_28), [0x29] = BYPFX(sse_29), [0x2a] = LEN(M), [0x2b] = BYPFX(sse_2b),
 	SPAN(0x2c, 4, LEN(M)),
 
@@ -202,7 +205,7 @@ const struct insn_desc insn_map_0f[256] = {
 	[0xff] = ROW(M, NONE, NONE, ud),
 };
 
-static const struct insn_desc movntdqa_row[4] = { LEN(M), LOAD(VM_ALIGNED), LEN(M), LEN(M) };
+static const struct insn_desc movntdqa_row[4] = { LEN(M), LOADM(VM_ALIGNED), LEN(M), LEN(M) };
 static const struct insn_desc movbe_load[4] = {
 	ROW(M | D_MOV, GV, MV, movbe), ROW(M | D_MOV, GV, MV, movbe), LEN(M), LEN(M)
 };
