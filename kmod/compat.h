@@ -129,32 +129,6 @@ static inline bool compat_softirq_pending(void)
 #endif
 }
 
-/* Around the guest, irqs off: tell RCU, vtime and lockdep. */
-static __always_inline void compat_guest_enter(void)
-{
-	instrumentation_begin();
-	vtime_account_guest_enter();
-	trace_hardirqs_on_prepare();
-	lockdep_hardirqs_on_prepare();
-	instrumentation_end();
-	if (!context_tracking_guest_enter()) {
-		instrumentation_begin();
-		rcu_virt_note_context_switch();
-		instrumentation_end();
-	}
-	lockdep_hardirqs_on(CALLER_ADDR0);
-}
-
-static __always_inline void compat_guest_exit(void)
-{
-	lockdep_hardirqs_off(CALLER_ADDR0);
-	context_tracking_guest_exit();
-	instrumentation_begin();
-	trace_hardirqs_off_finish();
-	vtime_account_guest_exit();
-	instrumentation_end();
-}
-
 /* CR4 with the kernel's shadow kept true; -EOPNOTSUPP where that is not possible. */
 int compat_cr4_set(unsigned long bits);
 void compat_cr4_clear(unsigned long bits);

@@ -172,17 +172,6 @@ static bool must_leave(struct vcpu *vcpu)
 	       compat_guest_mode_work_pending() || compat_softirq_pending();
 }
 
-/*
- * RCU and time accounting see the guest as user mode. Irqs are off and no
- * instrumentation may run between the two.
- */
-static noinstr void enter_guest(struct vcpu *vcpu)
-{
-	compat_guest_enter();
-	vendor_call(enter, vcpu);
-	compat_guest_exit();
-}
-
 /* One entry. False when the stay must end before it. */
 static bool stay_enter(struct vcpu *vcpu)
 {
@@ -202,7 +191,8 @@ static bool stay_enter(struct vcpu *vcpu)
 	vcpu->exit.vectored.type = EVENT_NONE;
 	vcpu->stats.exits++;
 
-	enter_guest(vcpu);
+	vtime_account_guest_enter();
+	vendor_call(enter, vcpu);
 
 	vcpu_set_state(vcpu, VCPU_LOADED);
 	trace_vmm_exit(vcpu->id, vcpu->exit.kind, vcpu->exit.hw_reason,
@@ -219,7 +209,17 @@ static bool stay_enter(struct vcpu *vcpu)
 		if (tpr >= 0)
 			vcpu->regs.cr8 = tpr;
 	}
-	/* Host interrupts that caused the exit are taken here. */
+	/*
+	 * A host interrupt that caused the exit is taken here, and before the
+	 * guest's time ends: a tick is the guest's.
+	 */
+	if (vcpu->exit.kind == EXIT_EXTINT) {
+		local_irq_enable();
+		/* STI holds interrupts off for one more instruction. */
+		asm volatile("nop");
+		local_irq_disable();
+	}
+	vtime_account_guest_exit();
 	local_irq_enable();
 	return true;
 }
