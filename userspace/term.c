@@ -17,6 +17,8 @@
 #include "util/msg.h"
 
 #define TERM_BACKLOG	4096
+#define TERM_OUT	512		/* POLLOUT promises room for this much */
+#define TERM_FLUSH_NS	5000000ull
 #define TERM_ESCAPE	0x01	/* Ctrl-a */
 
 struct term {
@@ -33,6 +35,10 @@ struct term {
 	/* What was read and not yet taken by the sink; loop's thread only. */
 	uint8_t backlog[TERM_BACKLOG];
 	size_t len;
+	pthread_mutex_t out_lock;
+	uint8_t out[TERM_OUT];
+	size_t out_len;
+	struct loop_timer flush;
 };
 
 static const char term_help[] =
@@ -57,19 +63,58 @@ static bool term_wait_writable(struct term *term)
 	return !__atomic_load_n(&term->m->quit, __ATOMIC_RELAXED);
 }
 
-void term_write(struct term *term, const void *data, size_t len)
+/* Writes out what was collected; out_lock is held. */
+static void term_flush(struct term *term)
 {
-	const char *p = data;
+	size_t done = 0;
 
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, p, len);
+	while (done < term->out_len) {
+		ssize_t n = write(STDOUT_FILENO, term->out + done,
+				  term->out_len - done);
 
 		if (n < 0 && !term_wait_writable(term))
-			return;
-		if (n < 0)
-			continue;
-		p += n;
-		len -= (size_t)n;
+			break;
+		if (n > 0)
+			done += (size_t)n;
+	}
+	term->out_len = 0;
+}
+
+static void term_put(struct term *term, uint8_t byte)
+{
+	term->out[term->out_len++] = byte;
+	if (byte == '\n' || term->out_len == TERM_OUT)
+		term_flush(term);
+}
+
+/*
+ * A UART gives single bytes: they leave as lines, or after a moment. The lock is held
+ * while stdout blocks, which keeps the order; the loop's thread only tries it.
+ */
+void term_write(struct term *term, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	bool was_empty;
+
+	pthread_mutex_lock(&term->out_lock);
+	was_empty = !term->out_len;
+	while (len--)
+		term_put(term, *bytes++);
+	if (was_empty && term->out_len)
+		loop_timer_set(&term->flush, TERM_FLUSH_NS, 0);
+	pthread_mutex_unlock(&term->out_lock);
+}
+
+static void term_flush_fire(struct loop_timer *timer)
+{
+	struct term *term = timer->opaque;
+	struct pollfd pfd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	if (poll(&pfd, 1, 0) == 1 && !pthread_mutex_trylock(&term->out_lock)) {
+		term_flush(term);
+		pthread_mutex_unlock(&term->out_lock);
+	} else {
+		loop_timer_set(&term->flush, TERM_FLUSH_NS, 0);
 	}
 }
 
@@ -244,6 +289,8 @@ void term_greet(struct term *term)
 /* A terminal in the background is left alone until SIGCONT. */
 static void term_open_input(struct term *term)
 {
+	int err;
+
 	term->in.fd = STDIN_FILENO;
 	term->in.ready = term_in_ready;
 	term->in.opaque = term;
@@ -252,10 +299,42 @@ static void term_open_input(struct term *term)
 		term_resume(term);
 		return;
 	}
-	term->watched = !loop_add(&term->m->loop, &term->in, EPOLLIN);
-	/* EPERM: a file. Anything else (a closed stdin): no input at all. */
-	if (!term->watched && errno != EPERM)
+	err = loop_add(&term->m->loop, &term->in, EPOLLIN);
+	term->watched = !err;
+	/* -EPERM: a file. Anything else (a closed stdin): no input at all. */
+	if (err && err != -EPERM)
 		term->eof = true;
+}
+
+static int term_open_kick(struct term *term)
+{
+	int err;
+
+	term->kick.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (term->kick.fd < 0)
+		return -errno;
+	term->kick.ready = term_kicked;
+	term->kick.opaque = term;
+	err = loop_add(&term->m->loop, &term->kick, EPOLLIN);
+	if (err)
+		close(term->kick.fd);
+	return err;
+}
+
+static int term_open(struct term *term)
+{
+	int err = term_open_kick(term);
+
+	if (err)
+		return err;
+	term->flush.fire = term_flush_fire;
+	term->flush.opaque = term;
+	err = loop_timer_init(&term->m->loop, &term->flush);
+	if (err) {
+		loop_del(&term->m->loop, &term->kick);
+		close(term->kick.fd);
+	}
+	return err;
 }
 
 int term_create(struct machine *m)
@@ -266,15 +345,12 @@ int term_create(struct machine *m)
 	if (!term)
 		return msg_fail(-ENOMEM, "out of memory");
 	term->m = m;
-	term->kick.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	term->kick.ready = term_kicked;
-	term->kick.opaque = term;
-	err = term->kick.fd < 0 ? -errno :
-				  loop_add(&m->loop, &term->kick, EPOLLIN);
+	err = term_open(term);
 	if (err) {
 		free(term);
 		return msg_fail(err, "console: %s", strerror(-err));
 	}
+	pthread_mutex_init(&term->out_lock, NULL);
 	term_open_input(term);
 	m->term = term;
 	return 0;
@@ -284,11 +360,14 @@ void term_destroy(struct machine *m)
 {
 	struct term *term = m->term;
 
+	term_flush(term);
 	term_unwatch(term);
+	loop_timer_destroy(&m->loop, &term->flush);
 	loop_del(&m->loop, &term->kick);
 	close(term->kick.fd);
 	if (term->raw)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &term->saved);
+	pthread_mutex_destroy(&term->out_lock);
 	free(term);
 	m->term = NULL;
 }
