@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Debugging by the guest itself, and by user space (KVM_SET_GUEST_DEBUG). */
+#include "first.h"
+
+GUEST_CODE(dbg,
+	".code64\n"
+	"dbg_steps: xor %eax, %eax\n"
+	"dbg_s1: inc %eax\n"
+	"dbg_s2: cpuid\n"
+	"dbg_s3: out %al, $0x30\n"
+	"dbg_s4: mov %rax, 0xf000\n"
+	"dbg_s5: nop\n"
+	"dbg_s6: hlt\n"
+	/* a breakpoint by INT3 and one by DR0, over and over */
+	"dbg_bp: nop\n"
+	"dbg_int3: int3\n"
+	"dbg_hw: nop; nop\n"
+	"hlt\n"
+	/* the guest's own: a data breakpoint on 0xf010, DR0 and DR7 written and read */
+	"dbg_own: mov $0xf010, %eax; mov %rax, %dr0\n"
+	"mov $0x000d0402, %eax; mov %rax, %dr7\n"
+	"mov %dr0, %rbx; mov %dr7, %rcx\n"
+	"mov %rbx, 0xf010\n"
+	"dbg_after: nop; mov $0x400, %eax; mov %rax, %dr7\n"
+	"mov %rbx, 0xf010; hlt\n"
+	"dbg_on_db: incq 0xf018; mov %dr6, %rsi; mov (%rsp), %rdx; mov $0xffff0ff0, %eax; mov %rax, %dr6; iretq\n"
+	/* the guest single-steps itself over CPUID, which the hypervisor does for it */
+	"dbg_tf: pushfq; orl $0x100, (%rsp); popfq\n"
+	"nop; cpuid; nop; pushfq; andl $~0x100, (%rsp); popfq\n"
+	"hlt\n");
+
+extern const char dbg_steps[], dbg_s1[], dbg_s2[], dbg_s3[], dbg_s4[], dbg_s5[], dbg_s6[],
+		  dbg_bp[], dbg_int3[], dbg_hw[], dbg_own[], dbg_after[], dbg_on_db[], dbg_tf[];
+
+#define AT(name) ((unsigned long)(dbg_##name - dbg))
+
+static struct guest_cpu *start(struct guest *g, unsigned long entry)
+{
+	struct guest_cpu *cpu = long_guest(g);
+
+	guest_load_code(g, dbg);
+	set_gate(g, 1, AT(on_db));
+	give_cpuid(cpu);
+	guest_call(cpu, entry, 0, 0, 0, 0);
+	return cpu;
+}
+
+static void debug_on(struct guest_cpu *cpu, uint32_t control, uint64_t dr0, uint64_t dr7)
+{
+	struct kvm_guest_debug d = { .control = control };
+
+	d.arch.debugreg[0] = dr0;
+	d.arch.debugreg[7] = dr7;
+	MUST(ioctl(cpu->fd, KVM_SET_GUEST_DEBUG, &d));
+}
+
+static void expect_debug(struct guest_cpu *cpu, uint32_t exception, unsigned long at)
+{
+	expect_exit(cpu, KVM_EXIT_DEBUG);
+	CHECK_EQ(cpu->run->debug.arch.exception, exception);
+	CHECK_EQ(cpu->run->debug.arch.pc, GUEST_CODE_GPA + at);
+}
+
+/* One KVM_EXIT_DEBUG for each instruction, those that exit anyway included. */
+static void single_step(void)
+{
+	const unsigned long stops[] = { AT(s1), AT(s2), AT(s3) }, more[] = { AT(s5), AT(s6) };
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(steps));
+	int i;
+
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	for (i = 0; i < 3; i++) {
+		expect_debug(cpu, 1, stops[i]);
+		CHECK_EQ(cpu->run->debug.arch.dr6 & 0x4000, 0x4000);
+		CHECK_EQ(guest_regs(cpu).rflags & 0x100, 0);
+	}
+	expect_out(cpu, 0x30);
+	/* OUT is done when user space comes back. */
+	expect_exit(cpu, KVM_EXIT_DEBUG);
+	if (cpu->run->debug.arch.pc == GUEST_CODE_GPA + AT(s4))
+		expect_exit(cpu, KVM_EXIT_DEBUG);
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(cpu->run->debug.arch.pc, GUEST_CODE_GPA + more[i]);
+		if (!i)
+			expect_exit(cpu, KVM_EXIT_DEBUG);
+	}
+	debug_on(cpu, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(guest_regs(cpu).rflags & 0x100, 0);
+	CHECK_EQ(*guest_word(&g, 3), 0);
+}
+
+/* QEMU's own emulation of SVM never intercepts #BP of an INT3. */
+static bool host_is_tcg(void)
+{
+	unsigned int eax = 0x40000000, ebx, ecx, edx;
+
+	asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "=c" (ecx), "=d" (edx));
+	return ebx == 0x54474354;
+}
+
+static void software_breakpoint(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu;
+
+	if (host_is_tcg())
+		SKIP("the emulator does not intercept INT3");
+	cpu = start(&g, AT(bp));
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0);
+	expect_debug(cpu, 3, AT(int3));
+	CHECK_EQ(guest_regs(cpu).rip, GUEST_CODE_GPA + AT(int3));
+	expect_debug(cpu, 3, AT(int3));
+}
+
+static void hardware_breakpoint(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(hw));
+
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		 GUEST_CODE_GPA + AT(hw) + 1, DR7_FIXED | 2);
+	expect_debug(cpu, 1, AT(hw) + 1);
+	CHECK_EQ(cpu->run->debug.arch.dr6 & 0xf, 1);
+	debug_on(cpu, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_HLT);
+}
+
+static void own_breakpoint(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(own));
+	struct kvm_debugregs d;
+	struct kvm_regs r;
+
+	expect_exit(cpu, KVM_EXIT_HLT);
+	r = guest_regs(cpu);
+	CHECK_EQ(r.rbx, 0xf010);
+	CHECK_EQ(r.rcx & 0xffff00ff, 0x000d0002);
+	CHECK_EQ(*guest_word(&g, 3), 1);
+	CHECK_EQ(r.rsi & 0xf, 1);
+	CHECK_EQ(r.rdx, GUEST_CODE_GPA + AT(after));
+	MUST(ioctl(cpu->fd, KVM_GET_DEBUGREGS, &d));
+	CHECK_EQ(d.db[0], 0xf010);
+	CHECK_EQ(d.dr7, 0x400);
+	CHECK_EQ(d.dr6 & 0xf, 0);
+}
+
+/* popfq sets TF: traps behind nop, cpuid, nop, pushfq, and, popfq. */
+static void own_single_step(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(tf));
+
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(*guest_word(&g, 3), 6);
+	CHECK_EQ(guest_regs(cpu).rsi & 0x4000, 0x4000);
+	CHECK_EQ(guest_regs(cpu).rflags & 0x100, 0);
+}
+
+/* What user space put into the debug registers, the guest reads. */
+static void set_debugregs(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(own));
+	struct kvm_debugregs d = { .db = { 1, 2, 3, 0x7fffffff0000 }, .dr6 = 0xffff0ff0,
+				   .dr7 = 0x400 }, e;
+
+	MUST(ioctl(cpu->fd, KVM_SET_DEBUGREGS, &d));
+	expect_exit(cpu, KVM_EXIT_HLT);
+	MUST(ioctl(cpu->fd, KVM_GET_DEBUGREGS, &e));
+	CHECK_EQ(e.db[0], 0xf010);
+	CHECK_EQ(e.db[1], 2);
+	CHECK_EQ(e.db[3], 0x7fffffff0000);
+	d.flags = 1;
+	CHECK_EQ(ioctl(cpu->fd, KVM_SET_DEBUGREGS, &d), -1);
+	CHECK_EQ(errno, EINVAL);
+}
+
+static const struct test tests[] = {
+	{ "single step", single_step },
+	{ "software breakpoint", software_breakpoint },
+	{ "hardware breakpoint", hardware_breakpoint },
+	{ "breakpoint of the guest", own_breakpoint },
+	{ "single step of the guest", own_single_step },
+	{ "KVM_SET_DEBUGREGS", set_debugregs },
+};
+
+TEST_MAIN(tests)
