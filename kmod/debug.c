@@ -101,8 +101,8 @@ void debug_set_dr6(struct vcpu *vcpu, u64 payload)
 
 void debug_db_injected(struct vcpu *vcpu)
 {
-	if (regs_get(vcpu, RG_DR)->dr7 & DR7_GD) {
-		regs_mod(vcpu, RG_DR)->dr7 &= ~(u64)DR7_GD;
+	if (regs_get(vcpu, RG_DR)->dr7 & DBG_DR7_GD) {
+		regs_mod(vcpu, RG_DR)->dr7 &= ~(u64)DBG_DR7_GD;
 		debug_regs_changed(vcpu);
 	}
 }

@@ -9,8 +9,8 @@
 
 #define DR6_INIT	0xffff0ff0ul
 #define DR7_INIT	0x400ul
-#define DR7_GD		BIT(13)
-#define DR6_BD		BIT(13)
+#define DBG_DR7_GD	BIT(13)
+#define DBG_DR6_BD	BIT(13)
 #define DR6_WRITABLE	0x0001e00ful	/* B0-3, BD, BS, BT, RTM */
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *regs);

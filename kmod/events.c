@@ -39,13 +39,6 @@ static bool exceptions_merge(u8 first, u8 second)
 	       (a == EX_PF && b != EX_BENIGN);
 }
 
-static bool exception_pushes_error(u8 vector)
-{
-	return BIT(vector) & (BIT(X86_TRAP_DF) | BIT(X86_TRAP_TS) | BIT(X86_TRAP_NP) |
-			      BIT(X86_TRAP_SS) | BIT(X86_TRAP_GP) | BIT(X86_TRAP_PF) |
-			      BIT(X86_TRAP_AC) | BIT(X86_TRAP_CP));
-}
-
 static void set_exception(struct vcpu *vcpu, const struct exception_state *new)
 {
 	struct exception_state *ex = &vcpu->ev.ex;
@@ -215,7 +208,7 @@ static void inject_exception(struct vcpu *vcpu)
 }
 
 /* What must have been done to the registers before the handler starts. */
-void exception_deliver_payload(struct vcpu *vcpu)
+static void deliver_payload(struct vcpu *vcpu)
 {
 	struct exception_state *ex = &vcpu->ev.ex;
 
@@ -233,7 +226,7 @@ static void start_exception(struct vcpu *vcpu)
 {
 	struct exception_state *ex = &vcpu->ev.ex;
 
-	exception_deliver_payload(vcpu);
+	deliver_payload(vcpu);
 	/* Faults but not traps and aborts push RFLAGS.RF = 1 (SDM 17.3.1.1). */
 	if (exception_class(ex->vector) != EX_BENIGN || ex->vector == X86_TRAP_UD ||
 	    ex->vector == X86_TRAP_NM || ex->vector == X86_TRAP_AC)
@@ -349,7 +342,7 @@ void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	drain_nmis(vcpu);
 	/* Without the capability a pending exception looks like an injected one. */
 	if (!vcpu->vm->exception_payload && ex->pending)
-		exception_deliver_payload(vcpu);
+		deliver_payload(vcpu);
 	if (!ev->soft_exception) {
 		out->exception.injected = ex->injected;
 		out->exception.pending = ex->pending;

@@ -159,8 +159,8 @@ static int handle_dr(struct vcpu *vcpu)
 		queue_exception(vcpu, X86_TRAP_UD);
 		return VMM_RESUME;
 	}
-	if (vcpu_dr(vcpu, 7) & DR7_GD) {
-		queue_exception_payload(vcpu, X86_TRAP_DB, DR6_BD);
+	if (vcpu_dr(vcpu, 7) & DBG_DR7_GD) {
+		queue_exception_payload(vcpu, X86_TRAP_DB, DBG_DR6_BD);
 		return VMM_RESUME;
 	}
 	if (!e->dr.write) {
