@@ -43,13 +43,13 @@ def run_quietly(command, failure):
         raise LabError(failure)
 
 
-def make_stage(vendor, module, mode, job, files=()):
+def make_stage(vendor, module, mode, job, files=(), params=""):
     """The directory that becomes /lab: the session's scripts, the module, vmrun, and what the caller adds."""
     stage = tempfile.mkdtemp(prefix="stage.", dir=Machine.run_root())
     os.mkdir(stage + "/bin")
     for name in ("session", "load"):
         shutil.copy(os.path.join(LAB, name), stage)
-    if module == "vmm":
+    if module in ("vmm", "none") and os.path.exists(module_path()):
         shutil.copy(module_path(), stage + "/vmm.ko")
     vmrun = TOP + "/userspace/vmrun"
     if os.path.exists(vmrun):
@@ -58,8 +58,8 @@ def make_stage(vendor, module, mode, job, files=()):
         os.makedirs(os.path.dirname(os.path.join(stage, name)), exist_ok=True)
         shutil.copy(source, os.path.join(stage, name))
     size = os.get_terminal_size() if mode == "shell" else os.terminal_size((80, 24))
-    env = {"LAB_MODULE": module, "LAB_VENDOR": vendor, "LAB_MODE": mode, "LAB_PARAMS": setting("PARAMS"),
-           "LAB_COLS": size.columns, "LAB_ROWS": size.lines}
+    env = {"LAB_MODULE": module, "LAB_VENDOR": vendor, "LAB_MODE": mode,
+           "LAB_PARAMS": params or setting("PARAMS"), "VMM_DEVICE": "/dev/kvm" if module == "kvm" else "/dev/vmm", "LAB_COLS": size.columns, "LAB_ROWS": size.lines}
     with open(stage + "/env", "w", encoding="utf-8") as f:
         for key, value in env.items():
             f.write("export %s=%s\n" % (key, shlex.quote(str(value))))
@@ -121,7 +121,7 @@ def main():
     if share and not os.path.isdir(share):
         raise LabError("SHARE=%s is not a directory" % share)
     module = "kvm" if setting("KVM", "0") != "0" else setting("MODULE", "vmm")
-    run_quietly_setup("machine", *(["guest"] if setting("GUEST", "0") != "0" else []))
+    set_up("machine", *(["guest"] if setting("GUEST", "0") != "0" else []))
     build(module)
     stage = make_stage(vendor, module, "shell" if interactive else "command", command)
     box = None
@@ -143,7 +143,7 @@ def main():
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def run_quietly_setup(*steps):
+def set_up(*steps):
     if subprocess.run([LAB + "/setup.sh", *steps], check=False).returncode:
         raise LabError("the lab could not be set up")
 

@@ -267,17 +267,24 @@ class Machine:
                 time.sleep(seconds)
         if keyboard is not None and keyboard in ready:
             os.write(self.out, os.read(keyboard, 4096))
-        for line in self.log.lines():
-            self.console.append(line)
-            if self.trouble is None and TROUBLE.search(line):
-                self.trouble = line.decode(errors="replace")
-            if FATAL.search(line) and self.dying_since is None:
-                self.dying_since = time.monotonic()
+        self.read_console()
         lines = [line.decode(errors="replace") for line in self.ctl.lines()]
         for line in lines:
             if line.startswith("exit "):
                 self.status = int(line.split()[1])
         return data, lines, self.alive()
+
+    def read_console(self):
+        for line in self.log.lines():
+            self.console.append(line)
+            if self.trouble is None and self.is_trouble(line):
+                self.trouble = line.decode(errors="replace")
+            if FATAL.search(line) and self.dying_since is None:
+                self.dying_since = time.monotonic()
+
+    @staticmethod
+    def is_trouble(line):
+        return TROUBLE.search(line) is not None
 
     def alive(self):
         if self.status is not None or self.process.poll() is not None:
@@ -302,7 +309,7 @@ class Machine:
                 continue
             with open(path, "rb") as f:
                 bad = [line for line in f.read().decode(errors="replace").splitlines()
-                       if "PANIC" in line or ">>" in line or name == "emulator.log"]
+                       if "PANIC" in line or name == "emulator.log" and "TCG doesn't support" not in line]
             text += "".join("\n[%s] %s" % (name, line) for line in bad[-8:] if line.strip())
         return text
 

@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""make check: all tests, on both emulated machines side by side.
+
+Host tests come first. Then each machine works through its own, one boot for all that can share one; a test that takes
+the machine down costs that test and one more boot. Taken from the environment: VENDOR TESTS VMM_TESTS (another
+directory in place of selftests/).
+"""
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import lab
+import registry
+from machine import LAB, TOP, LabError, Machine, say
+from report import Outcome, Report
+
+BOOT_SECONDS = 240
+# QEMU's own assertion in its SVM, which stock KVM's tests hit as well
+EMULATOR_FAULT = "bql_locked"
+
+
+def batch_files(tests, root):
+    """(source, name below /lab) of every file that these tests need, built ones first."""
+    for test in tests:
+        for name in test.files:
+            for base in (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
+                path = os.path.join(base, name)
+                if os.path.isfile(path):
+                    yield path, "tests/%s/%s" % (test.directory, name)
+                    break
+            else:
+                if name != test.command.split()[0]:
+                    raise LabError("%s: there is no file %s" % (test.label(), name))
+
+
+class Boot:
+    """One boot that runs a list of tests, until the list or the machine ends."""
+
+    def __init__(self, tests, report):
+        self.tests, self.report = tests, report
+        self.first = tests[0]
+        self.done = []
+        self.current = None
+        self.output = b""
+        self.rest = b""
+        self.trouble = {}
+        self.said = 0
+
+    def run(self):
+        first, options = self.first, self.first.options
+        module = "kvm" if "kvm" in options else "none" if "none" in options else "vmm"
+        root = os.environ.get("VMM_TESTS") or TOP + "/selftests"
+        files = list(batch_files(self.tests, root)) + [(LAB + "/batch", "batch")]
+        stage = lab.make_stage(first.where, module, "batch", "exec bash /lab/batch", files, options.get("params", ""))
+        box = None
+        try:
+            with open(stage + "/batch.list", "w", encoding="utf-8") as f:
+                for test in self.tests:
+                    os.makedirs("%s/tests/%s" % (stage, test.directory), exist_ok=True)
+                    f.write("%s %d %s %s\n" % (test.name, test.seconds, test.directory, test.command))
+            box = Machine(first.where, stage, smp=int(options.get("smp", 1)), mem=int(options.get("mem", 0)),
+                          guest="guest" in options, cpu=options.get("model"), append=options.get("append", ""))
+            box.start()
+            self.follow(box)
+        finally:
+            if box:
+                box.stop()
+            shutil.rmtree(stage, ignore_errors=True)
+
+    def follow(self, box):
+        self.since = time.monotonic()
+        limit = BOOT_SECONDS
+        alive = True
+        while alive:
+            data, _, alive = box.poll(0.2)
+            self.feed(data, box)
+            if self.current:
+                # Its own limit ends a test inside; this one is for a machine that no longer runs.
+                limit = self.current.seconds * 2 + 60
+            if time.monotonic() - self.since > limit:
+                self.trouble.setdefault(self.current and self.current.name, "the machine hangs")
+                break
+        self.feed(box.drain(), box)
+        if self.current or not self.done:
+            self.finish(box, None)
+
+    def feed(self, data, box):
+        self.rest += data.replace(b"\r", b"")
+        *lines, self.rest = self.rest.split(b"\n")
+        for line in lines:
+            at = line.find(b"\x1e")
+            if at < 0:
+                self.output += line + b"\n"
+                continue
+            self.output += line[:at]
+            word, name, *status = line[at + 1:].decode(errors="replace").split()
+            if word == "start":
+                self.current = self.next()
+                self.output = b""
+                self.since = time.monotonic()
+            elif self.current and name == self.current.name:
+                box.read_console()
+                self.finish(box, int(status[0]))
+        self.watch(box)
+
+    def next(self):
+        return self.tests[len(self.done)] if len(self.done) < len(self.tests) else None
+
+    def watch(self, box):
+        """Gives each line of trouble to the test that the console named last before it."""
+        for line in box.console[self.said:]:
+            if b"lab-test: " in line:
+                box.test_now = line.split(b"lab-test: ")[1].decode().strip()
+            elif box.is_trouble(line):
+                self.trouble.setdefault(getattr(box, "test_now", None), line.decode(errors="replace"))
+        self.said = len(box.console)
+
+    def finish(self, box, status):
+        self.watch(box)
+        test = self.current or self.next()
+        trouble = self.trouble.pop(test.name, None) or (status is None and self.trouble.pop(None, None))
+        if status is None and not self.current and not trouble:
+            trouble = "the machine did not come up"
+        text = (self.output + self.rest).decode(errors="replace") if status is None else self.output.decode(errors="replace")
+        seconds = time.monotonic() - self.since
+        words = box.last_words()
+        if status is None and EMULATOR_FAULT in words and not getattr(test, "again", False):
+            say("%s: QEMU itself aborted; trying it once more" % test.label())
+            test.again = True
+            raise Again(self.done)
+        outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
+        if outcome.why:
+            outcome.console = words
+        self.report.add(outcome)
+        self.done.append(test)
+        self.current, self.output, self.since = None, b"", time.monotonic()
+
+
+class Again(Exception):
+    pass
+
+
+def run_host_test(test, report):
+    began = time.monotonic()
+    env = dict(os.environ, VENDOR="", TESTS="", CMD="", KVM="", LAB=LAB, TOP=TOP)
+    try:
+        done = subprocess.run(["bash", "-c", test.command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=test.seconds, env=env, check=False)
+        status, text = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        status, text = 124, late.stdout or b""
+    report.add(Outcome(test, status, text.decode(errors="replace"), time.monotonic() - began))
+
+
+def run_batch(tests, report):
+    """Boots as often as needed to get through these tests."""
+    left = list(tests)
+    fruitless = 0
+    while left:
+        boot = Boot(left, report)
+        try:
+            boot.run()
+        except Again:
+            pass
+        fruitless = 0 if boot.done else fruitless + 1
+        left = left[len(boot.done):]
+        if fruitless > 3:
+            raise LabError("the machine does not come up")
+
+
+def run_machine(tests, report, errors):
+    try:
+        batches = {}
+        for test in tests:
+            if test.where == "host":
+                run_host_test(test, report)
+            else:
+                batches.setdefault(test.boot_key(), []).append(test)
+        for batch in batches.values():
+            run_batch(batch, report)
+    except Exception as error:      # pylint: disable=broad-except
+        errors.append(error)
+
+
+def prepare(tests):
+    machines = [test for test in tests if test.where != "host" or "machine" in test.options]
+    if not machines:
+        lab.set_up("tree", "trixie")
+        return
+    lab.set_up("machine", *(["guest"] if any("guest" in t.options for t in tests) else []))
+    needs_vmm = any(not test.options.get("kvm") and test.where != "host" for test in tests)
+    lab.build("vmm" if needs_vmm else "none")
+    if os.path.exists(TOP + "/selftests/Makefile"):
+        # What does not build fails when its turn comes: the rest is still worth running.
+        try:
+            lab.run_quietly([LAB + "/build-userspace", "selftests", "-k", "all"], "some test programs do not build")
+        except LabError as error:
+            say(str(error))
+
+
+def main():
+    vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd", "intel"]
+    if set(vendors) - {"amd", "intel"}:
+        raise LabError("VENDOR=%s: there are two machines, amd and intel" % vendors[0])
+    tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors)
+    if not tests:
+        raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
+    began = time.monotonic()
+    prepare(tests)
+    report = Report(len(tests))
+    for test in tests:
+        if test.where == "host" and "machine" not in test.options:
+            run_host_test(test, report)
+    errors, workers = [], []
+    for vendor in vendors:
+        mine = [test for test in tests if vendor in (test.where, test.options.get("machine"))]
+        workers.append(threading.Thread(target=run_machine, args=(mine, report, errors), daemon=True))
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for error in errors:
+        say("%s: %s" % (type(error).__name__, error))
+    return report.close(began) or (1 if errors else 0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as problem:
+        say(str(problem))
+        print("0 passed, 1 failed, 0 skipped")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

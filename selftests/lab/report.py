@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KTAP: reading what tests print, printing what became of them."""
+import re
+import sys
+import threading
+import time
+
+RESULT = re.compile(r"^\s*(not )?ok\b[ \t]*(\d*)[ \t]*-?[ \t]*([^#]*)(#.*)?$")
+SKIP_STATUS, TIMEOUT_STATUS = 4, 124
+
+
+class Outcome:
+    """What became of one test program, worked out from its exit status, its output and the kernel's console."""
+
+    def __init__(self, test, status, text, seconds, trouble=None, console=""):
+        self.test, self.text, self.seconds, self.console = test, text, seconds, console
+        self.passed = self.failed = self.skipped = 0
+        for line in text.splitlines():
+            match = RESULT.match(line)
+            if match:
+                self.count(match)
+        self.why = self.judge(status, trouble)
+        if self.passed + self.failed + self.skipped == 0:
+            self.skipped += status == SKIP_STATUS
+            self.passed += status == 0
+
+    def count(self, match):
+        if match.group(1):
+            self.failed += 1
+        elif "SKIP" in (match.group(4) or "").upper():
+            self.skipped += 1
+        else:
+            self.passed += 1
+
+    def judge(self, status, trouble):
+        """Why the program as a whole failed, or None. What no line of its own tells is one more failure."""
+        if trouble:
+            why = trouble
+        elif status is None:
+            why = "the machine died"
+        elif status in (TIMEOUT_STATUS, 137):
+            why = "no end within %d s" % self.test.seconds
+        elif status in (0, SKIP_STATUS):
+            return "a part of it failed" if self.failed else None
+        else:
+            why = "exit status %d" % status
+            if self.failed:
+                return why
+        self.failed += 1
+        return why
+
+    def verdict(self):
+        if self.why:
+            return "not ok"
+        return "ok"
+
+
+class Report:
+    """Prints outcomes as they come, from any thread, and keeps count."""
+
+    def __init__(self, total):
+        self.lock = threading.Lock()
+        self.total, self.number = total, 0
+        self.passed = self.failed = self.skipped = 0
+        self.losers = []
+        print("KTAP version 1\n1..%d" % total, flush=True)
+
+    def add(self, outcome):
+        with self.lock:
+            self.number += 1
+            self.passed += outcome.passed
+            self.failed += outcome.failed
+            self.skipped += outcome.skipped
+            label = outcome.test.label()
+            print("# %s (%d s)" % (label, outcome.seconds))
+            for line in outcome.text.splitlines():
+                if line.strip():
+                    print("    " + line)
+            if outcome.why:
+                self.losers.append("%s: %s" % (label, outcome.why))
+                print("# %s: %s" % (label, outcome.why))
+                for line in outcome.console.splitlines():
+                    print("#   console: " + line)
+            skipped = " # SKIP" if outcome.skipped and not outcome.passed and not outcome.why else ""
+            print("%s %d %s%s" % (outcome.verdict(), self.number, label, skipped), flush=True)
+
+    def close(self, began):
+        for line in self.losers:
+            print("# failed: " + line)
+        print("# %d test programs in %d s" % (self.number, time.monotonic() - began))
+        print("%d passed, %d failed, %d skipped" % (self.passed, self.failed, self.skipped))
+        sys.stdout.flush()
+        return 1 if self.failed or not self.number else 0
