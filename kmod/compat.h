@@ -34,6 +34,12 @@
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#include <asm/cpuid/api.h>
+#else
+#include <asm/processor.h>	/* cpuid() and its kin */
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
 #define vmm_rdmsr(msr, val)		rdmsrq(msr, val)
 #define vmm_wrmsr(msr, val)		wrmsrq(msr, val)
 #define vmm_rdmsr_safe(msr, p)		rdmsrq_safe(msr, p)

@@ -17,7 +17,7 @@ struct vmx_caps vmx_caps __ro_after_init;
 struct vmx_host_caps vmx_host __ro_after_init;
 
 /* The VMXON region of each possible CPU; NULL until setup. */
-static DEFINE_PER_CPU(struct vmcs *, vmxon_region);
+static DEFINE_PER_CPU(struct vmcs_region *, vmxon_region);
 
 /*
  * required: no VM runs without it, and it is always set;
@@ -53,7 +53,7 @@ static const struct ctl_wish wishes[NR_NEGOTIATED] = {
 		.always = SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_ENCLS_EXITING,
 		.optional = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
 			    SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
-			    SECONDARY_EXEC_ENABLE_XSAVES | SECONDARY_EXEC_TSC_SCALING |
+			    VMX_CTL2_XSAVES | SECONDARY_EXEC_TSC_SCALING |
 			    SECONDARY_EXEC_RDRAND_EXITING | SECONDARY_EXEC_RDSEED_EXITING,
 	},
 	[VCTL_EXIT] = {
@@ -298,7 +298,7 @@ static int check_same_caps(void)
  */
 int vmx_cpu_on(void)
 {
-	struct vmcs *region = __this_cpu_read(vmxon_region);
+	struct vmcs_region *region = __this_cpu_read(vmxon_region);
 	int err;
 
 	if (__read_cr4() & X86_CR4_VMXE)

@@ -15,21 +15,21 @@
 #include "entry.h"
 
 #define GPR(n)		((n) * 8)
-#define RAX		GPR(0)
-#define RCX		GPR(1)
-#define RDX		GPR(2)
-#define RBX		GPR(3)
-#define RBP		GPR(5)
-#define RSI		GPR(6)
-#define RDI		GPR(7)
-#define R(n)		GPR(n)
+#define O_RAX		GPR(0)
+#define O_RCX		GPR(1)
+#define O_RDX		GPR(2)
+#define O_RBX		GPR(3)
+#define O_RBP		GPR(5)
+#define O_RSI		GPR(6)
+#define O_RDI		GPR(7)
+#define O_R(n)		GPR(n)
 
 #define FIELD_HOST_RSP	0x6c14
 
 /* Stack inside vmx_enter_guest, once its prologue is done. */
 #define FRAME_GPR	0
 #define FRAME_RUN	8
-#define FRAME_SIZE	16
+#define FRAME_BYTES	16
 
 	.section .rodata
 	.balign 2
@@ -76,21 +76,21 @@ SYM_FUNC_START(vmx_enter_guest)
 	bt	$VMX_RUN_RESUME, %r8d
 
 	mov	%rsi, %rax
-	mov	RCX(%rax), %rcx
-	mov	RDX(%rax), %rdx
-	mov	RBX(%rax), %rbx
-	mov	RBP(%rax), %rbp
-	mov	RSI(%rax), %rsi
-	mov	RDI(%rax), %rdi
-	mov	R(8)(%rax), %r8
-	mov	R(9)(%rax), %r9
-	mov	R(10)(%rax), %r10
-	mov	R(11)(%rax), %r11
-	mov	R(12)(%rax), %r12
-	mov	R(13)(%rax), %r13
-	mov	R(14)(%rax), %r14
-	mov	R(15)(%rax), %r15
-	mov	RAX(%rax), %rax
+	mov	O_RCX(%rax), %rcx
+	mov	O_RDX(%rax), %rdx
+	mov	O_RBX(%rax), %rbx
+	mov	O_RBP(%rax), %rbp
+	mov	O_RSI(%rax), %rsi
+	mov	O_RDI(%rax), %rdi
+	mov	O_R(8)(%rax), %r8
+	mov	O_R(9)(%rax), %r9
+	mov	O_R(10)(%rax), %r10
+	mov	O_R(11)(%rax), %r11
+	mov	O_R(12)(%rax), %r12
+	mov	O_R(13)(%rax), %r13
+	mov	O_R(14)(%rax), %r14
+	mov	O_R(15)(%rax), %r15
+	mov	O_RAX(%rax), %rax
 
 	UNWIND_HINT_SAVE
 	jnc	.Llaunch
@@ -109,21 +109,21 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	push	%rax
 	mov	(FRAME_GPR + 8)(%rsp), %rax
-	pop	RAX(%rax)
-	mov	%rcx, RCX(%rax)
-	mov	%rdx, RDX(%rax)
-	mov	%rbx, RBX(%rax)
-	mov	%rbp, RBP(%rax)
-	mov	%rsi, RSI(%rax)
-	mov	%rdi, RDI(%rax)
-	mov	%r8, R(8)(%rax)
-	mov	%r9, R(9)(%rax)
-	mov	%r10, R(10)(%rax)
-	mov	%r11, R(11)(%rax)
-	mov	%r12, R(12)(%rax)
-	mov	%r13, R(13)(%rax)
-	mov	%r14, R(14)(%rax)
-	mov	%r15, R(15)(%rax)
+	pop	O_RAX(%rax)
+	mov	%rcx, O_RCX(%rax)
+	mov	%rdx, O_RDX(%rax)
+	mov	%rbx, O_RBX(%rax)
+	mov	%rbp, O_RBP(%rax)
+	mov	%rsi, O_RSI(%rax)
+	mov	%rdi, O_RDI(%rax)
+	mov	%r8, O_R(8)(%rax)
+	mov	%r9, O_R(9)(%rax)
+	mov	%r10, O_R(10)(%rax)
+	mov	%r11, O_R(11)(%rax)
+	mov	%r12, O_R(12)(%rax)
+	mov	%r13, O_R(13)(%rax)
+	mov	%r14, O_R(14)(%rax)
+	mov	%r15, O_R(15)(%rax)
 	xor	%r9d, %r9d
 
 .Lleave:
@@ -175,7 +175,7 @@ SYM_INNER_LABEL_ALIGN(vmx_exit_point, SYM_L_GLOBAL)
 	call	vmx_clear_branch_history
 .Lhistory_done:
 	mov	%r9d, %eax
-	add	$FRAME_SIZE, %rsp
+	add	$FRAME_BYTES, %rsp
 	pop	%rbx
 	pop	%r12
 	pop	%r13

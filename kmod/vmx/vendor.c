@@ -369,7 +369,7 @@ static const struct {
 	{ X86_FEATURE_RDTSCP, SECONDARY_EXEC_ENABLE_RDTSCP, false },
 	{ X86_FEATURE_RDPID, SECONDARY_EXEC_ENABLE_RDTSCP, false },
 	{ X86_FEATURE_INVPCID, SECONDARY_EXEC_ENABLE_INVPCID, false },
-	{ X86_FEATURE_XSAVES, SECONDARY_EXEC_ENABLE_XSAVES, false },
+	{ X86_FEATURE_XSAVES, VMX_CTL2_XSAVES, false },
 	{ X86_FEATURE_RDRAND, SECONDARY_EXEC_RDRAND_EXITING, true },
 	{ X86_FEATURE_RDSEED, SECONDARY_EXEC_RDSEED_EXITING, true },
 };
@@ -516,7 +516,7 @@ static void init_fixed_fields(struct vcpu_vmx *vmx)
 		vmcs_write64(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->vapic));
 	if (vmx->vpid)
 		vmcs_write16(VIRTUAL_PROCESSOR_ID, vmx->vpid);
-	if (vmx_caps.allowed[VCTL_CPU2] & SECONDARY_EXEC_ENABLE_XSAVES)
+	if (vmx_caps.allowed[VCTL_CPU2] & VMX_CTL2_XSAVES)
 		vmcs_write64(XSS_EXIT_BITMAP, 0);
 	if (vmx_caps.base[VCTL_CPU2] & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);

@@ -12,9 +12,12 @@
 #include <linux/build_bug.h>
 #include <linux/types.h>
 #include <asm/asm.h>
+#include <asm/trapnr.h>
 #include <asm/vmx.h>
 
-struct vmcs {
+#define VMX_CTL2_XSAVES	VMCS_CONTROL_BIT(XSAVES)	/* a name of its own in 6.1 */
+
+struct vmcs_region {
 	u32 revision;
 	u32 abort;
 	u8 data[];

@@ -72,7 +72,7 @@ struct vmx_host_state {
 struct vcpu_vmx {
 	struct vcpu vcpu;		/* first */
 
-	struct vmcs *vmcs;		/* (c) one page each */
+	struct vmcs_region *vmcs;		/* (c) one page each */
 	unsigned long *msr_bitmap;	/* (c) */
 	u8 *vapic;			/* (c) virtual-APIC page: only the TPR is used */
 	u16 vpid;			/* (c) 0: none */
