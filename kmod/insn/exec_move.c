@@ -190,12 +190,15 @@ int insn_exec_popf(struct insn_ctx *ctx)
 int insn_exec_enter(struct insn_ctx *ctx)
 {
 	unsigned int size = ctx->insn.op_size, sps = insn_sp_size(ctx);
-	u64 top = insn_get(ctx, INSN_RSP) - size - ctx->insn.imm;
+	u64 mask = insn_mask(sps), frame = insn_get(ctx, INSN_RSP) - size;
+	u64 top = frame - ctx->insn.imm;
 	int r;
 
 	if (ctx->insn.imm2 & 31)
 		return INSN_UNHANDLEABLE;
-	r = insn_mem_probe(ctx, INSN_SS, top & insn_mask(sps), size, INSN_ACC_WRITE);
+	r = insn_mem_probe(ctx, INSN_SS, frame & mask, size, INSN_ACC_WRITE);
+	if (!r)
+		r = insn_mem_probe(ctx, INSN_SS, top & mask, size, INSN_ACC_WRITE);
 	if (!r)
 		r = insn_push(ctx, insn_get(ctx, INSN_RBP), size);
 	if (r)
