@@ -6,7 +6,7 @@ LAB := selftests/lab
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VMM_CACHE
 
 .PHONY: all module userspace run check lab setup symbols gates clean help
 

@@ -19,6 +19,8 @@ from machine import LAB, TOP, LabError, Machine, say
 from report import Outcome, Report
 
 BOOT_SECONDS = 240
+# On top of twice a test's own limit, before a machine counts as hanging
+GRACE = int(os.environ.get("LAB_GRACE") or 60)
 # QEMU's own assertion in its SVM, which stock KVM's tests hit as well
 EMULATOR_FAULT = "bql_locked"
 
@@ -80,7 +82,7 @@ class Boot:
             self.feed(data, box)
             if self.current:
                 # Its own limit ends a test inside; this one is for a machine that no longer runs.
-                limit = self.current.seconds * 2 + 60
+                limit = self.current.seconds * 2 + GRACE
             if time.monotonic() - self.since > limit:
                 self.trouble.setdefault(self.current and self.current.name, "the machine hangs")
                 break

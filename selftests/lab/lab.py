@@ -4,6 +4,7 @@
 
 Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST
 """
+import contextlib
 import os
 import shlex
 import shutil
@@ -83,22 +84,22 @@ def build(module):
             say("vmrun does not build (make userspace shows why); going on without it")
 
 
-def relay(box, interactive, timeout):
+def relay(box, interactive, timeout, output=None):
     """Moves bytes both ways until the machine is done."""
+    output = output or sys.stdout.buffer
     limit = time.monotonic() + timeout if timeout else None
     keyboard = sys.stdin.fileno() if interactive else None
-    while True:
+    alive = True
+    while alive:
         data, _, alive = box.poll(0.1, keyboard)
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        if not alive:
-            break
-        if limit and time.monotonic() > limit:
+        output.write(data)
+        output.flush()
+        if alive and limit and time.monotonic() > limit:
             say("no end after %d s; the last lines of its console:" % timeout)
             sys.stderr.write(box.last_words() + "\n")
             return TIMED_OUT
-    sys.stdout.buffer.write(box.drain())
-    sys.stdout.buffer.flush()
+    output.write(box.drain())
+    output.flush()
     if box.status is None:
         say("the machine died; the last lines of its console:")
         sys.stderr.write(box.last_words() + "\n")
@@ -125,19 +126,16 @@ def main():
     build(module)
     stage = make_stage(vendor, module, "shell" if interactive else "command", command)
     box = None
-    saved = None
     try:
         box = Machine(vendor, stage, smp=number("SMP", 1), mem=number("MEM", 0), share=share,
                       append=setting("APPEND"), guest=setting("GUEST", "0") != "0", cpu=setting("MODEL") or None)
         box.start()
         if interactive:
             say("booting the %s machine; exit leaves it" % vendor)
-            saved = termios.tcgetattr(sys.stdin)
-            tty.setraw(sys.stdin)
-        return relay(box, interactive, number("TIMEOUT", 0))
+            with raw_terminal():
+                return relay(box, True, 0)
+        return relay(box, False, number("TIMEOUT", 0))
     finally:
-        if saved:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
         if box:
             box.stop()
         shutil.rmtree(stage, ignore_errors=True)
@@ -148,11 +146,26 @@ def set_up(*steps):
         raise LabError("the lab could not be set up")
 
 
-if __name__ == "__main__":
+@contextlib.contextmanager
+def raw_terminal():
+    """The user's terminal passes everything on to the machine, and is itself again afterwards."""
+    saved = termios.tcgetattr(sys.stdin)
+    tty.setraw(sys.stdin)
     try:
-        sys.exit(main())
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, saved)
+
+
+def guarded(run):
+    try:
+        sys.exit(run())
     except LabError as error:
         say(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    guarded(main)
