@@ -65,8 +65,7 @@ static int pvh_fail(const struct boot *boot, const char *why)
 static bool pvh_segment_in_file(const struct boot *boot, const GElf_Phdr *p)
 {
 	return p->p_offset <= boot->kernel.size &&
-	       p->p_filesz <= boot->kernel.size - p->p_offset &&
-	       p->p_filesz <= p->p_memsz;
+	       p->p_filesz <= boot->kernel.size - p->p_offset;
 }
 
 /* Keeps the lowest and the highest address in the boot structure. */
@@ -76,6 +75,8 @@ static int pvh_check_segment(struct boot *boot, const GElf_Phdr *p)
 		return 0;
 	if (!pvh_segment_in_file(boot, p))
 		return pvh_fail(boot, "truncated: a segment lies behind the end of the file");
+	if (p->p_filesz > p->p_memsz)
+		return pvh_fail(boot, "a broken ELF file (a segment larger than its memory)");
 	if (p->p_paddr < BOOT_HIGH || p->p_paddr >= MEM_HOLE_START ||
 	    p->p_memsz > MEM_HOLE_START - p->p_paddr)
 		return pvh_fail(boot, "a segment wants to be where the machine has no memory");
@@ -179,7 +180,7 @@ static int pvh_load_segment(struct machine *m, struct boot *boot,
 
 	if (p->p_type != PT_LOAD || !p->p_memsz)
 		return 0;
-	if (!pvh_segment_in_file(boot, p))
+	if (!pvh_segment_in_file(boot, p) || p->p_filesz > p->p_memsz)
 		return pvh_fail(boot, "the file has changed");
 	to = mem_at(m, p->p_paddr, p->p_memsz);
 	if (!to)
