@@ -98,6 +98,40 @@ static struct kvm_segment segment(uint16_t selector, bool code, enum guest_mode 
 	};
 }
 
+static struct kvm_cpuid2 *supported_cpuid(struct guest *g)
+{
+	static struct kvm_cpuid2 *cpuid;
+	const int n = 256;
+
+	if (cpuid)
+		return cpuid;
+	cpuid = calloc(1, sizeof(*cpuid) + n * sizeof(cpuid->entries[0]));
+	CHECK(cpuid);
+	cpuid->nent = n;
+	MUST(ioctl(g->dev, KVM_GET_SUPPORTED_CPUID, cpuid));
+	return cpuid;
+}
+
+void guest_cpuid(struct guest_cpu *cpu)
+{
+	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, supported_cpuid(cpu->guest)));
+}
+
+uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg)
+{
+	struct kvm_cpuid2 *cpuid = supported_cpuid(g);
+	unsigned int i;
+
+	for (i = 0; i < cpuid->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+		const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+		if (e->function == function && e->index == index)
+			return regs[reg];
+	}
+	return 0;
+}
+
 /* Descriptors that agree with segment(). */
 static void write_gdt(struct guest *g, enum guest_mode mode)
 {

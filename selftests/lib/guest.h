@@ -66,6 +66,11 @@ int guest_try_slot(struct guest *g, uint32_t id, uint32_t flags, uint64_t gpa, u
 void guest_slot(struct guest *g, uint32_t id, uint32_t flags, uint64_t gpa, uint64_t size,
 		void *mem);
 
+/* Gives the vCPU all that KVM_GET_SUPPORTED_CPUID offers. */
+void guest_cpuid(struct guest_cpu *cpu);
+/* One register (0 EAX .. 3 EDX) of what guest_cpuid() gives. */
+uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg);
+
 /* Tables for @mode in guest memory, and the vCPU in it at GUEST_CODE_GPA. */
 void guest_mode(struct guest_cpu *cpu, enum guest_mode mode);
 void guest_load(struct guest *g, const char *code, const char *end);
