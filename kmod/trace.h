@@ -165,6 +165,23 @@ TRACE_EVENT(vmm_cpuid,
 		  __entry->regs[1], __entry->regs[2], __entry->regs[3])
 );
 
+TRACE_EVENT(vmm_apic_ipi,
+	TP_PROTO(unsigned int vcpu_id, u32 icr_low, u32 dest),
+	TP_ARGS(vcpu_id, icr_low, dest),
+	TP_STRUCT__entry(
+		__field(unsigned int, vcpu_id)
+		__field(u32, icr_low)
+		__field(u32, dest)
+	),
+	TP_fast_assign(
+		__entry->vcpu_id = vcpu_id;
+		__entry->icr_low = icr_low;
+		__entry->dest = dest;
+	),
+	TP_printk("vcpu %u icr 0x%x dest 0x%x", __entry->vcpu_id, __entry->icr_low,
+		  __entry->dest)
+);
+
 TRACE_EVENT(vmm_pio,
 	TP_PROTO(unsigned int vcpu_id, bool write, u16 port, unsigned int size,
 		 unsigned int count),

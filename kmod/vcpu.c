@@ -169,7 +169,6 @@ int vcpu_create(struct vm *vm, u32 id)
 		goto out_destroy;
 	}
 	atomic_inc(&vm->nr_vcpus);
-	irq_map_changed(vm);
 	return fd;
 
 out_destroy:

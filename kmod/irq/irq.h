@@ -15,6 +15,7 @@
 #include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/types.h>
 
 struct vm;
@@ -38,7 +39,6 @@ struct ioapic;
 struct pic;
 struct pit;
 struct routing;
-struct apic_map;
 
 enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_KERNEL, IRQCHIP_SPLIT };
 
@@ -48,10 +48,13 @@ struct vm_irq {
 	struct ioapic *ioapic;
 	struct pit *pit;
 	struct routing __rcu *routing;	/* replaced as a whole */
-	struct apic_map __rcu *apic_map; /* APIC ids -> vCPU for fast delivery */
-	struct list_head irqfds;	/* vm->irq_lock */
+	struct list_head irqfds;	/* irqfds_lock */
+	struct list_head resamplers;	/* vm->irq_lock */
+	atomic_t lowest_turn;		/* rotates lowest-priority delivery */
 	struct list_head ioeventfds;	/* vm->slots_lock */
 	spinlock_t irqfds_lock;
+	struct hlist_head ack_notifiers; /* irq_lock; readers: ack_srcu */
+	struct srcu_struct ack_srcu;
 	bool x2apic_ids;		/* KVM_CAP_X2APIC_API flags */
 	bool x2apic_no_broadcast_quirk;
 	u32 apic_bus_cycle_ns;		/* 1 by default */
@@ -66,9 +69,6 @@ int irqchip_create(struct vm *vm);	/* KVM_CREATE_IRQCHIP, under vm->lock */
 int irqchip_create_split(struct vm *vm, u32 pins);
 int irqchip_get(struct vm *vm, struct kvm_irqchip *chip);
 int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
-
-/* A vCPU was added: the APIC map is stale. */
-void irq_map_changed(struct vm *vm);
 
 /* routing.c */
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the chips, the routing table and the eventfds offer one another. */
+#ifndef VMM_CHIPS_H
+#define VMM_CHIPS_H
+
+#include "vmm.h"
+
+struct lapic;
+
+/* Who drives a line; the pin's level is the OR over all of them. */
+enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_RESAMPLE, IRQ_SOURCE_PIT, NR_IRQ_SOURCES };
+
+/* pic.c */
+int pic_create(struct vm *vm);
+void pic_unregister(struct vm *vm);
+void pic_destroy(struct vm *vm);
+int pic_set_pin(struct vm *vm, u32 pin, int source, int level);
+bool pic_output(struct pic *pic);
+int pic_ack(struct pic *pic);
+void pic_get(struct pic *pic, u32 chip_id, struct kvm_pic_state *state);
+void pic_set(struct pic *pic, u32 chip_id, const struct kvm_pic_state *state);
+
+/* ioapic.c */
+int ioapic_create(struct vm *vm);
+void ioapic_unregister(struct vm *vm);
+void ioapic_destroy(struct vm *vm);
+int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level);
+void ioapic_eoi(struct vm *vm, u8 vector, bool level);
+/* Marks in l->eoi_exits the vectors whose EOI the IOAPIC waits for. */
+void ioapic_scan_eoi(struct vm *vm, struct lapic *l);
+void ioapic_get(struct ioapic *ioapic, struct kvm_ioapic_state *state);
+void ioapic_set(struct ioapic *ioapic, const struct kvm_ioapic_state *state);
+
+/* pit.c */
+void pit_destroy(struct vm *vm);
+
+/* routing.c */
+int routing_set_default(struct vm *vm);
+int routing_set_empty(struct vm *vm);
+void routing_destroy(struct vm *vm);
+void routing_scan_eoi(struct vm *vm, struct lapic *l);
+/* True if @gsi reaches pin @pin of @irqchip (KVM_IRQCHIP_*). */
+bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin);
+void request_ioapic_scan(struct vm *vm);
+
+/*
+ * Called when the guest acknowledges the interrupt behind a GSI: at EOI, on
+ * the vCPU thread, no chip lock held. Registration under vm->irq_lock,
+ * callers under RCU.
+ */
+struct ack_notifier {
+	struct hlist_node link;
+	u32 gsi;
+	void (*acked)(struct ack_notifier *n);
+};
+
+void ack_notifier_register(struct vm *vm, struct ack_notifier *n);
+void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n);
+void ack_notify(struct vm *vm, u32 irqchip, u32 pin);
+bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin);
+
+/* irqfd.c */
+void irqfd_release(struct vm *vm);
+
+#endif /* VMM_CHIPS_H */

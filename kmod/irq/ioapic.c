@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The I/O APIC (82093AA, Intel order 290566): 24 pins, redirection table at
+ * 0xfec00000.
+ */
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "io.h"
+#include "irq/chips.h"
+#include "irq/lapic.h"
+
+#define IOAPIC_VERSION		0x11
+#define IOAPIC_DEFAULT_BASE	0xfec00000ull
+#define IOAPIC_MMIO_SIZE	0x100
+#define REG_SELECT		0x00
+#define REG_WINDOW		0x10
+#define REG_ID			0x00
+#define REG_VER			0x01
+#define REG_ARB			0x02
+#define REG_REDIR		0x10
+/* Re-deliveries in a row of a line nobody lowers, before they are slowed down. */
+#define STORM_LIMIT		10000
+
+struct ioapic {
+	spinlock_t lock;
+	struct vm *vm;
+	struct io_device dev;
+	u64 base;
+	u32 select;
+	u32 id;
+	u32 irr;				/* pins with a request */
+	u32 irr_delivered;			/* edge requests already sent */
+	struct kvm_ioapic_state state;		/* redirtbl is the live table */
+	u8 levels[VMM_IOAPIC_PINS];		/* BIT(source) */
+	u32 eoi_count[VMM_IOAPIC_PINS];
+	struct delayed_work storm;
+};
+
+#define redir(io, pin)	((io)->state.redirtbl[pin].fields)
+
+static void entry_message(struct ioapic *io, u32 pin, struct irq_message *msg)
+{
+	*msg = (struct irq_message){
+		.dest = redir(io, pin).dest_id,
+		.vector = redir(io, pin).vector,
+		.mode = redir(io, pin).delivery_mode << 8,
+		.logical = redir(io, pin).dest_mode,
+		.level = redir(io, pin).trig_mode,
+		.assert = true,
+		.from_msi = true,
+	};
+	msg->lowest = msg->mode == APIC_DM_LOWEST;
+}
+
+/* Sends the request of @pin. Delivered count, 0 or -1 as irq_deliver(). */
+static int service(struct ioapic *io, u32 pin)
+{
+	bool level = redir(io, pin).trig_mode;
+	struct irq_message msg;
+	int n;
+
+	lockdep_assert_held(&io->lock);
+	if (redir(io, pin).mask || (level && redir(io, pin).remote_irr))
+		return -1;
+	entry_message(io, pin, &msg);
+	n = irq_deliver(io->vm, NULL, &msg);
+	if (n > 0 && level)
+		redir(io, pin).remote_irr = 1;
+	if (n > 0 && !level)
+		io->irr_delivered |= BIT(pin);
+	return n;
+}
+
+static int set_level(struct ioapic *io, u32 pin, bool high)
+{
+	bool edge = !redir(io, pin).trig_mode;
+	bool was = io->irr & BIT(pin);
+
+	if (!high) {
+		io->irr &= ~BIT(pin);
+		return 1;
+	}
+	io->irr |= BIT(pin);
+	if (edge) {
+		io->irr_delivered &= ~BIT(pin);
+		if (was)
+			return 0;
+	}
+	return service(io, pin);
+}
+
+int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level)
+{
+	struct ioapic *io = vm->irq.ioapic;
+	unsigned long flags;
+	int ret;
+
+	spin_lock_irqsave(&io->lock, flags);
+	if (level)
+		io->levels[pin] |= BIT(source);
+	else
+		io->levels[pin] &= ~BIT(source);
+	ret = set_level(io, pin, io->levels[pin]);
+	spin_unlock_irqrestore(&io->lock, flags);
+	return ret;
+}
+
+/* -------- EOI -------- */
+
+static void storm_work(struct work_struct *work)
+{
+	struct ioapic *io = container_of(work, struct ioapic, storm.work);
+	unsigned long flags;
+	u32 pin;
+
+	spin_lock_irqsave(&io->lock, flags);
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
+		if (redir(io, pin).trig_mode && (io->irr & BIT(pin)))
+			service(io, pin);
+	spin_unlock_irqrestore(&io->lock, flags);
+}
+
+/* The line is still high: send it again, but not endlessly fast. */
+static void redeliver(struct ioapic *io, u32 pin)
+{
+	if (!(io->irr & BIT(pin)) || redir(io, pin).mask) {
+		io->eoi_count[pin] = 0;
+		return;
+	}
+	if (++io->eoi_count[pin] < STORM_LIMIT) {
+		service(io, pin);
+		return;
+	}
+	io->eoi_count[pin] = 0;
+	schedule_delayed_work(&io->storm, HZ / 100);
+}
+
+void ioapic_eoi(struct vm *vm, u8 vector, bool level)
+{
+	struct ioapic *io = vm->irq.ioapic;
+	unsigned long flags;
+	u32 pin;
+
+	if (!io)
+		return;
+	spin_lock_irqsave(&io->lock, flags);
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++) {
+		if (redir(io, pin).vector != vector)
+			continue;
+		/* A notifier may lower the line: without the lock. */
+		spin_unlock_irqrestore(&io->lock, flags);
+		ack_notify(vm, KVM_IRQCHIP_IOAPIC, pin);
+		spin_lock_irqsave(&io->lock, flags);
+		if (!redir(io, pin).trig_mode || !level)
+			continue;
+		redir(io, pin).remote_irr = 0;
+		redeliver(io, pin);
+	}
+	spin_unlock_irqrestore(&io->lock, flags);
+}
+
+void ioapic_scan_eoi(struct vm *vm, struct lapic *l)
+{
+	struct ioapic *io = vm->irq.ioapic;
+	struct irq_message msg;
+	unsigned long flags;
+	u32 pin;
+
+	if (!io)
+		return;
+	spin_lock_irqsave(&io->lock, flags);
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++) {
+		if (!redir(io, pin).trig_mode &&
+		    !ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin))
+			continue;
+		entry_message(io, pin, &msg);
+		/* An interrupt on its way before a change of the entry must still be heard. */
+		if (irq_message_matches(l, NULL, &msg) ||
+		    lapic_vec_test(l, APIC_ISR, msg.vector) ||
+		    lapic_vec_test(l, APIC_IRR, msg.vector))
+			__set_bit(msg.vector, l->eoi_exits);
+	}
+	spin_unlock_irqrestore(&io->lock, flags);
+}
+
+/* -------- registers -------- */
+
+static void write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
+{
+	u64 bits = io->state.redirtbl[pin].bits;
+	/* Delivery status and remote IRR are read-only. */
+	u64 keep = BIT(12) | BIT(14);
+
+	if (high)
+		bits = (bits & 0xffffffff) | (u64)val << 32;
+	else
+		bits = (bits & (0xffffffff00000000ull | keep)) | (val & ~(u32)keep);
+	io->state.redirtbl[pin].bits = bits;
+	if (!redir(io, pin).trig_mode)
+		redir(io, pin).remote_irr = 0;
+	if (redir(io, pin).trig_mode && (io->irr & BIT(pin)))
+		service(io, pin);
+}
+
+static void window_write(struct ioapic *io, u32 val)
+{
+	u32 index;
+
+	switch (io->select) {
+	case REG_ID:
+		io->id = (val >> 24) & 0xf;
+		return;
+	case REG_VER:
+	case REG_ARB:
+		return;
+	}
+	index = (io->select - REG_REDIR) >> 1;
+	if (io->select >= REG_REDIR && index < VMM_IOAPIC_PINS)
+		write_redir(io, index, io->select & 1, val);
+}
+
+static u32 window_read(struct ioapic *io)
+{
+	u32 index;
+
+	switch (io->select) {
+	case REG_ID:
+	case REG_ARB:
+		return io->id << 24;
+	case REG_VER:
+		return IOAPIC_VERSION | (VMM_IOAPIC_PINS - 1) << 16;
+	}
+	index = (io->select - REG_REDIR) >> 1;
+	if (io->select < REG_REDIR || index >= VMM_IOAPIC_PINS)
+		return 0xffffffff;
+	return io->state.redirtbl[index].bits >> (io->select & 1 ? 32 : 0);
+}
+
+static int mmio_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
+		     void *data)
+{
+	struct ioapic *io = container_of(dev, struct ioapic, dev);
+	unsigned long flags;
+	u32 val = 0;
+
+	spin_lock_irqsave(&io->lock, flags);
+	switch (addr & 0xf0) {
+	case REG_SELECT:
+		val = io->select;
+		break;
+	case REG_WINDOW:
+		val = window_read(io);
+		break;
+	}
+	spin_unlock_irqrestore(&io->lock, flags);
+	memset(data, 0, len);
+	memcpy(data, &val, min(len, 4u));
+	return 0;
+}
+
+static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
+		      const void *data)
+{
+	struct ioapic *io = container_of(dev, struct ioapic, dev);
+	unsigned long flags;
+	bool scan = false;
+	u32 val = 0;
+
+	memcpy(&val, data, min(len, 4u));
+	spin_lock_irqsave(&io->lock, flags);
+	switch (addr & 0xf0) {
+	case REG_SELECT:
+		io->select = val & 0xff;
+		break;
+	case REG_WINDOW:
+		window_write(io, val);
+		scan = io->select >= REG_REDIR;
+		break;
+	}
+	spin_unlock_irqrestore(&io->lock, flags);
+	if (scan)
+		request_ioapic_scan(io->vm);
+	return 0;
+}
+
+static const struct io_device_ops ioapic_ops = {
+	.read = mmio_read,
+	.write = mmio_write,
+};
+
+/* -------- life and state -------- */
+
+int ioapic_create(struct vm *vm)
+{
+	struct ioapic *io = kzalloc(sizeof(*io), GFP_KERNEL_ACCOUNT);
+	int err, pin;
+
+	if (!io)
+		return -ENOMEM;
+	spin_lock_init(&io->lock);
+	INIT_DELAYED_WORK(&io->storm, storm_work);
+	io->vm = vm;
+	io->base = IOAPIC_DEFAULT_BASE;
+	io->dev.ops = &ioapic_ops;
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
+		redir(io, pin).mask = 1;
+	vm->irq.ioapic = io;
+	mutex_lock(&vm->slots_lock);
+	err = io_bus_register(vm, IO_BUS_MMIO, io->base, IOAPIC_MMIO_SIZE, &io->dev);
+	mutex_unlock(&vm->slots_lock);
+	if (err)
+		ioapic_destroy(vm);
+	return err;
+}
+
+void ioapic_unregister(struct vm *vm)
+{
+	io_bus_unregister(vm, IO_BUS_MMIO, &vm->irq.ioapic->dev);
+}
+
+void ioapic_destroy(struct vm *vm)
+{
+	if (!vm->irq.ioapic)
+		return;
+	cancel_delayed_work_sync(&vm->irq.ioapic->storm);
+	kfree(vm->irq.ioapic);
+	vm->irq.ioapic = NULL;
+}
+
+void ioapic_get(struct ioapic *io, struct kvm_ioapic_state *state)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&io->lock, flags);
+	*state = io->state;
+	state->base_address = io->base;
+	state->ioregsel = io->select;
+	state->id = io->id;
+	state->irr = io->irr & ~io->irr_delivered;
+	state->pad = 0;
+	spin_unlock_irqrestore(&io->lock, flags);
+}
+
+void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
+{
+	unsigned long flags;
+	u32 pin;
+
+	spin_lock_irqsave(&io->lock, flags);
+	io->state = *state;
+	io->select = state->ioregsel & 0xff;
+	io->id = state->id & 0xf;
+	io->irr = 0;
+	io->irr_delivered = 0;
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
+		if (state->irr & BIT(pin))
+			set_level(io, pin, true);
+	spin_unlock_irqrestore(&io->lock, flags);
+	request_ioapic_scan(io->vm);
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The GSI routing table: which chip pins or MSI messages a GSI stands for.
+ * Readers hold RCU; vm->irq_lock serializes replacement.
+ */
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "irq/chips.h"
+#include "irq/lapic.h"
+
+struct route {
+	u32 gsi;
+	u32 type;			/* KVM_IRQ_ROUTING_IRQCHIP, _MSI */
+	union {
+		struct {
+			u32 irqchip, pin;
+		};
+		struct {
+			u64 address;
+			u32 data;
+		};
+	};
+};
+
+struct routing {
+	struct rcu_head rcu;
+	u32 nr;
+	struct route route[];		/* sorted by gsi */
+};
+
+static int by_gsi(const void *a, const void *b)
+{
+	const struct route *x = a, *y = b;
+
+	return x->gsi < y->gsi ? -1 : x->gsi > y->gsi;
+}
+
+/* First route of @gsi, or the end. */
+static u32 route_first(const struct routing *r, u32 gsi)
+{
+	u32 lo = 0, hi = r->nr;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (r->route[mid].gsi < gsi)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+#define for_each_route(r, i, want) \
+	for ((i) = route_first(r, want); (i) < (r)->nr && (r)->route[i].gsi == (want); (i)++)
+
+static int route_chip(struct vm *vm, struct route *out,
+		      const struct kvm_irq_routing_entry *in)
+{
+	u32 chip = in->u.irqchip.irqchip, pin = in->u.irqchip.pin;
+
+	if (vm->irq.mode == IRQCHIP_SPLIT)
+		return -EINVAL;
+	if (chip > KVM_IRQCHIP_IOAPIC)
+		return -EINVAL;
+	if (pin >= (chip == KVM_IRQCHIP_IOAPIC ? VMM_IOAPIC_PINS : VMM_PIC_PINS / 2))
+		return -EINVAL;
+	out->irqchip = chip;
+	out->pin = pin;
+	return 0;
+}
+
+static int route_msi(struct vm *vm, struct route *out,
+		     const struct kvm_irq_routing_entry *in)
+{
+	if (vm->irq.x2apic_ids && (in->u.msi.address_hi & 0xff))
+		return -EINVAL;
+	out->address = in->u.msi.address_lo | (u64)in->u.msi.address_hi << 32;
+	out->data = in->u.msi.data;
+	return 0;
+}
+
+static int route_build(struct vm *vm, struct route *out,
+		       const struct kvm_irq_routing_entry *in)
+{
+	if (in->gsi >= VMM_MAX_IRQ_ROUTES || in->flags)
+		return -EINVAL;
+	out->gsi = in->gsi;
+	out->type = in->type;
+	switch (in->type) {
+	case KVM_IRQ_ROUTING_IRQCHIP:
+		return route_chip(vm, out, in);
+	case KVM_IRQ_ROUTING_MSI:
+		return route_msi(vm, out, in);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* A GSI stands for one pin of each chip, or for one message alone. */
+static bool routes_conflict(const struct routing *r)
+{
+	u32 i, j;
+
+	for (i = 1; i < r->nr; i++) {
+		for (j = i; j > 0 && r->route[j - 1].gsi == r->route[i].gsi; j--) {
+			if (r->route[i].type != KVM_IRQ_ROUTING_IRQCHIP ||
+			    r->route[j - 1].type != KVM_IRQ_ROUTING_IRQCHIP ||
+			    r->route[i].irqchip == r->route[j - 1].irqchip)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void routing_install(struct vm *vm, struct routing *new)
+{
+	struct routing *old;
+
+	mutex_lock(&vm->irq_lock);
+	old = rcu_replace_pointer(vm->irq.routing, new, lockdep_is_held(&vm->irq_lock));
+	mutex_unlock(&vm->irq_lock);
+	if (old)
+		kvfree_rcu(old, rcu);
+	request_ioapic_scan(vm);
+}
+
+int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags)
+{
+	struct routing *new;
+	u32 i;
+	int err;
+
+	new = kvzalloc(struct_size(new, route, nr), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		err = route_build(vm, &new->route[i], &entries[i]);
+		if (err)
+			goto out_free;
+	}
+	new->nr = nr;
+	sort(new->route, nr, sizeof(new->route[0]), by_gsi, NULL);
+	err = -EINVAL;
+	if (routes_conflict(new))
+		goto out_free;
+	routing_install(vm, new);
+	return 0;
+
+out_free:
+	kvfree(new);
+	return err;
+}
+
+/* ISA interrupts reach both PIC and IOAPIC, 16-23 the IOAPIC alone. */
+int routing_set_default(struct vm *vm)
+{
+	struct kvm_irq_routing_entry *e;
+	u32 gsi, n = 0;
+	int err;
+
+	e = kcalloc(VMM_PIC_PINS + VMM_IOAPIC_PINS, sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (!e)
+		return -ENOMEM;
+	for (gsi = 0; gsi < VMM_IOAPIC_PINS; gsi++) {
+		if (gsi < VMM_PIC_PINS) {
+			e[n].gsi = gsi;
+			e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+			e[n].u.irqchip.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER :
+							   KVM_IRQCHIP_PIC_SLAVE;
+			e[n++].u.irqchip.pin = gsi & 7;
+		}
+		e[n].gsi = gsi;
+		e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		e[n].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		e[n++].u.irqchip.pin = gsi;
+	}
+	err = routing_set(vm, e, n, 0);
+	kfree(e);
+	return err;
+}
+
+int routing_set_empty(struct vm *vm)
+{
+	return routing_set(vm, NULL, 0, 0);
+}
+
+void routing_destroy(struct vm *vm)
+{
+	kvfree(rcu_dereference_protected(vm->irq.routing, true));
+}
+
+/* -------- use -------- */
+
+static int route_fire(struct vm *vm, const struct route *r, int source, int level)
+{
+	if (r->type == KVM_IRQ_ROUTING_MSI)
+		return level ? irq_deliver_msi(vm, r->address, r->data) : -1;
+	if (r->irqchip == KVM_IRQCHIP_IOAPIC)
+		return ioapic_set_pin(vm, r->pin, source, level);
+	return pic_set_pin(vm, r->pin + (r->irqchip == KVM_IRQCHIP_PIC_SLAVE ? 8 : 0),
+			   source, level);
+}
+
+/* Any context. Delivered count, 0 coalesced, -1 masked or nothing there. */
+int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
+{
+	struct route copy[NR_IRQ_SOURCES + 1];
+	struct routing *r;
+	u32 i, n = 0;
+	int ret = -1, one;
+
+	/* Chips take their locks outside the read section's table. */
+	rcu_read_lock();
+	r = rcu_dereference(vm->irq.routing);
+	if (r) {
+		for_each_route(r, i, gsi) {
+			copy[n++] = r->route[i];
+			if (n == ARRAY_SIZE(copy))
+				break;
+		}
+	}
+	rcu_read_unlock();
+	while (n--) {
+		one = route_fire(vm, &copy[n], source, level);
+		if (one >= 0)
+			ret = one + (ret < 0 ? 0 : ret);
+	}
+	return ret;
+}
+
+int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level)
+{
+	level->status = irq_set_line(vm, IRQ_SOURCE_USER, level->irq, level->level);
+	return 0;
+}
+
+int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
+{
+	if (msi->flags)
+		return -EINVAL;
+	if (vm->irq.x2apic_ids && (msi->address_hi & 0xff))
+		return -EINVAL;
+	return irq_deliver_msi(vm, msi->address_lo | (u64)msi->address_hi << 32, msi->data);
+}
+
+bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin)
+{
+	struct routing *r;
+	bool found = false;
+	u32 i;
+
+	rcu_read_lock();
+	r = rcu_dereference(vm->irq.routing);
+	if (r)
+		for_each_route(r, i, gsi)
+			if (r->route[i].type == KVM_IRQ_ROUTING_IRQCHIP &&
+			    r->route[i].irqchip == irqchip && r->route[i].pin == pin)
+				found = true;
+	rcu_read_unlock();
+	return found;
+}
+
+/*
+ * Split irqchip: the first GSIs are the pins of user space's IOAPIC; their
+ * level-triggered messages are those whose EOI it waits for.
+ */
+void routing_scan_eoi(struct vm *vm, struct lapic *l)
+{
+	struct routing *r;
+	u32 i;
+
+	rcu_read_lock();
+	r = rcu_dereference(vm->irq.routing);
+	for (i = 0; r && i < r->nr && r->route[i].gsi < vm->irq.split_reserved_pins; i++) {
+		const struct route *e = &r->route[i];
+		struct irq_message msg = {
+			.dest = (e->address >> 12) & 0xff, .logical = e->address & BIT(2),
+			.from_msi = true,
+		};
+
+		if (e->type != KVM_IRQ_ROUTING_MSI || !(e->data & BIT(15)))
+			continue;
+		if (vm->irq.x2apic_ids)
+			msg.dest |= (u32)(e->address >> 32) & 0xffffff00;
+		if (irq_message_matches(l, NULL, &msg))
+			__set_bit(e->data & 0xff, l->eoi_exits);
+	}
+	rcu_read_unlock();
+}
+
+void request_ioapic_scan(struct vm *vm)
+{
+	struct vcpu *vcpu;
+	unsigned long i;
+
+	vm_for_each_vcpu(i, vcpu, vm) {
+		if (!vcpu->lapic)
+			continue;
+		vcpu_request(vcpu, REQ_IOAPIC_SCAN);
+		vcpu_kick(vcpu);
+	}
+}
+
+/* -------- acknowledgment -------- */
+
+void ack_notifier_register(struct vm *vm, struct ack_notifier *n)
+{
+	lockdep_assert_held(&vm->irq_lock);
+	hlist_add_head_rcu(&n->link, &vm->irq.ack_notifiers);
+	request_ioapic_scan(vm);
+}
+
+void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n)
+{
+	lockdep_assert_held(&vm->irq_lock);
+	hlist_del_init_rcu(&n->link);
+	synchronize_srcu(&vm->irq.ack_srcu);
+	request_ioapic_scan(vm);
+}
+
+void ack_notify(struct vm *vm, u32 irqchip, u32 pin)
+{
+	struct ack_notifier *n;
+	int idx = srcu_read_lock(&vm->irq.ack_srcu);
+
+	hlist_for_each_entry_srcu(n, &vm->irq.ack_notifiers, link,
+				  srcu_read_lock_held(&vm->irq.ack_srcu))
+		if (routing_gsi_on_pin(vm, n->gsi, irqchip, pin))
+			n->acked(n);
+	srcu_read_unlock(&vm->irq.ack_srcu, idx);
+}
+
+bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin)
+{
+	struct ack_notifier *n;
+	bool found = false;
+	int idx = srcu_read_lock(&vm->irq.ack_srcu);
+
+	hlist_for_each_entry_srcu(n, &vm->irq.ack_notifiers, link,
+				  srcu_read_lock_held(&vm->irq.ack_srcu))
+		if (routing_gsi_on_pin(vm, n->gsi, irqchip, pin))
+			found = true;
+	srcu_read_unlock(&vm->irq.ack_srcu, idx);
+	return found;
+}
