@@ -445,6 +445,9 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		return false;
 	}
 	vcpu->stats.fast_exits += done;
+	if (likely(!done || !vcpu->debug_exit))
+		return done;
 	/* A single step over an emulated instruction goes to user space. */
-	return done && !vcpu->debug_exit;
+	vcpu->exit.kind = EXIT_NONE;
+	return false;
 }
