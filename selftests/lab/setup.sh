@@ -5,6 +5,7 @@
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
 #   machine          kernel, initrd and root image of the emulated machines
 #   guest            the Debian guest image
+#   checkpatch       the kernel's style checker
 # Every product carries a stamp with the hash of its recipe: an interrupted or outdated one is made again.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -157,6 +158,23 @@ setup_guest() {
 	"$LAB/guest/make-image"
 }
 
+# checkpatch.pl comes in no headers package, so it is taken from the kernel's source package.
+setup_checkpatch() {
+	local dir=$VMM_CACHE/checkpatch want=1
+	stamp_ok "$dir/stamp" $want && return
+	setup_tree trixie
+	say "fetching the kernel's source package for its checkpatch.pl, once"
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	"$LAB/in-tree" trixie -- sh -c 'cd "$0" && { apt-get -qq update || true; } && apt-get -qq download linux-source-6.12 &&
+		dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards "*/linux-source-*.tar.xz" |
+		tar -xJ --strip-components=2 --wildcards "*/scripts/checkpatch.pl" "*/scripts/spelling.txt" \
+			"*/scripts/const_structs.checkpatch"' "$dir" >"$VMM_CACHE/checkpatch.log" 2>&1 ||
+		die "could not get checkpatch.pl; see $VMM_CACHE/checkpatch.log"
+	rm "$dir"/*.deb
+	stamp "$dir/stamp" $want
+}
+
 main() {
 	mkdir -p "$VMM_CACHE/slots"
 	setup_host
@@ -166,6 +184,7 @@ main() {
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
 		guest) setup_guest ;;
+		checkpatch) setup_checkpatch ;;
 		*) die "setup.sh: unknown step $1" ;;
 		esac
 		shift
