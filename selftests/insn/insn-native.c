@@ -4,7 +4,6 @@
  * CPU: registers, flags, memory, vector registers and faults must be equal.
  * Each is run by the emulator once more with every access served by "user space".
  */
-#define _GNU_SOURCE
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#define _GNU_SOURCE
 #include <asm/ldt.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -158,6 +158,8 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 	memcpy(buf, page->data + (linear & (SIM_PAGE - 1)), len);
 	if (page->kind == SIM_MMIO)
 		sim->s.mmio_reads++;
+	if (sim->race && acc & INSN_ACC_LOCK)
+		page->data[linear & (SIM_PAGE - 1)]++;
 	return INSN_OK;
 }
 

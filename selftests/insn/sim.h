@@ -40,6 +40,7 @@ struct sim {
 	unsigned int cpl;
 	bool force_user;	/* every access first goes to user space */
 	bool no_ram;		/* probe() never tells of RAM */
+	bool race;		/* somebody else writes after each locked read */
 	struct {
 		u64 addr;
 		unsigned int kind, len;
