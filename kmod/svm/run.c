@@ -24,18 +24,19 @@
 
 #define DR7_ENABLED	0xff
 
-/* MSR_TSC_AUX belongs to the guest for a stay; host user space alone reads it. */
-void svm_load_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu)
+/*
+ * MSR_TSC_AUX belongs to the guest for a stay; host user space alone reads it.
+ * Called again when the guest has written it.
+ */
+static void load_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu)
 {
-	struct vcpu *vcpu = &svm->vcpu;
+	u64 now = svm->tsc_aux_loaded ? svm->tsc_aux : cpu->tsc_aux;
 
-	svm->tsc_aux_loaded = svm_caps.rdtscp &&
-			      (guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
-			       guest_cpuid_has(vcpu, X86_FEATURE_RDPID));
-	if (!svm->tsc_aux_loaded)
+	if (!svm->guest_rdtscp)
 		return;
-	svm->tsc_aux = vcpu->regs.tsc_aux;
-	if (svm->tsc_aux != cpu->tsc_aux)
+	svm->tsc_aux_loaded = true;
+	svm->tsc_aux = svm->vcpu.regs.tsc_aux;
+	if (svm->tsc_aux != now)
 		native_wrmsr(MSR_TSC_AUX, svm->tsc_aux, 0);
 }
 
@@ -84,7 +85,7 @@ void svm_stay_begin(struct vcpu *vcpu)
 	svm->run.host_pa = svm_page_pa(cpu->host);
 	save_host(cpu);
 	load_tsc_ratio(svm, cpu);
-	svm_load_tsc_aux(svm, cpu);
+	load_tsc_aux(svm, cpu);
 }
 
 void svm_stay_end(struct vcpu *vcpu)
@@ -195,7 +196,7 @@ static noinstr int cross(struct vcpu_svm *svm)
 static void before_entry(struct vcpu_svm *svm, struct svm_cpu *cpu)
 {
 	if (unlikely(svm->tsc_aux_loaded && svm->tsc_aux != svm->vcpu.regs.tsc_aux))
-		svm_load_tsc_aux(svm, cpu);
+		load_tsc_aux(svm, cpu);
 	svm_flush_regs(svm);
 	svm_begin_step(svm);
 	svm_prepare_asid(svm, cpu);

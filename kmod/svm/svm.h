@@ -68,6 +68,9 @@ struct vcpu_svm {
 	u64 asid_generation;		/* 0: a new ASID is due */
 	bool flush;			/* TLB flush is due at the next entry */
 
+	bool guest_rdtscp;		/* the guest may use MSR_TSC_AUX */
+	bool guest_invpcid;
+
 	/* What is intercepted besides the constant part: recalc_intercepts(). */
 	u32 windows;			/* WINDOW_* asked for */
 	bool icpt_iret;
@@ -141,7 +144,6 @@ bool svm_guest_has_spec_ctrl(struct vcpu *vcpu);
 void svm_stay_begin(struct vcpu *vcpu);
 void svm_stay_end(struct vcpu *vcpu);
 void svm_enter(struct vcpu *vcpu);
-void svm_load_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu);
 
 /* exit.c: fills vcpu->exit from the VMCB. Irqs off. */
 void svm_decode_exit(struct vcpu_svm *svm);

@@ -343,23 +343,21 @@ static u32 misc1_intercepts(const struct vcpu_svm *svm)
 
 static u32 misc2_intercepts(const struct vcpu_svm *svm)
 {
-	struct vcpu *vcpu = (struct vcpu *)&svm->vcpu;
+	u32 disabled = svm->vcpu.vm->disabled_exits;
 	u32 icpt = ICPT2_VMRUN | ICPT2_VMMCALL | ICPT2_VMLOAD | ICPT2_VMSAVE |
 		   ICPT2_STGI | ICPT2_CLGI | ICPT2_SKINIT | ICPT2_WBINVD |
 		   ICPT2_XSETBV | ICPT2_RDPRU;
 
-	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT))
+	if (!(disabled & KVM_X86_DISABLE_EXITS_MWAIT))
 		icpt |= ICPT2_MONITOR | ICPT2_MWAIT;
-	if (!guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) || !svm_caps.rdtscp)
+	if (!svm->guest_rdtscp)
 		icpt |= ICPT2_RDTSCP;
 	return icpt;
 }
 
 static u32 misc3_intercepts(const struct vcpu_svm *svm)
 {
-	struct vcpu *vcpu = (struct vcpu *)&svm->vcpu;
-
-	return guest_cpuid_has(vcpu, X86_FEATURE_INVPCID) ? 0 : ICPT3_INVPCID;
+	return svm->guest_invpcid ? 0 : ICPT3_INVPCID;
 }
 
 /* The whole of what is intercepted now; cheap enough to do at each change. */
@@ -388,6 +386,12 @@ static void svm_update_intercepts(struct vcpu *vcpu)
 	struct vcpu_svm *svm = to_svm(vcpu);
 	bool has = svm_guest_has_spec_ctrl(vcpu);
 
+	svm->guest_rdtscp = svm_caps.rdtscp &&
+			    (guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
+			     guest_cpuid_has(vcpu, X86_FEATURE_RDPID));
+	svm->guest_invpcid = guest_cpuid_has(vcpu, X86_FEATURE_INVPCID);
+	if (debug_owns_drs(vcpu))
+		svm->dr_live = false;
 	use_msrpm(svm, has && (svm_caps.virt_spec_ctrl || svm->spec_passthrough) ?
 		  MSRPM_SPEC_CTRL : MSRPM_BASE);
 	svm_recalc_intercepts(svm);
