@@ -27,22 +27,26 @@ userspace:
 	@$(LAB)/build-userspace userspace
 
 lab:
+	@$(LAB)/setup.sh host
 	@$(LAB)/lab.py
 
 run:
+	@$(LAB)/setup.sh host
 	@$(LAB)/run.py
 
 check:
+	@$(LAB)/setup.sh host
 	@$(LAB)/check.py
 
 # Everything that the other commands would fetch or build when first needed
 setup:
-	@$(LAB)/setup.sh tree trixie machine guest tree bookworm tree forky
+	@$(LAB)/setup.sh tree trixie machine guest tree bookworm tree forky checkpatch
 
 symbols:
 	@selftests/gates/symbols
 
 gates:
+	@$(LAB)/setup.sh host
 	@TESTS='gate-*' $(LAB)/check.py
 
 clean:

@@ -13,19 +13,28 @@ set -euo pipefail
 recipe() { cat "$@" | sha256sum | cut -c 1-16; }
 packages() { grep -v '^#' "$LAB/packages.$1" | xargs; }
 
+# COMMAND PACKAGE of what the lab's scripts call on this machine
+HOST_TOOLS="mmdebstrap mmdebstrap
+gpg gpg
+python3 python3-minimal
+unshare util-linux
+flock util-linux
+xz xz-utils
+zstd zstd"
+
 setup_host() {
-	local need=() tool
+	local need=() tool package
 	[ "$(id -u)" = 0 ] || die "must be root: the lab makes Debian trees, mounts and loads modules"
-	for tool in mmdebstrap python3 unshare flock zstd; do
-		command -v "$tool" >/dev/null || need+=("${tool/unshare/util-linux}")
-	done
+	while read -r tool package; do
+		command -v "$tool" >/dev/null || need+=("$package")
+	done <<<"$HOST_TOOLS"
 	[ ${#need[@]} -gt 0 ] || return 0
 	if ! command -v apt-get >/dev/null; then
-		die "this is not a Debian system; install ${need[*]} (and mount, chroot as root) by hand, then run again"
+		die "this is not a Debian system: install ${need[*]} by hand, then run this again"
 	fi
 	say "installing on this machine: ${need[*]}"
 	apt-get -qq update || say "apt-get update had errors; going on"
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${need[@]/flock/util-linux}" >/dev/null ||
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${need[@]}" >/dev/null ||
 		die "could not install ${need[*]}"
 }
 
