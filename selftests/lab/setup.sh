@@ -16,7 +16,7 @@ packages() { grep -v '^#' "$LAB/packages.$1" | xargs; }
 # COMMAND PACKAGE of what the lab's scripts call on this machine
 HOST_TOOLS="mmdebstrap mmdebstrap
 gpg gpg
-python3 python3-minimal
+python3 python3
 unshare util-linux
 flock util-linux
 xz xz-utils
