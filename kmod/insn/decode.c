@@ -88,15 +88,11 @@ static void take_prefixes(struct insn_decoded *d, struct cursor *c,
 {
 	for (;;) {
 		u8 b = peek(c), class = prefix_class[b];
+		bool rex = is_long(mode) && (b & 0xf0) == 0x40;
 
-		if (c->err)
+		if (c->err || (!class && !rex))
 			return;
-		if (is_long(mode) && (b & 0xf0) == 0x40)
-			d->rex = b;
-		else if (!class)
-			return;
-		else
-			d->rex = 0;
+		d->rex = rex ? b : 0;
 		c->pos++;
 		if (class == PFX_OPSIZE)
 			d->opsize = true;

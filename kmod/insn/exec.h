@@ -9,35 +9,53 @@
 
 #include "internal.h"
 
-#define INSN_HANDLERS(X) \
-	X(add) X(or) X(adc) X(sbb) X(and) X(sub) X(xor) X(cmp) X(test) \
-	X(inc) X(dec) X(not) X(neg) X(mul) X(imul) X(imul2) X(div) X(idiv) \
-	X(rol) X(ror) X(rcl) X(rcr) X(shl) X(shr) X(sar) X(shld) X(shrd) \
-	X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(tzcnt) X(lzcnt) X(popcnt) \
-	X(cmpxchg) X(cmpxchg8b) X(xadd) X(bswap) \
-	X(daa) X(das) X(aaa) X(aas) X(aam) X(aad) \
-	X(andn) X(bextr) X(bls) X(bzhi) X(shiftx) X(rorx) \
-	X(mov) X(movsx) X(movsxd) X(movbe) X(xchg) X(lea) X(cmov) X(setcc) X(cbw) X(cwd) X(xlat) \
-	X(push) X(pop) X(pop_ev) X(pusha) X(popa) X(pushf) X(popf) X(enter) X(leave) \
-	X(push_seg) X(pop_seg) X(mov_from_seg) X(mov_to_seg) X(lseg) \
-	X(jmp_rel) X(jmp_abs) X(jcc) X(call_rel) X(call_abs) X(ret) X(loop) X(jcxz) \
-	X(jmp_far) X(jmp_far_mem) X(call_far) X(call_far_mem) X(retf) X(iret) \
-	X(flag_op) X(cli) X(sti) X(lahf) X(sahf) X(salc) X(nop) X(pause) X(ud) X(clac) \
-	X(in) X(out) X(ins) X(outs) X(movs) X(cmps) X(stos) X(lods) X(scas) \
-	X(hlt) X(cpuid) X(rdmsr) X(wrmsr) X(rdtsc) X(rdtscp) X(invd) X(wbinvd) X(invlpg) \
-	X(hypercall) X(clts) X(lmsw) X(smsw) X(mov_from_cr) X(mov_to_cr) \
-	X(mov_from_dr) X(mov_to_dr) X(xgetbv) X(xsetbv) X(swapgs) X(monitor) X(mwait) \
-	X(sgdt) X(sidt) X(lgdt) X(lidt) X(sldt) X(str) X(clflush) \
-	X(vload) X(vstore) X(vload_gpr) X(vstore_gpr)
+typedef int insn_handler(struct insn_ctx *ctx);
 
-#define INSN_DECLARE(name) int insn_exec_##name(struct insn_ctx *ctx);
-INSN_HANDLERS(INSN_DECLARE)
-#undef INSN_DECLARE
+insn_handler insn_exec_add, insn_exec_or, insn_exec_adc, insn_exec_sbb;
+insn_handler insn_exec_and, insn_exec_sub, insn_exec_xor, insn_exec_cmp;
+insn_handler insn_exec_test, insn_exec_inc, insn_exec_dec, insn_exec_not;
+insn_handler insn_exec_neg, insn_exec_mul, insn_exec_imul, insn_exec_imul2;
+insn_handler insn_exec_div, insn_exec_idiv, insn_exec_shift, insn_exec_shld;
+insn_handler insn_exec_shrd, insn_exec_bt, insn_exec_bts, insn_exec_btr;
+insn_handler insn_exec_btc, insn_exec_bsf, insn_exec_bsr, insn_exec_tzcnt;
+insn_handler insn_exec_lzcnt, insn_exec_popcnt, insn_exec_cmpxchg;
+insn_handler insn_exec_cmpxchg8b, insn_exec_xadd, insn_exec_bswap;
+insn_handler insn_exec_daa, insn_exec_das, insn_exec_aaa, insn_exec_aas;
+insn_handler insn_exec_aam, insn_exec_aad, insn_exec_andn, insn_exec_bextr;
+insn_handler insn_exec_bls, insn_exec_bzhi, insn_exec_shiftx, insn_exec_rorx;
+insn_handler insn_exec_mov, insn_exec_movsx, insn_exec_movsxd;
+insn_handler insn_exec_movbe, insn_exec_xchg, insn_exec_lea, insn_exec_cmov;
+insn_handler insn_exec_setcc, insn_exec_cbw, insn_exec_cwd, insn_exec_xlat;
+insn_handler insn_exec_push, insn_exec_pop, insn_exec_pop_ev, insn_exec_pusha;
+insn_handler insn_exec_popa, insn_exec_pushf, insn_exec_popf, insn_exec_enter;
+insn_handler insn_exec_leave, insn_exec_push_seg, insn_exec_pop_seg;
+insn_handler insn_exec_mov_from_seg, insn_exec_mov_to_seg, insn_exec_lseg;
+insn_handler insn_exec_jmp_rel, insn_exec_jmp_abs, insn_exec_jcc;
+insn_handler insn_exec_call_rel, insn_exec_call_abs, insn_exec_ret;
+insn_handler insn_exec_loop, insn_exec_jcxz, insn_exec_jmp_far;
+insn_handler insn_exec_jmp_far_mem, insn_exec_call_far;
+insn_handler insn_exec_call_far_mem, insn_exec_retf, insn_exec_iret;
+insn_handler insn_exec_flag_op, insn_exec_cli, insn_exec_sti, insn_exec_lahf;
+insn_handler insn_exec_sahf, insn_exec_salc, insn_exec_nop, insn_exec_pause;
+insn_handler insn_exec_ud, insn_exec_clac, insn_exec_in, insn_exec_out;
+insn_handler insn_exec_ins, insn_exec_outs, insn_exec_movs, insn_exec_cmps;
+insn_handler insn_exec_stos, insn_exec_lods, insn_exec_scas, insn_exec_hlt;
+insn_handler insn_exec_cpuid, insn_exec_rdmsr, insn_exec_wrmsr;
+insn_handler insn_exec_rdtsc, insn_exec_rdtscp, insn_exec_invd;
+insn_handler insn_exec_wbinvd, insn_exec_invlpg, insn_exec_hypercall;
+insn_handler insn_exec_clts, insn_exec_lmsw, insn_exec_smsw;
+insn_handler insn_exec_mov_from_cr, insn_exec_mov_to_cr;
+insn_handler insn_exec_mov_from_dr, insn_exec_mov_to_dr, insn_exec_xgetbv;
+insn_handler insn_exec_xsetbv, insn_exec_swapgs, insn_exec_monitor;
+insn_handler insn_exec_mwait, insn_exec_sgdt, insn_exec_sidt, insn_exec_lgdt;
+insn_handler insn_exec_lidt, insn_exec_sldt, insn_exec_str, insn_exec_clflush;
+insn_handler insn_exec_vload, insn_exec_vstore, insn_exec_vload_gpr;
+insn_handler insn_exec_vstore_gpr;
 
-/* aux of X(flag_op): what becomes of which flag */
+/* aux of flag_op: what becomes of which flag */
 enum { FLAG_CLC, FLAG_STC, FLAG_CMC, FLAG_CLD, FLAG_STD };
 
-/* aux of X(vload), X(vstore): low bits, the bytes moved; 0: vector length */
+/* aux of vload and vstore: low bits, the bytes moved; 0: vector length */
 #define VM_SIZE		0x1f
 #define VM_ALIGNED	BIT(5)	/* #GP unless memory is aligned to the size */
 #define VM_HIGH		BIT(6)	/* the upper 8 bytes of the low 16 */
@@ -45,7 +63,8 @@ enum { FLAG_CLC, FLAG_STC, FLAG_CMC, FLAG_CLD, FLAG_STD };
 #define VM_MMX		0x1f	/* as size: 8 bytes of an MMX register */
 
 /* Rows of the tables. */
-#define ROW(f, d, s, x)		{ .flags = (f), .dst = SP_##d, .src = SP_##s, .exec = insn_exec_##x }
+#define ROW(f, d, s, x) \
+	{ .flags = (f), .dst = SP_##d, .src = SP_##s, .exec = insn_exec_##x }
 #define ROW3(f, d, s, s2, x) \
 	{ .flags = (f), .dst = SP_##d, .src = SP_##s, .src2 = SP_##s2, .exec = insn_exec_##x }
 #define ROWA(f, d, s, x, a) \

@@ -350,7 +350,7 @@ static void set_cf_of(struct insn_ctx *ctx, bool cf, bool of)
 	insn_change_flags(ctx, FL_CF | FL_OF, (cf ? FL_CF : 0) | (of ? FL_OF : 0));
 }
 
-int insn_exec_rol(struct insn_ctx *ctx)
+static int rol(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), count = shift_count(ctx, ctx->src.val), c = count % n;
 	u64 val = ctx->dst.val;
@@ -364,7 +364,7 @@ int insn_exec_rol(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-int insn_exec_ror(struct insn_ctx *ctx)
+static int ror(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), count = shift_count(ctx, ctx->src.val), c = count % n;
 	u64 val = ctx->dst.val;
@@ -378,7 +378,7 @@ int insn_exec_ror(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-int insn_exec_rcl(struct insn_ctx *ctx)
+static int rcl(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), count = shift_count(ctx, ctx->src.val) % (n + 1);
 	u64 val = ctx->dst.val;
@@ -396,7 +396,7 @@ int insn_exec_rcl(struct insn_ctx *ctx)
 	return INSN_OK;
 }
 
-int insn_exec_rcr(struct insn_ctx *ctx)
+static int rcr(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), count = shift_count(ctx, ctx->src.val) % (n + 1);
 	u64 val = ctx->dst.val;
@@ -423,7 +423,7 @@ static int shifted(struct insn_ctx *ctx, u64 val, bool cf, bool of)
 	return INSN_OK;
 }
 
-int insn_exec_shl(struct insn_ctx *ctx)
+static int shl(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), c = shift_count(ctx, ctx->src.val);
 	u64 val = ctx->dst.val, res;
@@ -436,7 +436,7 @@ int insn_exec_shl(struct insn_ctx *ctx)
 	return shifted(ctx, res, cf, cf != ((res >> (n - 1)) & 1));
 }
 
-int insn_exec_shr(struct insn_ctx *ctx)
+static int shr(struct insn_ctx *ctx)
 {
 	unsigned int n = bits(&ctx->dst), c = shift_count(ctx, ctx->src.val);
 	u64 val = ctx->dst.val;
@@ -446,7 +446,7 @@ int insn_exec_shr(struct insn_ctx *ctx)
 	return shifted(ctx, val >> c, (val >> (c - 1)) & 1, val >> (n - 1));
 }
 
-int insn_exec_sar(struct insn_ctx *ctx)
+static int sar(struct insn_ctx *ctx)
 {
 	unsigned int c = shift_count(ctx, ctx->src.val);
 	s64 val = (s64)insn_sext(ctx->dst.val, ctx->dst.size);
@@ -454,6 +454,13 @@ int insn_exec_sar(struct insn_ctx *ctx)
 	if (!c)
 		return INSN_OK;
 	return shifted(ctx, (u64)(val >> c), (val >> (c - 1)) & 1, false);
+}
+
+int insn_exec_shift(struct insn_ctx *ctx)
+{
+	static insn_handler * const kinds[8] = { rol, ror, rcl, rcr, shl, shr, shl, sar };
+
+	return kinds[(ctx->insn.modrm >> 3) & 7](ctx);
 }
 
 /* Counts beyond the operand's size (only with 16 bits) give undefined results. */

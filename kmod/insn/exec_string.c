@@ -36,6 +36,12 @@ static void advance(struct insn_ctx *ctx, unsigned int reg, unsigned int bytes)
 	insn_set_sized(ctx, reg, insn_get(ctx, reg) + step, ctx->insn.addr_size);
 }
 
+static int read_source(struct insn_ctx *ctx, u64 *val, unsigned int size)
+{
+	return insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), val, size,
+			     INSN_ACC_READ);
+}
+
 /* REP with a count of 0 does nothing. */
 static bool rep_empty(struct insn_ctx *ctx)
 {
@@ -83,8 +89,7 @@ int insn_exec_movs(struct insn_ctx *ctx)
 	if (!r)
 		r = insn_mem_probe(ctx, INSN_ES, str_index(ctx, INSN_RDI), size, INSN_ACC_WRITE);
 	if (!r)
-		r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &val, size,
-				  INSN_ACC_READ);
+		r = read_source(ctx, &val, size);
 	if (!r)
 		r = insn_mem_write(ctx, INSN_ES, str_index(ctx, INSN_RDI), &val, size);
 	if (r)
@@ -102,7 +107,7 @@ int insn_exec_cmps(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &a, size, INSN_ACC_READ);
+	r = read_source(ctx, &a, size);
 	if (!r)
 		r = insn_mem_read(ctx, INSN_ES, str_index(ctx, INSN_RDI), &b, size, INSN_ACC_READ);
 	if (r)
@@ -153,8 +158,7 @@ int insn_exec_lods(struct insn_ctx *ctx)
 
 	if (rep_empty(ctx))
 		return INSN_OK;
-	r = insn_mem_read(ctx, source_segment(ctx), str_index(ctx, INSN_RSI), &val, size,
-			  INSN_ACC_READ);
+	r = read_source(ctx, &val, size);
 	if (r)
 		return r;
 	insn_set_sized(ctx, INSN_RAX, val, size);

@@ -44,7 +44,9 @@ static int set_msr(struct insn_ctx *ctx, u32 msr, u64 val)
 
 static unsigned int port_size(const struct insn_ctx *ctx)
 {
-	return ctx->insn.desc->aux ? 1 : min(ctx->insn.op_size, (u8)4);
+	unsigned int size = ctx->insn.op_size;
+
+	return ctx->insn.desc->aux ? 1 : min(size, 4u);
 }
 
 int insn_exec_in(struct insn_ctx *ctx)

@@ -48,7 +48,7 @@ void insn_begin(struct insn_ctx *ctx)
 	ctx->single_step = false;
 	if (ctx->resumed)
 		return;
-	ctx->nbytes = min(ctx->prefetched, (u8)INSN_MAX_LEN);
+	ctx->nbytes = ctx->prefetched > INSN_MAX_LEN ? 0 : ctx->prefetched;
 	ctx->prefetched = 0;
 	ctx->log_len = 0;
 }

@@ -5,15 +5,6 @@
 #define P	D_PLAIN
 #define M	D_MODRM
 
-/* The six forms of the binary operations at 00, 08, ... 38. */
-#define BINARY(base, f, x) \
-	[(base) + 0] = ROW(M | D_LOCK | (f), EB, GB, x), \
-	[(base) + 1] = ROW(M | D_LOCK | (f), EV, GV, x), \
-	[(base) + 2] = ROW(M | (f), GB, EB, x), \
-	[(base) + 3] = ROW(M | (f), GV, EV, x), \
-	[(base) + 4] = ROW(P | IMM_B | (f), AL, IMM, x), \
-	[(base) + 5] = ROW(P | IMM_Z | (f), AX, IMM, x)
-
 static const struct insn_desc binary_eb_imm[8] = {
 	ROW(M | D_LOCK, EB, IMM, add), ROW(M | D_LOCK, EB, IMM, or),
 	ROW(M | D_LOCK, EB, IMM, adc), ROW(M | D_LOCK, EB, IMM, sbb),
@@ -27,17 +18,6 @@ static const struct insn_desc binary_ev_imm[8] = {
 	ROW(M | D_LOCK, EV, IMM, and), ROW(M | D_LOCK, EV, IMM, sub),
 	ROW(M | D_LOCK, EV, IMM, xor), ROW(M | D_RO, EV, IMM, cmp),
 };
-
-#define SHIFT_GROUP(e, s) { \
-	ROW(M, e, s, rol), ROW(M, e, s, ror), ROW(M, e, s, rcl), ROW(M, e, s, rcr), \
-	ROW(M, e, s, shl), ROW(M, e, s, shr), ROW(M, e, s, shl), ROW(M, e, s, sar) }
-
-static const struct insn_desc shift_eb_imm[8] = SHIFT_GROUP(EB, IMM);
-static const struct insn_desc shift_ev_imm[8] = SHIFT_GROUP(EV, IMM);
-static const struct insn_desc shift_eb_one[8] = SHIFT_GROUP(EB, ONE);
-static const struct insn_desc shift_ev_one[8] = SHIFT_GROUP(EV, ONE);
-static const struct insn_desc shift_eb_cl[8] = SHIFT_GROUP(EB, CL);
-static const struct insn_desc shift_ev_cl[8] = SHIFT_GROUP(EV, CL);
 
 static const struct insn_desc pop_group[8] = {
 	ROW(M | D_STACK, NONE, NONE, pop_ev),
@@ -80,12 +60,28 @@ static const struct insn_desc group5[8] = {
 	ROW(M | D_STACK, NONE, EV, push),
 };
 
-/* @n equal rows from opcode @i on. */
-#define SPAN(i, n, ...)	[(i) ... (i) + (n) - 1] = __VA_ARGS__
-
 const struct insn_desc insn_map_1b[256] = {
-	BINARY(0x00, 0, add), BINARY(0x08, 0, or), BINARY(0x10, 0, adc), BINARY(0x18, 0, sbb),
-	BINARY(0x20, 0, and), BINARY(0x28, 0, sub), BINARY(0x30, 0, xor),
+	[0x00] = ROW(M | D_LOCK, EB, GB, add), [0x01] = ROW(M | D_LOCK, EV, GV, add),
+	[0x02] = ROW(M, GB, EB, add), [0x03] = ROW(M, GV, EV, add),
+	[0x04] = ROW(P | IMM_B, AL, IMM, add), [0x05] = ROW(P | IMM_Z, AX, IMM, add),
+	[0x08] = ROW(M | D_LOCK, EB, GB, or), [0x09] = ROW(M | D_LOCK, EV, GV, or),
+	[0x0a] = ROW(M, GB, EB, or), [0x0b] = ROW(M, GV, EV, or),
+	[0x0c] = ROW(P | IMM_B, AL, IMM, or), [0x0d] = ROW(P | IMM_Z, AX, IMM, or),
+	[0x10] = ROW(M | D_LOCK, EB, GB, adc), [0x11] = ROW(M | D_LOCK, EV, GV, adc),
+	[0x12] = ROW(M, GB, EB, adc), [0x13] = ROW(M, GV, EV, adc),
+	[0x14] = ROW(P | IMM_B, AL, IMM, adc), [0x15] = ROW(P | IMM_Z, AX, IMM, adc),
+	[0x18] = ROW(M | D_LOCK, EB, GB, sbb), [0x19] = ROW(M | D_LOCK, EV, GV, sbb),
+	[0x1a] = ROW(M, GB, EB, sbb), [0x1b] = ROW(M, GV, EV, sbb),
+	[0x1c] = ROW(P | IMM_B, AL, IMM, sbb), [0x1d] = ROW(P | IMM_Z, AX, IMM, sbb),
+	[0x20] = ROW(M | D_LOCK, EB, GB, and), [0x21] = ROW(M | D_LOCK, EV, GV, and),
+	[0x22] = ROW(M, GB, EB, and), [0x23] = ROW(M, GV, EV, and),
+	[0x24] = ROW(P | IMM_B, AL, IMM, and), [0x25] = ROW(P | IMM_Z, AX, IMM, and),
+	[0x28] = ROW(M | D_LOCK, EB, GB, sub), [0x29] = ROW(M | D_LOCK, EV, GV, sub),
+	[0x2a] = ROW(M, GB, EB, sub), [0x2b] = ROW(M, GV, EV, sub),
+	[0x2c] = ROW(P | IMM_B, AL, IMM, sub), [0x2d] = ROW(P | IMM_Z, AX, IMM, sub),
+	[0x30] = ROW(M | D_LOCK, EB, GB, xor), [0x31] = ROW(M | D_LOCK, EV, GV, xor),
+	[0x32] = ROW(M, GB, EB, xor), [0x33] = ROW(M, GV, EV, xor),
+	[0x34] = ROW(P | IMM_B, AL, IMM, xor), [0x35] = ROW(P | IMM_Z, AX, IMM, xor),
 	[0x38] = ROW(M | D_RO, EB, GB, cmp), [0x39] = ROW(M | D_RO, EV, GV, cmp),
 	[0x3a] = ROW(M | D_RO, GB, EB, cmp), [0x3b] = ROW(M | D_RO, GV, EV, cmp),
 	[0x3c] = ROW(P | D_RO | IMM_B, AL, IMM, cmp), [0x3d] = ROW(P | D_RO | IMM_Z, AX, IMM, cmp),
@@ -100,9 +96,10 @@ const struct insn_desc insn_map_1b[256] = {
 	[0x27] = ROW(P | D_NO64, NONE, NONE, daa), [0x2f] = ROW(P | D_NO64, NONE, NONE, das),
 	[0x37] = ROW(P | D_NO64, NONE, NONE, aaa), [0x3f] = ROW(P | D_NO64, NONE, NONE, aas),
 
-	SPAN(0x40, 8, ROW(P | D_NO64, ZV, NONE, inc)), SPAN(0x48, 8, ROW(P | D_NO64, ZV, NONE, dec)),
-	SPAN(0x50, 8, ROW(P | D_STACK, NONE, ZV, push)),
-	SPAN(0x58, 8, ROW(P | D_STACK | D_MOV, ZV, NONE, pop)),
+	[0x40 ... 0x47] = ROW(P | D_NO64, ZV, NONE, inc),
+	[0x48 ... 0x4f] = ROW(P | D_NO64, ZV, NONE, dec),
+	[0x50 ... 0x57] = ROW(P | D_STACK, NONE, ZV, push),
+	[0x58 ... 0x5f] = ROW(P | D_STACK | D_MOV, ZV, NONE, pop),
 
 	[0x60] = ROW(P | D_NO64, NONE, NONE, pusha), [0x61] = ROW(P | D_NO64, NONE, NONE, popa),
 	[0x62] = LEN(M | D_NO64),			/* BOUND */
@@ -115,7 +112,7 @@ const struct insn_desc insn_map_1b[256] = {
 	[0x6d] = ROW(P | D_STRING, NONE, NONE, ins),
 	[0x6e] = ROW(P | D_STRING | D_BYTE, NONE, NONE, outs),
 	[0x6f] = ROW(P | D_STRING, NONE, NONE, outs),
-	SPAN(0x70, 16, ROW(P | D_NEAR | IMM_B, NONE, NONE, jcc)),
+	[0x70 ... 0x7f] = ROW(P | D_NEAR | IMM_B, NONE, NONE, jcc),
 
 	[0x80] = GROUP(M | D_BY_REG | IMM_B, binary_eb_imm),
 	[0x81] = GROUP(M | D_BY_REG | IMM_Z, binary_ev_imm),
@@ -132,7 +129,7 @@ const struct insn_desc insn_map_1b[256] = {
 	[0x8f] = GROUP(M | D_BY_REG, pop_group),
 
 	[0x90] = ROW(P, NONE, NONE, pause),		/* NOP, PAUSE, XCHG r8 */
-	SPAN(0x91, 7, ROW(P, ZV, AX, xchg)),
+	[0x91 ... 0x97] = ROW(P, ZV, AX, xchg),
 	[0x98] = ROW(P, NONE, NONE, cbw), [0x99] = ROW(P, NONE, NONE, cwd),
 	[0x9a] = ROW(P | D_NO64 | IMM_FAR, NONE, NONE, call_far),
 	[0x9b] = LEN(P),				/* FWAIT */
@@ -147,18 +144,21 @@ const struct insn_desc insn_map_1b[256] = {
 	[0xa5] = ROW(P | D_STRING, NONE, NONE, movs),
 	[0xa6] = ROW(P | D_STRING | D_BYTE, NONE, NONE, cmps),
 	[0xa7] = ROW(P | D_STRING, NONE, NONE, cmps),
-	[0xa8] = ROW(P | D_RO | IMM_B, AL, IMM, test), [0xa9] = ROW(P | D_RO | IMM_Z, AX, IMM, test),
+	[0xa8] = ROW(P | D_RO | IMM_B, AL, IMM, test),
+	[0xa9] = ROW(P | D_RO | IMM_Z, AX, IMM, test),
 	[0xaa] = ROW(P | D_STRING | D_BYTE, NONE, NONE, stos),
 	[0xab] = ROW(P | D_STRING, NONE, NONE, stos),
 	[0xac] = ROW(P | D_STRING | D_BYTE, NONE, NONE, lods),
 	[0xad] = ROW(P | D_STRING, NONE, NONE, lods),
 	[0xae] = ROW(P | D_STRING | D_BYTE, NONE, NONE, scas),
 	[0xaf] = ROW(P | D_STRING, NONE, NONE, scas),
-	SPAN(0xb0, 8, ROW(P | D_MOV | IMM_B, ZB, IMM, mov)), SPAN(0xb8, 8, ROW(P | D_MOV | IMM_V, ZV, IMM, mov)),
+	[0xb0 ... 0xb7] = ROW(P | D_MOV | IMM_B, ZB, IMM, mov),
+	[0xb8 ... 0xbf] = ROW(P | D_MOV | IMM_V, ZV, IMM, mov),
 
-	[0xc0] = GROUP(M | D_BY_REG | IMM_UB, shift_eb_imm),
-	[0xc1] = GROUP(M | D_BY_REG | IMM_UB, shift_ev_imm),
-	[0xc2] = ROW(P | D_NEAR | IMM_W, NONE, NONE, ret), [0xc3] = ROW(P | D_NEAR, NONE, NONE, ret),
+	[0xc0] = ROW(M | IMM_UB, EB, IMM, shift),
+	[0xc1] = ROW(M | IMM_UB, EV, IMM, shift),
+	[0xc2] = ROW(P | D_NEAR | IMM_W, NONE, NONE, ret),
+	[0xc3] = ROW(P | D_NEAR, NONE, NONE, ret),
 	[0xc4] = ROWA(M | D_NO64, NONE, M, lseg, INSN_ES),
 	[0xc5] = ROWA(M | D_NO64, NONE, M, lseg, INSN_DS),
 	[0xc6] = GROUP(M | D_BY_REG_MOD | IMM_B, mov_eb_group),
@@ -166,18 +166,22 @@ const struct insn_desc insn_map_1b[256] = {
 	[0xc8] = ROW(P | D_STACK | IMM_ENTER, NONE, NONE, enter),
 	[0xc9] = ROW(P | D_STACK, NONE, NONE, leave),
 	[0xca] = ROW(P | IMM_W, NONE, NONE, retf), [0xcb] = ROW(P, NONE, NONE, retf),
-	[0xcc] = LEN(P), [0xcd] = LEN(P | IMM_UB), [0xce] = LEN(P | D_NO64),	/* INT3, INT n, INTO */
+	/* INT3, INT n, INTO */
+	[0xcc] = LEN(P), [0xcd] = LEN(P | IMM_UB), [0xce] = LEN(P | D_NO64),
 	[0xcf] = ROW(P, NONE, NONE, iret),
 
-	[0xd0] = GROUP(M | D_BY_REG, shift_eb_one), [0xd1] = GROUP(M | D_BY_REG, shift_ev_one),
-	[0xd2] = GROUP(M | D_BY_REG, shift_eb_cl), [0xd3] = GROUP(M | D_BY_REG, shift_ev_cl),
-	[0xd4] = ROW(P | D_NO64 | IMM_UB, NONE, IMM, aam), [0xd5] = ROW(P | D_NO64 | IMM_UB, NONE, IMM, aad),
+	[0xd0] = ROW(M, EB, ONE, shift), [0xd1] = ROW(M, EV, ONE, shift),
+	[0xd2] = ROW(M, EB, CL, shift), [0xd3] = ROW(M, EV, CL, shift),
+	[0xd4] = ROW(P | D_NO64 | IMM_UB, NONE, IMM, aam),
+	[0xd5] = ROW(P | D_NO64 | IMM_UB, NONE, IMM, aad),
 	[0xd6] = ROW(P | D_NO64, NONE, NONE, salc),
 	[0xd7] = ROW(P, NONE, NONE, xlat),
-	SPAN(0xd8, 8, LEN(M)),				/* x87 */
+	[0xd8 ... 0xdf] = LEN(M),				/* x87 */
 
-	[0xe0] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop), [0xe1] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop),
-	[0xe2] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop), [0xe3] = ROW(P | D_NEAR | IMM_B, NONE, NONE, jcxz),
+	[0xe0] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop),
+	[0xe1] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop),
+	[0xe2] = ROW(P | D_NEAR | IMM_B, NONE, NONE, loop),
+	[0xe3] = ROW(P | D_NEAR | IMM_B, NONE, NONE, jcxz),
 	[0xe4] = ROWA(P | IMM_UB, NONE, IMM, in, 1), [0xe5] = ROW(P | IMM_UB, NONE, IMM, in),
 	[0xe6] = ROWA(P | IMM_UB, NONE, IMM, out, 1), [0xe7] = ROW(P | IMM_UB, NONE, IMM, out),
 	[0xe8] = ROW(P | D_NEAR | IMM_REL, NONE, NONE, call_rel),
@@ -191,8 +195,10 @@ const struct insn_desc insn_map_1b[256] = {
 	[0xf4] = ROW(P | D_PRIV, NONE, NONE, hlt),
 	[0xf5] = ROWA(P, NONE, NONE, flag_op, FLAG_CMC),
 	[0xf6] = GROUP(M | D_BY_REG, group3_eb), [0xf7] = GROUP(M | D_BY_REG, group3_ev),
-	[0xf8] = ROWA(P, NONE, NONE, flag_op, FLAG_CLC), [0xf9] = ROWA(P, NONE, NONE, flag_op, FLAG_STC),
+	[0xf8] = ROWA(P, NONE, NONE, flag_op, FLAG_CLC),
+	[0xf9] = ROWA(P, NONE, NONE, flag_op, FLAG_STC),
 	[0xfa] = ROW(P, NONE, NONE, cli), [0xfb] = ROW(P, NONE, NONE, sti),
-	[0xfc] = ROWA(P, NONE, NONE, flag_op, FLAG_CLD), [0xfd] = ROWA(P, NONE, NONE, flag_op, FLAG_STD),
+	[0xfc] = ROWA(P, NONE, NONE, flag_op, FLAG_CLD),
+	[0xfd] = ROWA(P, NONE, NONE, flag_op, FLAG_STD),
 	[0xfe] = GROUP(M | D_BY_REG, group4), [0xff] = GROUP(M | D_BY_REG, group5),
 };

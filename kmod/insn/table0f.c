@@ -91,53 +91,70 @@ static const struct insn_desc group15[16] = {
 #define BYPFX(table)	GROUP(M | D_BY_PREFIX, table)
 
 static const struct insn_desc sse_10[4] = { LOAD(0), LOAD(0), LOAD(4), LOAD(8) };
+
 static const struct insn_desc sse_11[4] = { STORE(0), STORE(0), STORE(4), STORE(8) };
+
 static const struct insn_desc sse_12[4] = {
 	LOAD(8 | VM_MERGE), LOADM(8 | VM_MERGE), LEN(M), LEN(M)
 };
+
 static const struct insn_desc sse_13[4] = { STOREM(8), STOREM(8) };
+
 static const struct insn_desc sse_16[4] = {
 	LOAD(8 | VM_HIGH | VM_MERGE), LOADM(8 | VM_HIGH | VM_MERGE), LEN(M), LEN(M)
 };
+
 static const struct insn_desc sse_17[4] = { STOREM(8 | VM_HIGH), STOREM(8 | VM_HIGH) };
+
 static const struct insn_desc sse_28[4] = { LOAD(VM_ALIGNED), LOAD(VM_ALIGNED) };
+
 static const struct insn_desc sse_29[4] = { STORE(VM_ALIGNED), STORE(VM_ALIGNED) };
+
+/* F3 and F2: SSE4a's MOVNTSS and MOVNTSD. */
 static const struct insn_desc sse_2b[4] = {
-	STOREM(VM_ALIGNED), STOREM(VM_ALIGNED), NOVEXM(vstore, 4), NOVEXM(vstore, 8)	/* MOVNTSS, MOVNTSD: SSE4a */
+	STOREM(VM_ALIGNED), STOREM(VM_ALIGNED), NOVEXM(vstore, 4), NOVEXM(vstore, 8)
 };
+
 static const struct insn_desc sse_6e[4] = {
 	NOVEX(vload_gpr, VM_MMX), ROW(V | D_MOV | D_RO, NONE, NONE, vload_gpr)
 };
+
 static const struct insn_desc sse_6f[4] = {
 	NOVEX(vload, VM_MMX), LOAD(VM_ALIGNED), LOAD(0)
 };
+
 static const struct insn_desc sse_7e[4] = {
 	ROWA(M | D_MOV, EY, NONE, vstore_gpr, VM_MMX), ROW(V | D_MOV, EY, NONE, vstore_gpr), LOAD(8)
 };
+
 static const struct insn_desc sse_7f[4] = {
 	NOVEX(vstore, VM_MMX), STORE(VM_ALIGNED), STORE(0)
 };
+
 static const struct insn_desc sse_d6[4] = { {}, STORE(8), LEN(M), LEN(M) };
+
 static const struct insn_desc sse_e7[4] = { NOVEXM(vstore, VM_MMX), STOREM(VM_ALIGNED) };
+
 static const struct insn_desc sse_f0[4] = { [3] = LOADM(0) };
 
 /* SSE4a's EXTRQ and INSERTQ share the opcode with VMREAD. */
 static const struct insn_desc vmread_row[4] = {
 	LEN(M), LEN(M | IMM_BB), {}, LEN(M | IMM_BB)
 };
+
 static const struct insn_desc vmwrite_row[4] = { LEN(M), LEN(M), {}, LEN(M) };
 
 static const struct insn_desc popcnt_row[4] = { [2] = ROW(M | D_MOV, GV, EV, popcnt) };
+
 static const struct insn_desc bsf_row[4] = {
 	ROW(M, GV, EV, bsf), ROW(M, GV, EV, bsf), ROW(M | D_MOV, GV, EV, tzcnt), ROW(M, GV, EV, bsf)
 };
+
 static const struct insn_desc bsr_row[4] = {
 	ROW(M, GV, EV, bsr), ROW(M, GV, EV, bsr), ROW(M | D_MOV, GV, EV, lzcnt), ROW(M, GV, EV, bsr)
 };
-static const struct insn_desc movnti_row[4] = { ROW(M | D_MOV, MY, GY, mov) };
 
-/* @n equal rows from opcode @i on. */
-#define SPAN(i, n, ...)	[(i) ... (i) + (n) - 1] = __VA_ARGS__
+static const struct insn_desc movnti_row[4] = { ROW(M | D_MOV, MY, GY, mov) };
 
 const struct insn_desc insn_map_0f[256] = {
 	[0x00] = GROUP(M | D_BY_REG, group6), [0x01] = GROUP(M | D_BY_REG_MOD, group7),
@@ -147,31 +164,34 @@ const struct insn_desc insn_map_0f[256] = {
 	[0x0b] = ROW(P, NONE, NONE, ud), [0x0d] = ROW(M, NONE, NONE, nop), [0x0e] = LEN(P),
 	[0x0f] = LEN(M | IMM_UB),			/* 3DNow! */
 
-	[0x10] = BYPFX(sse_10), [0x11] = BYPFX(sse_11), [0x12] = BYPFX(sse_12), [0x13] = BYPFX(sse_13),
+	[0x10] = BYPFX(sse_10), [0x11] = BYPFX(sse_11), [0x12] = BYPFX(sse_12),
+	[0x13] = BYPFX(sse_13),
 	[0x14] = LEN(M), [0x15] = LEN(M), [0x16] = BYPFX(sse_16), [0x17] = BYPFX(sse_17),
-	SPAN(0x18, 8, ROW(M, NONE, NONE, nop)),		/* PREFETCH, hint NOPs */
+	[0x18 ... 0x1f] = ROW(M, NONE, NONE, nop),		/* PREFETCH, hint NOPs */
 
 	[0x20] = ROW(M | D_MOD3 | D_W64 | D_LOCK, NONE, NONE, mov_from_cr),
 	[0x21] = ROW(M | D_MOD3 | D_W64, NONE, NONE, mov_from_dr),
 	[0x22] = ROW(M | D_MOD3 | D_W64 | D_LOCK, NONE, NONE, mov_to_cr),
 	[0x23] = ROW(M | D_MOD3 | D_W64, NONE, NONE, mov_to_dr),
 	[0x28] = BYPFX(sse_28), [0x29] = BYPFX(sse_29), [0x2a] = LEN(M), [0x2b] = BYPFX(sse_2b),
-	SPAN(0x2c, 4, LEN(M)),
+	[0x2c ... 0x2f] = LEN(M),
 
 	[0x30] = ROW(P | D_PRIV, NONE, NONE, wrmsr), [0x31] = ROW(P, NONE, NONE, rdtsc),
 	[0x32] = ROW(P | D_PRIV, NONE, NONE, rdmsr), [0x33] = LEN(P), [0x34] = LEN(P),
 	[0x35] = LEN(P), [0x37] = LEN(P),
 
-	SPAN(0x40, 16, ROW(M, GV, EV, cmov)),
+	[0x40 ... 0x4f] = ROW(M, GV, EV, cmov),
 
-	SPAN(0x50, 16, LEN(M)), SPAN(0x60, 8, LEN(M)), SPAN(0x68, 4, LEN(M)), [0x6c] = LEN(M), [0x6d] = LEN(M),
+	[0x50 ... 0x5f] = LEN(M), [0x60 ... 0x67] = LEN(M), [0x68 ... 0x6b] = LEN(M),
+	[0x6c] = LEN(M), [0x6d] = LEN(M),
 	[0x6e] = BYPFX(sse_6e), [0x6f] = BYPFX(sse_6f),
-	SPAN(0x70, 4, LEN(M | IMM_UB)), [0x74] = LEN(M), [0x75] = LEN(M), [0x76] = LEN(M), [0x77] = LEN(P),
+	[0x70 ... 0x73] = LEN(M | IMM_UB), [0x74] = LEN(M), [0x75] = LEN(M), [0x76] = LEN(M),
+	[0x77] = LEN(P),
 	[0x78] = BYPFX(vmread_row), [0x79] = BYPFX(vmwrite_row), [0x7c] = LEN(M), [0x7d] = LEN(M),
 	[0x7e] = BYPFX(sse_7e), [0x7f] = BYPFX(sse_7f),
 
-	SPAN(0x80, 16, ROW(P | D_NEAR | IMM_REL, NONE, NONE, jcc)),
-	SPAN(0x90, 16, ROW(M | D_MOV, EB, NONE, setcc)),
+	[0x80 ... 0x8f] = ROW(P | D_NEAR | IMM_REL, NONE, NONE, jcc),
+	[0x90 ... 0x9f] = ROW(M | D_MOV, EB, NONE, setcc),
 
 	[0xa0] = ROWA(P | D_STACK, NONE, NONE, push_seg, INSN_FS),
 	[0xa1] = ROWA(P | D_STACK, NONE, NONE, pop_seg, INSN_FS),
@@ -188,27 +208,33 @@ const struct insn_desc insn_map_0f[256] = {
 	[0xb4] = ROWA(M, NONE, M, lseg, INSN_FS), [0xb5] = ROWA(M, NONE, M, lseg, INSN_GS),
 	[0xb6] = ROW(M | D_MOV, GV, EB, mov), [0xb7] = ROW(M | D_MOV, GV, EW, mov),
 	[0xb8] = BYPFX(popcnt_row), [0xb9] = ROW(M, NONE, NONE, ud),
-	[0xba] = GROUP(M | D_BY_REG | IMM_UB, group8), [0xbb] = ROW(M | D_LOCK | D_BITOFF, EV, GV, btc),
+	[0xba] = GROUP(M | D_BY_REG | IMM_UB, group8),
+	[0xbb] = ROW(M | D_LOCK | D_BITOFF, EV, GV, btc),
 	[0xbc] = BYPFX(bsf_row), [0xbd] = BYPFX(bsr_row),
 	[0xbe] = ROW(M | D_MOV, GV, EB, movsx), [0xbf] = ROW(M | D_MOV, GV, EW, movsx),
 
 	[0xc0] = ROW(M | D_LOCK, EB, GB, xadd), [0xc1] = ROW(M | D_LOCK, EV, GV, xadd),
 	[0xc2] = LEN(M | IMM_UB), [0xc3] = BYPFX(movnti_row),
 	[0xc4] = LEN(M | IMM_UB), [0xc5] = LEN(M | IMM_UB), [0xc6] = LEN(M | IMM_UB),
-	[0xc7] = GROUP(M | D_BY_REG_MOD, group9), SPAN(0xc8, 8, ROW(P, ZV, NONE, bswap)),
+	[0xc7] = GROUP(M | D_BY_REG_MOD, group9), [0xc8 ... 0xcf] = ROW(P, ZV, NONE, bswap),
 
-	SPAN(0xd0, 4, LEN(M)), [0xd4] = LEN(M), [0xd5] = LEN(M), [0xd6] = BYPFX(sse_d6), [0xd7] = LEN(M),
-	SPAN(0xd8, 8, LEN(M)), SPAN(0xe0, 4, LEN(M)), [0xe4] = LEN(M), [0xe5] = LEN(M), [0xe6] = LEN(M),
-	[0xe7] = BYPFX(sse_e7), SPAN(0xe8, 8, LEN(M)),
-	[0xf0] = BYPFX(sse_f0), [0xf1] = LEN(M), [0xf2] = LEN(M), [0xf3] = LEN(M), SPAN(0xf4, 4, LEN(M)),
-	SPAN(0xf8, 4, LEN(M)), [0xfc] = LEN(M), [0xfd] = LEN(M), [0xfe] = LEN(M),
+	[0xd0 ... 0xd3] = LEN(M), [0xd4] = LEN(M), [0xd5] = LEN(M), [0xd6] = BYPFX(sse_d6),
+	[0xd7] = LEN(M),
+	[0xd8 ... 0xdf] = LEN(M), [0xe0 ... 0xe3] = LEN(M), [0xe4] = LEN(M), [0xe5] = LEN(M),
+	[0xe6] = LEN(M),
+	[0xe7] = BYPFX(sse_e7), [0xe8 ... 0xef] = LEN(M),
+	[0xf0] = BYPFX(sse_f0), [0xf1] = LEN(M), [0xf2] = LEN(M), [0xf3] = LEN(M),
+	[0xf4 ... 0xf7] = LEN(M),
+	[0xf8 ... 0xfb] = LEN(M), [0xfc] = LEN(M), [0xfd] = LEN(M), [0xfe] = LEN(M),
 	[0xff] = ROW(M, NONE, NONE, ud),
 };
 
 static const struct insn_desc movntdqa_row[4] = { LEN(M), LOADM(VM_ALIGNED), LEN(M), LEN(M) };
+
 static const struct insn_desc movbe_load[4] = {
 	ROW(M | D_MOV, GV, MV, movbe), ROW(M | D_MOV, GV, MV, movbe), LEN(M), LEN(M)
 };
+
 static const struct insn_desc movbe_store[4] = {
 	ROW(M | D_MOV, MV, GV, movbe), ROW(M | D_MOV, MV, GV, movbe), LEN(M), LEN(M)
 };
@@ -217,15 +243,20 @@ static const struct insn_desc movbe_store[4] = {
 #define B	(D_MODRM | D_VEX | D_VEXONLY | D_MOV)
 
 static const struct insn_desc andn_row[4] = { ROW3(B, GY, VY, EY, andn) };
+
 static const struct insn_desc bls_group[8] = {
 	[1] = ROWA(B, VY, EY, bls, 1), [2] = ROWA(B, VY, EY, bls, 2), [3] = ROWA(B, VY, EY, bls, 3),
 };
+
 static const struct insn_desc bls_row[4] = { GROUP(M | D_BY_REG, bls_group) };
+
 static const struct insn_desc bzhi_row[4] = { ROW3(B, GY, EY, VY, bzhi), LEN(M), LEN(M), LEN(M) };
+
 static const struct insn_desc bextr_row[4] = {
 	ROW3(B, GY, EY, VY, bextr), ROW3(B, GY, EY, VY, shiftx),	/* none, SHLX */
 	ROW3(B, GY, EY, VY, shiftx), ROW3(B, GY, EY, VY, shiftx),	/* SARX, SHRX */
 };
+
 static const struct insn_desc rorx_row[4] = {
 	LEN(M), LEN(M), LEN(M), ROW3(B | IMM_UB, GY, EY, IMM, rorx)
 };
