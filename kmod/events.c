@@ -422,7 +422,7 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	}
 	regs_mod(vcpu, RG_INTR)->nmi_blocked = in->nmi.masked;
 	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
-		lapic_set_pending_sipi(vcpu, in->sipi_vector);
+		lapic_set_sipi_vector(vcpu, in->sipi_vector);
 	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		if (in->triple_fault.pending)
 			vcpu_request(vcpu, REQ_TRIPLE_FAULT);
@@ -454,7 +454,7 @@ int mp_state_set(struct vcpu *vcpu, u32 state)
 		if (!vcpu->lapic)
 			return -EINVAL;
 		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
-		lapic_set_pending_sipi(vcpu, 0);
+		lapic_set_pending_sipi(vcpu);
 		return 0;
 	default:
 		return -EINVAL;

@@ -110,7 +110,8 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 		vcpu->mp_state = vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE :
 						     KVM_MP_STATE_INIT_RECEIVED;
 	}
-	if (vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED && lapic_take_sipi(vcpu, &vector)) {
+	/* A SIPI that nobody waits for is dropped: SDM 9.4.4. */
+	if (lapic_take_sipi(vcpu, &vector) && vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED) {
 		struct segment *cs = &regs_mod(vcpu, RG_SEG)->seg[SEG_CS];
 
 		/* SDM 9.4.4: execution starts at 000VV000H. */

@@ -87,6 +87,7 @@ static void vm_destroy(struct vm *vm)
 	struct vcpu *vcpu;
 	unsigned long i;
 
+	irq_vm_stop(vm);
 	/* The tables go first: no vCPU runs any more, notifiers may still come. */
 	mm_destroy(vm);
 	io_bus_destroy(vm);

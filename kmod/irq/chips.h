@@ -23,6 +23,7 @@ void pic_set(struct pic *pic, u32 chip_id, const struct kvm_pic_state *state);
 /* ioapic.c */
 int ioapic_create(struct vm *vm);
 void ioapic_unregister(struct vm *vm);
+void ioapic_stop(struct vm *vm);
 void ioapic_destroy(struct vm *vm);
 int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level);
 void ioapic_eoi(struct vm *vm, u8 vector, bool level);
@@ -32,6 +33,7 @@ void ioapic_get(struct ioapic *ioapic, struct kvm_ioapic_state *state);
 void ioapic_set(struct ioapic *ioapic, const struct kvm_ioapic_state *state);
 
 /* pit.c */
+void pit_stop(struct vm *vm);
 void pit_destroy(struct vm *vm);
 
 /* routing.c */

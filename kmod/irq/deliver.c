@@ -42,6 +42,9 @@ static bool is_broadcast(struct lapic *l, struct lapic *source, const struct irq
 
 bool irq_message_matches(struct lapic *l, struct lapic *source, const struct irq_message *msg)
 {
+	/* A LAPIC that is off is not on the bus: not even INIT reaches it. */
+	if (!lapic_hw_enabled(l))
+		return false;
 	switch (msg->shorthand) {
 	case 1:
 		return l == source;
@@ -63,7 +66,8 @@ static struct vcpu *unicast(struct vm *vm, const struct irq_message *msg)
 	if (msg->shorthand || msg->logical || msg->dest >= XAPIC_BROADCAST)
 		return NULL;
 	vcpu = vm_vcpu(vm, msg->dest);
-	if (vcpu && vcpu->lapic && lapic_id(vcpu->lapic) == msg->dest && vcpu->id == msg->dest)
+	if (vcpu && vcpu->lapic && lapic_hw_enabled(vcpu->lapic) &&
+	    lapic_id(vcpu->lapic) == msg->dest && vcpu->id == msg->dest)
 		return vcpu;
 	return NULL;
 }
@@ -99,7 +103,13 @@ static int accept(struct lapic *l, const struct irq_message *msg)
 	return lapic_accept(l, msg->mode, msg->vector, msg->level);
 }
 
-int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg)
+/* Physical broadcast has no lowest priority (SDM 11.6.2.1). */
+static bool is_lowest(const struct irq_message *msg)
+{
+	return msg->lowest && (msg->logical || msg->dest != XAPIC_BROADCAST);
+}
+
+static int deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg)
 {
 	struct vcpu *vcpu = unicast(vm, msg);
 	int n = -1;
@@ -107,7 +117,7 @@ int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *m
 
 	if (vcpu)
 		return accept(vcpu->lapic, msg);
-	if (msg->lowest) {
+	if (is_lowest(msg)) {
 		struct lapic *l = arbitrate(vm, source, msg);
 
 		return l ? accept(l, msg) : -1;
@@ -119,6 +129,17 @@ int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *m
 			n = 0;
 		n += accept(vcpu->lapic, msg);
 	}
+	return n;
+}
+
+int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg)
+{
+	int n;
+
+	/* A vCPU whose creation failed at its last step is freed after a grace period. */
+	rcu_read_lock();
+	n = deliver(vm, source, msg);
+	rcu_read_unlock();
 	return n;
 }
 
@@ -208,6 +229,12 @@ int irq_vm_init(struct vm *vm)
 void irq_vm_release(struct vm *vm)
 {
 	irqfd_release(vm);
+}
+
+void irq_vm_stop(struct vm *vm)
+{
+	pit_stop(vm);
+	ioapic_stop(vm);
 }
 
 void irq_vm_destroy(struct vm *vm)

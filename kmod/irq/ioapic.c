@@ -319,11 +319,16 @@ void ioapic_unregister(struct vm *vm)
 	io_bus_unregister(vm, IO_BUS_MMIO, &vm->irq.ioapic->dev);
 }
 
+void ioapic_stop(struct vm *vm)
+{
+	if (vm->irq.ioapic)
+		cancel_delayed_work_sync(&vm->irq.ioapic->storm);
+}
+
 void ioapic_destroy(struct vm *vm)
 {
 	if (!vm->irq.ioapic)
 		return;
-	cancel_delayed_work_sync(&vm->irq.ioapic->storm);
 	kfree(vm->irq.ioapic);
 	vm->irq.ioapic = NULL;
 }

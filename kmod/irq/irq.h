@@ -58,12 +58,13 @@ struct vm_irq {
 	bool x2apic_ids;		/* KVM_CAP_X2APIC_API flags */
 	bool x2apic_no_broadcast_quirk;
 	u32 apic_bus_cycle_ns;		/* 1 by default */
-	u8 split_reserved_pins;		/* KVM_CAP_SPLIT_IRQCHIP argument */
+	u16 split_reserved_pins;	/* KVM_CAP_SPLIT_IRQCHIP argument */
 };
 
 /* deliver.c / routing.c: life of the room, called by vm.c. */
 int irq_vm_init(struct vm *vm);		/* no chips yet */
 void irq_vm_release(struct vm *vm);	/* the VM fd closed: irqfds are let go */
+void irq_vm_stop(struct vm *vm);	/* before the vCPUs go: timers and work end */
 void irq_vm_destroy(struct vm *vm);	/* last reference gone */
 int irqchip_create(struct vm *vm);	/* KVM_CREATE_IRQCHIP, under vm->lock */
 int irqchip_create_split(struct vm *vm, u32 pins);
@@ -125,7 +126,8 @@ void lapic_scan_ioapic(struct vcpu *vcpu);
 bool lapic_take_init(struct vcpu *vcpu);
 bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector);
 bool lapic_init_sipi_pending(struct vcpu *vcpu);
-void lapic_set_pending_sipi(struct vcpu *vcpu, u8 vector); /* KVM_SET_VCPU_EVENTS/MP_STATE */
+void lapic_set_pending_sipi(struct vcpu *vcpu);	/* KVM_MP_STATE_SIPI_RECEIVED */
+void lapic_set_sipi_vector(struct vcpu *vcpu, u8 vector); /* KVM_SET_VCPU_EVENTS */
 /* Around a stay and HLT: hardware timer versus hrtimer (vendor set_timer). */
 void lapic_timer_to_hw(struct vcpu *vcpu);
 void lapic_timer_to_sw(struct vcpu *vcpu);

@@ -123,6 +123,9 @@ static void irqfd_shutdown(struct work_struct *work)
 	struct irqfd *irqfd = container_of(work, struct irqfd, shutdown);
 	u64 count;
 
+	/* The one that assigns it may not have put it on the wait queue yet. */
+	mutex_lock(&irqfd->vm->irq_lock);
+	mutex_unlock(&irqfd->vm->irq_lock);
 	eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
 	resample_detach(irqfd);
 	if (irqfd->resamplefd)
@@ -155,11 +158,13 @@ static int irqfd_wakeup(wait_queue_entry_t *wait, unsigned int mode, int sync, v
 	struct irqfd *irqfd = container_of(wait, struct irqfd, wait);
 	__poll_t flags = key_to_poll(key);
 	unsigned long irqflags;
+	int taken = 0;
 	u64 count;
 
 	if (flags & EPOLLIN) {
 		eventfd_ctx_do_read(irqfd->eventfd, &count);
 		irqfd_inject(irqfd);
+		taken = 1;
 	}
 	if (flags & EPOLLHUP) {
 		spin_lock_irqsave(&irqfd->vm->irq.irqfds_lock, irqflags);
@@ -167,7 +172,7 @@ static int irqfd_wakeup(wait_queue_entry_t *wait, unsigned int mode, int sync, v
 			irqfd_deactivate(irqfd);
 		spin_unlock_irqrestore(&irqfd->vm->irq.irqfds_lock, irqflags);
 	}
-	return 0;
+	return taken;
 }
 
 static void irqfd_queue_proc(struct file *file, wait_queue_head_t *wqh, poll_table *pt)
@@ -195,10 +200,15 @@ static int irqfd_publish(struct irqfd *irqfd)
 	return err;
 }
 
+/*
+ * The irqfd may be deactivated as soon as it is on the list: irqfd_shutdown()
+ * waits for irq_lock, which is held from before that until it is on the queue.
+ */
 static void irqfd_start(struct irqfd *irqfd, struct file *file)
 {
 	__poll_t events;
 
+	lockdep_assert_held(&irqfd->vm->irq_lock);
 	init_waitqueue_func_entry(&irqfd->wait, irqfd_wakeup);
 	init_poll_funcptr(&irqfd->pt, irqfd_queue_proc);
 	events = vfs_poll(file, &irqfd->pt);
@@ -220,9 +230,11 @@ static struct irqfd *irqfd_alloc(struct vm *vm, const struct kvm_irqfd *args)
 	return irqfd;
 }
 
-static int irqfd_contexts(struct irqfd *irqfd, const struct kvm_irqfd *args)
+/* From @file, not the number again: another thread may have put another file there. */
+static int irqfd_contexts(struct irqfd *irqfd, struct file *file,
+			  const struct kvm_irqfd *args)
 {
-	struct eventfd_ctx *ctx = eventfd_ctx_fdget(args->fd);
+	struct eventfd_ctx *ctx = eventfd_ctx_fileget(file);
 
 	if (IS_ERR(ctx))
 		return PTR_ERR(ctx);
@@ -253,7 +265,7 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 	int err;
 
 	if (vm->irq.mode == IRQCHIP_NONE)
-		return -EAGAIN;
+		return -EINVAL;
 	if ((args->flags & KVM_IRQFD_FLAG_RESAMPLE) && vm->irq.mode != IRQCHIP_KERNEL)
 		return -EINVAL;
 	file = fget(args->fd);
@@ -263,13 +275,16 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *args)
 	irqfd = irqfd_alloc(vm, args);
 	if (!irqfd)
 		goto out_file;
-	err = irqfd_contexts(irqfd, args);
-	if (!err)
+	err = irqfd_contexts(irqfd, file, args);
+	if (!err) {
+		mutex_lock(&vm->irq_lock);
 		err = irqfd_publish(irqfd);
+		if (!err)
+			irqfd_start(irqfd, file);
+		mutex_unlock(&vm->irq_lock);
+	}
 	if (err)
 		irqfd_drop(irqfd);
-	else
-		irqfd_start(irqfd, file);
 out_file:
 	fput(file);
 	return err;
@@ -296,8 +311,6 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *args)
 int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *args)
 {
 	if (args->flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
-		return -EINVAL;
-	if (args->gsi >= VMM_MAX_IRQ_ROUTES)
 		return -EINVAL;
 	return args->flags & KVM_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(vm, args) :
 						       irqfd_assign(vm, args);

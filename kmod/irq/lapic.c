@@ -263,16 +263,16 @@ static u32 reg_read(struct lapic *l, u32 reg)
 
 static void write_spiv(struct lapic *l, u32 val)
 {
-	bool was = lapic_enabled(l);
 	int i;
 
-	lapic_set_reg(l, APIC_SPIV, val & (0x3ff | APIC_SPIV_DIRECTED_EOI));
-	if (lapic_enabled(l) || !was)
+	/* The version register offers no suppression of EOI broadcasts. */
+	lapic_set_reg(l, APIC_SPIV, val & 0x3ff);
+	if (val & APIC_SPIV_APIC_ENABLED)
 		return;
-	/* Software-disabled: all LVT entries are masked (SDM 11.4.7.2). */
+	/* Software-disabled: all LVT entries are masked; the timer counts on (SDM 11.4.7.2). */
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(l, lvts[i].reg, lapic_reg(l, lvts[i].reg) | LVT_MASKED);
-	lapic_timer_cancel(l);
+	atomic_set(&l->timer.expired, 0);
 }
 
 static bool write_lvt(struct lapic *l, u32 reg, u32 val)
@@ -309,6 +309,7 @@ static void write_icr(struct lapic *l, u32 low, u32 high)
 static bool reg_write(struct lapic *l, u32 reg, u32 val)
 {
 	bool x2 = lapic_x2apic(l);
+	u32 count;
 
 	switch (reg) {
 	case APIC_ID:
@@ -347,12 +348,16 @@ static bool reg_write(struct lapic *l, u32 reg, u32 val)
 	case APIC_TMICT:
 		if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE)
 			return true;
+		/* What the old count-down left behind is not the new one's. */
+		lapic_timer_cancel(l);
 		lapic_set_reg(l, APIC_TMICT, val);
 		lapic_timer_restart(l, val);
 		return true;
 	case APIC_TDCR:
+		/* The count stays, its pace changes. */
+		count = lapic_timer_count(l);
 		lapic_set_reg(l, APIC_TDCR, val & 0xb);
-		lapic_timer_restart(l, lapic_timer_count(l));
+		lapic_timer_restart(l, count);
 		return true;
 	default:
 		return write_lvt(l, reg, val);
@@ -539,12 +544,14 @@ void lapic_destroy(struct vcpu *vcpu)
 	hrtimer_cancel(&l->timer.hr);
 	free_page((unsigned long)l->regs);
 	kfree(l);
+	vcpu->lapic = NULL;
 }
 
 /* INIT keeps the APIC base and the id; the rest as after power-up (SDM 11.4.7.3). */
 void lapic_reset(struct vcpu *vcpu, bool init)
 {
 	struct lapic *l = vcpu->lapic;
+	u32 id;
 	int i;
 
 	lapic_timer_cancel(l);
@@ -552,9 +559,10 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 		vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE |
 				  (vcpu_is_bsp(vcpu) ? MSR_IA32_APICBASE_BSP : 0);
 	}
+	id = init ? lapic_reg(l, APIC_ID) : vcpu->id << 24;
 	memset(l->regs, 0, APIC_REGS_SIZE);
 	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION);
-	lapic_set_reg(l, APIC_ID, vcpu->id << 24);
+	lapic_set_reg(l, APIC_ID, id);
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(l, lvts[i].reg, LVT_MASKED);
 	/* Quirk KVM_X86_QUIRK_LINT0_REENABLED: no firmware sets up ExtINT. */
@@ -602,9 +610,15 @@ bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector)
 	return true;
 }
 
-void lapic_set_pending_sipi(struct vcpu *vcpu, u8 vector)
+void lapic_set_pending_sipi(struct vcpu *vcpu)
 {
-	accept_sipi(vcpu->lapic, vector);
+	set_bit(PENDING_SIPI, &vcpu->lapic->pending);
+	vcpu_request(vcpu, REQ_INIT_SIPI);
+}
+
+void lapic_set_sipi_vector(struct vcpu *vcpu, u8 vector)
+{
+	vcpu->lapic->sipi_vector = vector;
 }
 
 /* -------- KVM_GET/SET_LAPIC -------- */
@@ -618,11 +632,17 @@ static bool id_needs_shift(struct lapic *l)
 int lapic_get(struct vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	struct lapic *l = vcpu->lapic;
-	u32 *id = (u32 *)(state->regs + APIC_ID);
+	u32 *id = (u32 *)(state->regs + APIC_ID), count;
 
+	/* An expiry goes to IRR, the only place that the image has for it. */
+	lapic_timer_fired(vcpu);
 	lapic_update_ppr(l);
-	lapic_set_reg(l, APIC_TMCCT, lapic_timer_count(l));
+	count = lapic_timer_count(l);
+	/* 0 would read as over, and this one has yet to fire. */
+	if (!count && l->timer.period_ns && lapic_timer_busy(l))
+		count = 1;
 	memcpy(state->regs, l->regs, sizeof(state->regs));
+	*(u32 *)(state->regs + APIC_TMCCT) = count;
 	if (lapic_x2apic(l))
 		*id = vcpu->id;
 	if (id_needs_shift(l))
@@ -635,9 +655,8 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	struct lapic *l = vcpu->lapic;
 	u32 id = *(const u32 *)(state->regs + APIC_ID);
 
-	if (id_needs_shift(l))
-		id >>= 24;
-	if (lapic_x2apic(l) && id != vcpu->id)
+	/* The x2APIC id is read-only: another one is refused, or ignored as KVM does. */
+	if (lapic_x2apic(l) && !id_needs_shift(l) && id != vcpu->id)
 		return -EINVAL;
 	lapic_timer_cancel(l);
 	memcpy(l->regs, state->regs, sizeof(state->regs));
@@ -647,8 +666,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	l->isr_top = highest_bit(l, APIC_ISR);
 	l->irr_dirty = true;
 	lapic_update_ppr(l);
-	lapic_timer_lvt_changed(l);
-	lapic_timer_restart(l, lapic_reg(l, APIC_TMCCT));
+	lapic_timer_restore(l);
 	vcpu_request(vcpu, REQ_EVENT);
 	vcpu_request(vcpu, REQ_IOAPIC_SCAN);
 	return 0;

@@ -10,21 +10,26 @@
 
 /* A guest may not keep a host CPU busy with expirations (KVM's default). */
 #define MIN_PERIOD_NS	200000
+/* Longest sleep for a deadline; it is looked at again when that ends. */
+#define MAX_SLEEP_MS	(3600 * MSEC_PER_SEC)
 #define TIMER_MODES	(APIC_LVT_TIMER_PERIODIC | APIC_LVT_TIMER_TSCDEADLINE)
 
 static enum hrtimer_restart timer_expired(struct hrtimer *hr)
 {
 	struct lapic *l = container_of(hr, struct lapic, timer.hr);
+	u64 period;
 
 	atomic_inc(&l->timer.expired);
 	vcpu_request(l->vcpu, REQ_TIMER);
 	vcpu_kick(l->vcpu);
 	if (READ_ONCE(l->timer.mode) != APIC_LVT_TIMER_PERIODIC || !l->timer.period_ns)
 		return HRTIMER_NORESTART;
-	l->timer.target = ktime_add_ns(l->timer.target, l->timer.period_ns);
+	/* A count-down begun as one-shot may be shorter than a period may be. */
+	period = max_t(u64, l->timer.period_ns, MIN_PERIOD_NS);
+	l->timer.target = ktime_add_ns(l->timer.target, period);
 	/* After a long stop: no burst of the periods that were missed. */
 	if (ktime_before(l->timer.target, ktime_get()))
-		l->timer.target = ktime_add_ns(ktime_get(), l->timer.period_ns);
+		l->timer.target = ktime_add_ns(ktime_get(), period);
 	hrtimer_set_expires(hr, l->timer.target);
 	return HRTIMER_RESTART;
 }
@@ -63,7 +68,29 @@ static u32 divisor(struct lapic *l)
 
 static u64 count_to_ns(struct lapic *l, u32 count)
 {
-	return (u64)count * l->vcpu->vm->irq.apic_bus_cycle_ns * divisor(l);
+	u64 tick = (u64)l->vcpu->vm->irq.apic_bus_cycle_ns * divisor(l), ns;
+
+	if (check_mul_overflow(tick, (u64)count, &ns))
+		return KTIME_MAX / 2;
+	return min_t(u64, ns, KTIME_MAX / 2);
+}
+
+/* KVM_SET_LAPIC: TMCCT holds what was left, 0 for a one-shot that is over. */
+void lapic_timer_restore(struct lapic *l)
+{
+	u32 count = min(lapic_reg(l, APIC_TMCCT), lapic_reg(l, APIC_TMICT));
+
+	/* Both in one: no change of mode that would clear TMICT. */
+	l->timer.mode = lapic_reg(l, APIC_LVTT) & TIMER_MODES;
+	if (!count && l->timer.mode == APIC_LVT_TIMER_PERIODIC)
+		count = lapic_reg(l, APIC_TMICT);
+	lapic_timer_restart(l, count);
+}
+
+/* Runs, or fired and nobody took note yet. */
+bool lapic_timer_busy(struct lapic *l)
+{
+	return hrtimer_active(&l->timer.hr) || atomic_read(&l->timer.expired);
 }
 
 void lapic_timer_restart(struct lapic *l, u32 count)
@@ -98,7 +125,8 @@ u32 lapic_timer_count(struct lapic *l)
 			return 0;
 		left = l->timer.period_ns - (u64)-left % l->timer.period_ns;
 	}
-	return div64_u64(left, unit);
+	/* A period that was stretched to the minimum is longer than TMICT says. */
+	return min_t(u64, div64_u64(left, unit), lapic_reg(l, APIC_TMICT));
 }
 
 /* -------- deadline mode -------- */
@@ -110,11 +138,12 @@ static u64 guest_now(struct lapic *l)
 
 static void arm_deadline_sw(struct lapic *l)
 {
-	u64 now = guest_now(l), ns = 0;
+	u64 khz = l->vcpu->tsc_khz ?: 1, now = guest_now(l), ticks = 0, ns;
 
 	if (l->timer.deadline > now)
-		ns = mul_u64_u64_div_u64(l->timer.deadline - now, 1000000, l->vcpu->tsc_khz);
-	ns = min_t(u64, ns, KTIME_MAX / 2);
+		ticks = min(l->timer.deadline - now, khz * MAX_SLEEP_MS);
+	/* Rounded up: an interrupt before its deadline is wrong, a late one is not. */
+	ns = mul_u64_u64_div_u64(ticks, NSEC_PER_MSEC, khz) + 1;
 	l->timer.target = ktime_add_ns(ktime_get(), ns);
 	hrtimer_start(&l->timer.hr, l->timer.target, HRTIMER_MODE_ABS);
 }
@@ -155,8 +184,9 @@ void lapic_set_tscdeadline(struct vcpu *vcpu, u64 val)
 {
 	struct lapic *l = vcpu->lapic;
 
-	if (l->timer.mode != APIC_LVT_TIMER_TSCDEADLINE)
+	if (!lapic_hw_enabled(l) || l->timer.mode != APIC_LVT_TIMER_TSCDEADLINE)
 		return;
+	disarm(l);
 	atomic_set(&l->timer.expired, 0);
 	l->timer.deadline = val;
 	arm_deadline(l);
@@ -191,8 +221,14 @@ void lapic_timer_fired(struct vcpu *vcpu)
 
 	if (!atomic_xchg(&l->timer.expired, 0))
 		return;
-	if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE)
+	if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE) {
+		/* The host's clock and the guest's TSC may not agree, or it was far. */
+		if (l->timer.deadline > guest_now(l)) {
+			arm_deadline(l);
+			return;
+		}
 		l->timer.deadline = 0;
+	}
 	lapic_local(l, APIC_LVTT);
 }
 

@@ -412,11 +412,16 @@ int pit_create(struct vm *vm, const struct kvm_pit_config *config)
 	return 0;
 }
 
+void pit_stop(struct vm *vm)
+{
+	if (vm->irq.pit)
+		hrtimer_cancel(&vm->irq.pit->timer);
+}
+
 void pit_destroy(struct vm *vm)
 {
 	if (!vm->irq.pit)
 		return;
-	hrtimer_cancel(&vm->irq.pit->timer);
 	kfree(vm->irq.pit);
 	vm->irq.pit = NULL;
 }
