@@ -144,8 +144,6 @@ static int slow_requests(struct vcpu *vcpu)
 		vendor_call(write_tsc, vcpu);
 	if (vcpu_take_request(vcpu, REQ_CLOCK))
 		pv_clock_update(vcpu);
-	if (vcpu_take_request(vcpu, REQ_IOAPIC_SCAN) && vcpu->lapic)
-		lapic_scan_ioapic(vcpu);
 	return VMM_RESUME;
 }
 

@@ -68,7 +68,6 @@ enum vcpu_request {
 	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	REQ_UNBLOCK,		/* leave HLT whatever is pending */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
-	REQ_IOAPIC_SCAN,	/* recompute the EOI-exit set of this LAPIC */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID changed: vendor recomputes intercepts */
 };

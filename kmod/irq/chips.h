@@ -27,23 +27,31 @@ void ioapic_stop(struct vm *vm);
 void ioapic_destroy(struct vm *vm);
 int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level);
 void ioapic_eoi(struct vm *vm, u8 vector, bool level);
-/* Marks in l->eoi_exits the vectors whose EOI the IOAPIC waits for. */
-void ioapic_scan_eoi(struct vm *vm, struct lapic *l);
+/* irq_mark_eoi() of edge pins that a notifier listens to. */
+void ioapic_mark_eoi(struct vm *vm);
 void ioapic_get(struct ioapic *ioapic, struct kvm_ioapic_state *state);
 void ioapic_set(struct ioapic *ioapic, const struct kvm_ioapic_state *state);
 
 /* pit.c */
 void pit_stop(struct vm *vm);
+/* A pin was unmasked: if it is the PIT's, ticks that got lost are forgotten. */
+void pit_unmasked(struct vm *vm, u32 irqchip, u32 pin);
 void pit_destroy(struct vm *vm);
 
 /* routing.c */
 int routing_set_default(struct vm *vm);
 int routing_set_empty(struct vm *vm);
 void routing_destroy(struct vm *vm);
-void routing_scan_eoi(struct vm *vm, struct lapic *l);
 /* True if @gsi reaches pin @pin of @irqchip (KVM_IRQCHIP_*). */
 bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin);
-void request_ioapic_scan(struct vm *vm);
+/*
+ * A route, a notifier or a redirection entry changed: marks the vectors whose
+ * EOI matters beyond what TMR tells. In the kernel's IOAPIC these are edge pins
+ * with a notifier; with a split irqchip level routes of the reserved pins.
+ * A mark is never taken back: a superfluous one only costs a look, while an
+ * interrupt on its way when the entry changed must still be heard.
+ */
+void irq_mark_eoi(struct vm *vm);
 
 /*
  * Called when the guest acknowledges the interrupt behind a GSI: at EOI, on
@@ -60,6 +68,9 @@ void ack_notifier_register(struct vm *vm, struct ack_notifier *n);
 void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n);
 void ack_notify(struct vm *vm, u32 irqchip, u32 pin);
 bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin);
+
+/* ioeventfd.c */
+void ioeventfd_destroy_all(struct vm *vm);
 
 /* irqfd.c */
 void irqfd_release(struct vm *vm);

@@ -25,6 +25,9 @@ static bool match_logical(struct lapic *l, u32 dest)
 
 	if (lapic_x2apic(l))
 		return (ldr >> 16) == (dest >> 16) && (ldr & dest & 0xffff);
+	/* An xAPIC has eight bits to compare with. */
+	if (dest > 0xff)
+		return false;
 	ldr >>= 24;
 	if ((lapic_reg(l, APIC_DFR) >> 28) == 0xf)
 		return ldr & dest & 0xff;
@@ -109,6 +112,23 @@ static bool is_lowest(const struct irq_message *msg)
 	return msg->lowest && (msg->logical || msg->dest != XAPIC_BROADCAST);
 }
 
+/* Members of an x2APIC cluster: their ids are the cluster's and the bits' numbers. */
+static int deliver_cluster(struct vm *vm, const struct irq_message *msg)
+{
+	unsigned long bits = msg->dest & 0xffff;
+	unsigned int bit;
+	int n = -1;
+
+	for_each_set_bit(bit, &bits, 16) {
+		struct vcpu *vcpu = vm_vcpu_by_id(vm, (msg->dest >> 16) << 4 | bit);
+
+		if (!vcpu || !vcpu->lapic || !lapic_x2apic(vcpu->lapic))
+			continue;
+		n = max(n, 0) + accept(vcpu->lapic, msg);
+	}
+	return n;
+}
+
 static int deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg)
 {
 	struct vcpu *vcpu = unicast(vm, msg);
@@ -117,6 +137,10 @@ static int deliver(struct vm *vm, struct lapic *source, const struct irq_message
 
 	if (vcpu)
 		return accept(vcpu->lapic, msg);
+	/* Not within the xAPIC's 8 bits: only x2APICs can be meant. */
+	if (msg->logical && !msg->shorthand && !is_lowest(msg) && msg->dest > 0xff &&
+	    msg->dest != X2APIC_BROADCAST)
+		return deliver_cluster(vm, msg);
 	if (is_lowest(msg)) {
 		struct lapic *l = arbitrate(vm, source, msg);
 
@@ -239,6 +263,7 @@ void irq_vm_stop(struct vm *vm)
 
 void irq_vm_destroy(struct vm *vm)
 {
+	ioeventfd_destroy_all(vm);
 	routing_destroy(vm);
 	pit_destroy(vm);
 	ioapic_destroy(vm);

@@ -3,6 +3,7 @@
  * The I/O APIC (82093AA, Intel order 290566): 24 pins, redirection table at
  * 0xfec00000.
  */
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -64,11 +65,12 @@ static int service(struct ioapic *io, u32 pin)
 	if (redir(io, pin).mask || (level && redir(io, pin).remote_irr))
 		return -1;
 	entry_message(io, pin, &msg);
+	/* An edge is gone once it was sent, whether or not somebody took it. */
+	if (!level)
+		io->irr_delivered |= BIT(pin);
 	n = irq_deliver(io->vm, NULL, &msg);
 	if (n > 0 && level)
 		redir(io, pin).remote_irr = 1;
-	if (n > 0 && !level)
-		io->irr_delivered |= BIT(pin);
 	return n;
 }
 
@@ -160,27 +162,19 @@ void ioapic_eoi(struct vm *vm, u8 vector, bool level)
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
-void ioapic_scan_eoi(struct vm *vm, struct lapic *l)
+void ioapic_mark_eoi(struct vm *vm)
 {
 	struct ioapic *io = vm->irq.ioapic;
-	struct irq_message msg;
 	unsigned long flags;
 	u32 pin;
 
 	if (!io)
 		return;
 	spin_lock_irqsave(&io->lock, flags);
-	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++) {
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
 		if (!redir(io, pin).trig_mode &&
-		    !ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin))
-			continue;
-		entry_message(io, pin, &msg);
-		/* An interrupt on its way before a change of the entry must still be heard. */
-		if (irq_message_matches(l, NULL, &msg) ||
-		    lapic_vec_test(l, APIC_ISR, msg.vector) ||
-		    lapic_vec_test(l, APIC_IRR, msg.vector))
-			__set_bit(msg.vector, l->eoi_exits);
-	}
+		    ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin))
+			set_bit(redir(io, pin).vector, vm->irq.eoi_vectors);
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
@@ -191,6 +185,7 @@ static void write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
 	u64 bits = io->state.redirtbl[pin].bits;
 	/* Delivery status and remote IRR are read-only. */
 	u64 keep = BIT(12) | BIT(14);
+	bool masked = redir(io, pin).mask;
 
 	if (high)
 		bits = (bits & 0xffffffff) | (u64)val << 32;
@@ -199,6 +194,8 @@ static void write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
 	io->state.redirtbl[pin].bits = bits;
 	if (!redir(io, pin).trig_mode)
 		redir(io, pin).remote_irr = 0;
+	if (masked && !redir(io, pin).mask)
+		pit_unmasked(io->vm, KVM_IRQCHIP_IOAPIC, pin);
 	if (redir(io, pin).trig_mode && (io->irr & BIT(pin)))
 		service(io, pin);
 }
@@ -217,7 +214,8 @@ static void window_write(struct ioapic *io, u32 val)
 	}
 	index = (io->select - REG_REDIR) >> 1;
 	if (io->select >= REG_REDIR && index < VMM_IOAPIC_PINS)
-		write_redir(io, index, io->select & 1, val);
+		write_redir(io, array_index_nospec(index, VMM_IOAPIC_PINS),
+			    io->select & 1, val);
 }
 
 static u32 window_read(struct ioapic *io)
@@ -234,6 +232,7 @@ static u32 window_read(struct ioapic *io)
 	index = (io->select - REG_REDIR) >> 1;
 	if (io->select < REG_REDIR || index >= VMM_IOAPIC_PINS)
 		return 0xffffffff;
+	index = array_index_nospec(index, VMM_IOAPIC_PINS);
 	return io->state.redirtbl[index].bits >> (io->select & 1 ? 32 : 0);
 }
 
@@ -280,7 +279,7 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 	}
 	spin_unlock_irqrestore(&io->lock, flags);
 	if (scan)
-		request_ioapic_scan(io->vm);
+		irq_mark_eoi(io->vm);
 	return 0;
 }
 
@@ -362,5 +361,5 @@ void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 		if (state->irr & BIT(pin))
 			set_level(io, pin, true);
 	spin_unlock_irqrestore(&io->lock, flags);
-	request_ioapic_scan(io->vm);
+	irq_mark_eoi(io->vm);
 }

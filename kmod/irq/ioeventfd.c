@@ -11,6 +11,7 @@
 
 struct ioeventfd {
 	struct io_device dev;
+	struct io_device fast;		/* on IO_BUS_FAST_MMIO, of those without length */
 	struct list_head link;		/* vm->irq.ioeventfds, slots_lock */
 	u64 addr;
 	u32 len;			/* 0: any */
@@ -51,10 +52,16 @@ static int ioeventfd_write(struct vcpu *vcpu, struct io_device *dev, u64 addr,
 	return 0;
 }
 
-static void ioeventfd_destroy(struct io_device *dev)
+/* The address is all that is known: the instruction was not decoded. */
+static int fast_write(struct vcpu *vcpu, struct io_device *dev, u64 addr,
+		      unsigned int len, const void *data)
 {
-	struct ioeventfd *p = container_of(dev, struct ioeventfd, dev);
+	vmm_eventfd_signal(container_of(dev, struct ioeventfd, fast)->eventfd);
+	return 0;
+}
 
+static void ioeventfd_destroy(struct ioeventfd *p)
+{
 	list_del(&p->link);
 	eventfd_ctx_put(p->eventfd);
 	kfree(p);
@@ -63,15 +70,53 @@ static void ioeventfd_destroy(struct io_device *dev)
 static const struct io_device_ops ioeventfd_ops = {
 	.read = ioeventfd_read,
 	.write = ioeventfd_write,
-	.destroy = ioeventfd_destroy,
 };
+
+static const struct io_device_ops fast_ops = {
+	.read = ioeventfd_read,
+	.write = fast_write,
+};
+
+/* The buses are gone already. */
+void ioeventfd_destroy_all(struct vm *vm)
+{
+	struct ioeventfd *p, *next;
+
+	list_for_each_entry_safe(p, next, &vm->irq.ioeventfds, link)
+		ioeventfd_destroy(p);
+}
 
 static enum io_bus_kind bus_of(const struct kvm_ioeventfd *args)
 {
-	if (args->flags & KVM_IOEVENTFD_FLAG_PIO)
-		return IO_BUS_PIO;
-	/* Without a length the instruction need not be decoded. */
-	return args->len ? IO_BUS_MMIO : IO_BUS_FAST_MMIO;
+	return args->flags & KVM_IOEVENTFD_FLAG_PIO ? IO_BUS_PIO : IO_BUS_MMIO;
+}
+
+static bool is_fast(const struct ioeventfd *p)
+{
+	return p->bus == IO_BUS_MMIO && !p->len;
+}
+
+/*
+ * Without a length it is on two buses: the fast one is asked before the
+ * instruction is decoded, the other when the emulator came to it anyway.
+ */
+static int bus_add(struct vm *vm, struct ioeventfd *p)
+{
+	int err = io_bus_register(vm, p->bus, p->addr, p->len, &p->dev);
+
+	if (err || !is_fast(p))
+		return err;
+	err = io_bus_register(vm, IO_BUS_FAST_MMIO, p->addr, 0, &p->fast);
+	if (err)
+		io_bus_unregister(vm, p->bus, &p->dev);
+	return err;
+}
+
+static void bus_remove(struct vm *vm, struct ioeventfd *p)
+{
+	if (is_fast(p))
+		io_bus_unregister(vm, IO_BUS_FAST_MMIO, &p->fast);
+	io_bus_unregister(vm, p->bus, &p->dev);
 }
 
 static bool collides(struct vm *vm, const struct ioeventfd *new)
@@ -101,6 +146,7 @@ static int assign(struct vm *vm, const struct kvm_ioeventfd *args)
 		return -ENOMEM;
 	}
 	p->dev.ops = &ioeventfd_ops;
+	p->fast.ops = &fast_ops;
 	p->addr = args->addr;
 	p->len = args->len;
 	p->bus = bus_of(args);
@@ -109,8 +155,7 @@ static int assign(struct vm *vm, const struct kvm_ioeventfd *args)
 	p->eventfd = ctx;
 	mutex_lock(&vm->slots_lock);
 	if (!collides(vm, p))
-		err = io_bus_register(vm, p->bus, p->addr, p->len, &p->dev);
-	/* The instruction is decoded after all if other devices are there too. */
+		err = bus_add(vm, p);
 	if (!err)
 		list_add_tail(&p->link, &vm->irq.ioeventfds);
 	mutex_unlock(&vm->slots_lock);
@@ -137,8 +182,8 @@ static int deassign(struct vm *vm, const struct kvm_ioeventfd *args)
 		    p->len != args->len || p->match != match ||
 		    (match && p->datamatch != args->datamatch))
 			continue;
-		io_bus_unregister(vm, bus, &p->dev);
-		ioeventfd_destroy(&p->dev);
+		bus_remove(vm, p);
+		ioeventfd_destroy(p);
 		err = 0;
 		break;
 	}

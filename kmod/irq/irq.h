@@ -12,6 +12,7 @@
 #ifndef VMM_IRQ_H
 #define VMM_IRQ_H
 
+#include <linux/bitmap.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
@@ -54,11 +55,12 @@ struct vm_irq {
 	struct list_head ioeventfds;	/* vm->slots_lock */
 	spinlock_t irqfds_lock;
 	struct hlist_head ack_notifiers; /* irq_lock; readers: ack_srcu */
-	struct srcu_struct ack_srcu;
+	struct srcu_struct ack_srcu;	/* and held while a line is driven */
 	bool x2apic_ids;		/* KVM_CAP_X2APIC_API flags */
 	bool x2apic_no_broadcast_quirk;
 	u32 apic_bus_cycle_ns;		/* 1 by default */
 	u16 split_reserved_pins;	/* KVM_CAP_SPLIT_IRQCHIP argument */
+	DECLARE_BITMAP(eoi_vectors, 256); /* irq_mark_eoi(); bits are only ever set */
 };
 
 /* deliver.c / routing.c: life of the room, called by vm.c. */
@@ -118,10 +120,9 @@ void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
 int irq_pending(struct vcpu *vcpu);
 int irq_ack(struct vcpu *vcpu);
 int lapic_highest_irr(struct vcpu *vcpu);
-/* REQ_TIMER and REQ_IOAPIC_SCAN were raised. */
+/* REQ_TIMER was raised. */
 void lapic_timer_fired(struct vcpu *vcpu);
 bool lapic_timer_pending(struct vcpu *vcpu);	/* expired but not yet injected */
-void lapic_scan_ioapic(struct vcpu *vcpu);
 /* REQ_INIT_SIPI: true when INIT or SIPI is waiting (or *vector) and clears it. */
 bool lapic_take_init(struct vcpu *vcpu);
 bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector);

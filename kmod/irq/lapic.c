@@ -14,6 +14,10 @@
 #define LVT_MASKED	APIC_LVT_MASKED
 #define LAPIC_VERSION	(0x14 | ((LAPIC_NR_LVT - 1) << 16))
 #define LAPIC_NR_LVT	6
+#define FIRST_LEGAL_VECTOR	16
+/* SDM 11.12.9 */
+#define X2APIC_ICR_RESERVED \
+	(GENMASK(31, 20) | GENMASK(17, 16) | BIT(13))
 #define LVT_COMMON	(APIC_VECTOR_MASK | APIC_SEND_PENDING | LVT_MASKED)
 #define LVT_LINT \
 	(LVT_COMMON | APIC_MODE_MASK | APIC_INPUT_POLARITY | APIC_LVT_REMOTE_IRR | \
@@ -110,6 +114,18 @@ static bool accept_sipi(struct lapic *l, u8 vector)
 	return true;
 }
 
+/*
+ * SDM 11.5.3. The error interrupt has a vector too: an illegal one is not
+ * reported by itself.
+ */
+static void report_error(struct lapic *l, u32 bit)
+{
+	if (test_and_set_bit(__ffs(bit), &l->esr))
+		return;
+	if ((lapic_reg(l, APIC_LVTERR) & APIC_VECTOR_MASK) >= FIRST_LEGAL_VECTOR)
+		lapic_local(l, APIC_LVTERR);
+}
+
 bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 {
 	switch (mode) {
@@ -117,7 +133,10 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 	case APIC_DM_LOWEST:
 		if (!lapic_enabled(l))
 			return false;
-		set_irr(l, vector, level);
+		if (vector >= FIRST_LEGAL_VECTOR)
+			set_irr(l, vector, level);
+		else
+			report_error(l, APIC_ESR_RECVILL);
 		return true;
 	case APIC_DM_NMI:
 		queue_nmi(l->vcpu);
@@ -168,13 +187,14 @@ static void end_of_interrupt(struct lapic *l)
 	l->isr_top = highest_bit(l, APIC_ISR);
 	lapic_update_ppr(l);
 	vcpu_request(l->vcpu, REQ_EVENT);
-	if (!test_bit(vector, l->eoi_exits))
-		return;
+	/* TMR: how the vector was last delivered. EOIs of level ones go to the IOAPICs. */
 	level = lapic_vec_test(l, APIC_TMR, vector);
-	if (vm->irq.mode == IRQCHIP_SPLIT)
+	if (vm->irq.mode != IRQCHIP_SPLIT) {
+		if (level || test_bit(vector, vm->irq.eoi_vectors))
+			ioapic_eoi(vm, vector, level);
+	} else if (level && test_bit(vector, vm->irq.eoi_vectors)) {
 		l->eoi_exit = vector;
-	else
-		ioapic_eoi(vm, vector, level);
+	}
 }
 
 int lapic_take_eoi_exit(struct vcpu *vcpu)
@@ -186,17 +206,6 @@ int lapic_take_eoi_exit(struct vcpu *vcpu)
 	vector = vcpu->lapic->eoi_exit;
 	vcpu->lapic->eoi_exit = -1;
 	return vector;
-}
-
-void lapic_scan_ioapic(struct vcpu *vcpu)
-{
-	struct lapic *l = vcpu->lapic;
-
-	bitmap_zero(l->eoi_exits, 256);
-	if (vcpu->vm->irq.mode == IRQCHIP_SPLIT)
-		routing_scan_eoi(vcpu->vm, l);
-	else
-		ioapic_scan_eoi(vcpu->vm, l);
 }
 
 /* -------- IPIs -------- */
@@ -218,6 +227,9 @@ static void send_ipi(struct lapic *l, u32 low, u32 dest)
 	if (msg.mode == APIC_DM_INIT && msg.level && !msg.assert)
 		return;
 	msg.level = false;
+	if (msg.vector < FIRST_LEGAL_VECTOR &&
+	    (msg.mode == APIC_DM_FIXED || msg.mode == APIC_DM_LOWEST))
+		report_error(l, APIC_ESR_SENDILL);
 	irq_deliver(l->vcpu->vm, l, &msg);
 }
 
@@ -343,7 +355,7 @@ static bool reg_write(struct lapic *l, u32 reg, u32 val)
 			lapic_set_reg(l, APIC_ICR2, val & 0xff000000);
 		return !x2;
 	case APIC_ESR:
-		lapic_set_reg(l, APIC_ESR, 0);
+		lapic_set_reg(l, APIC_ESR, xchg(&l->esr, 0));
 		return !x2 || !val;
 	case APIC_TMICT:
 		if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE)
@@ -370,7 +382,18 @@ static bool mmio_mine(struct lapic *l, u64 gpa)
 {
 	u64 base = l->vcpu->apic_base & MSR_IA32_APICBASE_BASE;
 
-	return lapic_hw_enabled(l) && !lapic_x2apic(l) && gpa >= base && gpa < base + PAGE_SIZE;
+	return gpa >= base && gpa < base + PAGE_SIZE;
+}
+
+/* No xAPIC: nothing is there, and by KVM's quirk user space is not asked either. */
+static bool mmio_hole(struct lapic *l)
+{
+	return !lapic_hw_enabled(l) || lapic_x2apic(l);
+}
+
+static bool hole_is_ours(struct vm *vm)
+{
+	return !(vm->disabled_quirks & KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
 }
 
 bool lapic_mmio_read(struct vcpu *vcpu, u64 gpa, unsigned int len, void *data)
@@ -380,6 +403,11 @@ bool lapic_mmio_read(struct vcpu *vcpu, u64 gpa, unsigned int len, void *data)
 
 	if (!mmio_mine(l, gpa))
 		return false;
+	if (mmio_hole(l)) {
+		if (hole_is_ours(vcpu->vm))
+			memset(data, 0xff, len);
+		return hole_is_ours(vcpu->vm);
+	}
 	/* A read must not cross its 32-bit register (SDM 11.4.1). */
 	memset(data, 0, len);
 	if ((off & 0xf) + len <= 4 && reg < APIC_REGS_SIZE && reg_readable(l, reg)) {
@@ -396,6 +424,8 @@ bool lapic_mmio_write(struct vcpu *vcpu, u64 gpa, unsigned int len, const void *
 
 	if (!mmio_mine(l, gpa))
 		return false;
+	if (mmio_hole(l))
+		return hole_is_ours(vcpu->vm);
 	/* Only aligned 32-bit writes are defined; the others are dropped. */
 	if (len == 4 && !(off & 0xf) && off < APIC_REGS_SIZE)
 		reg_write(l, off, *(const u32 *)data);
@@ -428,6 +458,8 @@ int lapic_wrmsr(struct vcpu *vcpu, u32 msr, u64 val)
 		return 1;
 	switch (reg) {
 	case APIC_ICR:
+		if ((u32)val & X2APIC_ICR_RESERVED)
+			return 1;
 		write_icr(l, val, val >> 32);
 		return 0;
 	case APIC_SELF_IPI_REG:
@@ -471,7 +503,7 @@ static bool base_valid(struct vcpu *vcpu, u64 base, bool host)
 	u64 mode = base & (XAPIC_ENABLE | X2APIC_ENABLE);
 	u64 old = vcpu->apic_base & (XAPIC_ENABLE | X2APIC_ENABLE);
 
-	if (!vcpu->lapic->x2apic_ok)
+	if (!guest_cpuid_has(vcpu, X86_FEATURE_X2APIC))
 		reserved |= X2APIC_ENABLE;
 	if ((base & reserved) || mode == X2APIC_ENABLE)
 		return false;
@@ -497,21 +529,16 @@ int lapic_set_base(struct vcpu *vcpu, u64 base, bool host)
 	struct lapic *l = vcpu->lapic;
 	u64 old = vcpu->apic_base;
 
-	if (!l) {
-		vcpu->apic_base = base;
-		return 0;
-	}
 	if (!base_valid(vcpu, base, host))
 		return 1;
 	vcpu->apic_base = base;
-	if (!((old ^ base) & (XAPIC_ENABLE | X2APIC_ENABLE)))
+	if (!l || !((old ^ base) & (XAPIC_ENABLE | X2APIC_ENABLE)))
 		return 0;
 	if (lapic_x2apic(l))
 		enter_x2apic(l);
 	else if ((base & XAPIC_ENABLE) && (old & X2APIC_ENABLE || !(old & XAPIC_ENABLE)))
 		lapic_set_reg(l, APIC_ID, vcpu->id << 24);
 	vcpu_request(vcpu, REQ_EVENT);
-	vcpu_request(vcpu, REQ_IOAPIC_SCAN);
 	return 0;
 }
 
@@ -572,6 +599,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	lapic_set_reg(l, APIC_SPIV, 0xff);
 	l->isr_top = -1;
 	l->eoi_exit = -1;
+	l->esr = 0;
 	l->irr_dirty = false;
 	l->timer.mode = 0;
 	if (!init)
@@ -583,7 +611,6 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 
 void lapic_cpuid_changed(struct vcpu *vcpu, bool x2apic, bool tsc_deadline)
 {
-	vcpu->lapic->x2apic_ok = x2apic;
 	vcpu->lapic->deadline_ok = tsc_deadline;
 }
 
@@ -668,6 +695,5 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	lapic_update_ppr(l);
 	lapic_timer_restore(l);
 	vcpu_request(vcpu, REQ_EVENT);
-	vcpu_request(vcpu, REQ_IOAPIC_SCAN);
 	return 0;
 }

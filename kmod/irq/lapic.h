@@ -34,10 +34,10 @@ struct lapic {
 	unsigned long pending;		/* (a) enum lapic_pending */
 	u8 sipi_vector;
 	bool irr_dirty;			/* IRR may hold something */
-	bool x2apic_ok, deadline_ok;	/* guest CPUID */
+	bool deadline_ok;		/* guest CPUID */
 	int isr_top;			/* highest vector in service, -1 none */
 	int eoi_exit;			/* vector user space must hear of, -1 none */
-	DECLARE_BITMAP(eoi_exits, 256);	/* vectors whose EOI an IOAPIC waits for */
+	unsigned long esr;		/* (a) errors since ESR was last written */
 };
 
 static inline u32 lapic_reg(const struct lapic *l, u32 off)

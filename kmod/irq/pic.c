@@ -111,13 +111,15 @@ static void announce(struct pic *pic)
 
 	if (!READ_ONCE(pic->output))
 		return;
+	rcu_read_lock();
 	vm_for_each_vcpu(i, vcpu, pic->vm) {
 		if (!vcpu->lapic || !lapic_takes_pic(vcpu->lapic))
 			continue;
 		vcpu_request(vcpu, REQ_EVENT);
 		vcpu_kick(vcpu);
-		return;
+		break;
 	}
+	rcu_read_unlock();
 }
 
 int pic_set_pin(struct vm *vm, u32 pin, int source, int level)
@@ -260,6 +262,11 @@ static void write_ocw3(struct kvm_pic_state *s, u8 val)
 		s->special_mask = (val >> 5) & 1;
 }
 
+static bool is_icw1(u64 addr, u8 val)
+{
+	return !(addr & 1) && (val & 0x10);
+}
+
 /* Command (A0 = 0) or data port; returns the pins that were acknowledged. */
 static u8 chip_write(struct kvm_pic_state *s, bool data, u8 val)
 {
@@ -350,20 +357,28 @@ static int port_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 	struct pic *pic = port->pic;
 	int n = port - pic->port;
 	unsigned long flags;
-	u8 done = 0, val = *(const u8 *)data;
+	u8 done = 0, unmasked = 0, val = *(const u8 *)data;
+	u8 imr;
 
 	if (len != 1)
 		return 0;
 	spin_lock_irqsave(&pic->lock, flags);
-	if (n == PORT_ELCR)
+	if (n == PORT_ELCR) {
 		pic->chip[addr & 1].elcr = val & pic->chip[addr & 1].elcr_mask;
-	else
+	} else {
+		imr = pic->chip[n].imr;
 		done = chip_write(&pic->chip[n], addr & 1, val);
+		/* ICW1 drops what was pending and in service. */
+		unmasked = is_icw1(addr, val) ? 0xff : imr & ~pic->chip[n].imr;
+	}
 	update(pic);
 	spin_unlock_irqrestore(&pic->lock, flags);
 	if (done)
 		ack_notify(pic->vm, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER,
 			   __ffs(done));
+	/* Pin 0 is the timer's, wherever GSI 0 goes among these. */
+	if (unmasked & 1)
+		pit_unmasked(pic->vm, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER, 0);
 	announce(pic);
 	return 0;
 }

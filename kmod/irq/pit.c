@@ -14,6 +14,8 @@
 #define SPEAKER_PORT	0x61
 /* As for the LAPIC timer: a guest may not flood its host. */
 #define MIN_PERIOD_NS	200000
+/* Not programmed since power-up; the value is KVM's. */
+#define MODE_NONE	0xff
 
 enum rw_state { RW_LSB = 1, RW_MSB, RW_WORD0, RW_WORD1 };
 
@@ -125,6 +127,16 @@ static void pit_acked(struct ack_notifier *n)
 	tick(pit);
 }
 
+void pit_unmasked(struct vm *vm, u32 irqchip, u32 pin)
+{
+	struct pit *pit = READ_ONCE(vm->irq.pit);
+
+	if (!pit || !routing_gsi_on_pin(vm, 0, irqchip, pin))
+		return;
+	atomic_set(&pit->pending, 0);
+	atomic_set(&pit->acked, 1);
+}
+
 static enum hrtimer_restart pit_expired(struct hrtimer *hr)
 {
 	struct pit *pit = container_of(hr, struct pit, timer);
@@ -138,10 +150,20 @@ static enum hrtimer_restart pit_expired(struct hrtimer *hr)
 	return HRTIMER_RESTART;
 }
 
+/* First tick from now on: the phase is that of the loading of the counter. */
+static u64 first_tick(const struct pit *pit)
+{
+	u64 load = pit->ch[0].count_load_time, now = ktime_get_ns();
+
+	if (!pit->periodic || now <= load)
+		return load + pit->period_ns;
+	return load + (div64_u64(now - load, pit->period_ns) + 1) * pit->period_ns;
+}
+
 static void start_timer(struct pit *pit)
 {
 	struct kvm_pit_channel_state *c = &pit->ch[0];
-	bool tick_mode = c->mode != 1 && c->mode != 5;
+	bool tick_mode = c->mode == 0 || (c->mode >= 2 && c->mode <= 4);
 
 	hrtimer_cancel(&pit->timer);
 	atomic_set(&pit->pending, 0);
@@ -152,8 +174,7 @@ static void start_timer(struct pit *pit)
 	pit->period_ns = muldiv(period_of(c), NSEC_PER_SEC, PIT_HZ);
 	if (pit->periodic && pit->period_ns < MIN_PERIOD_NS)
 		pit->period_ns = MIN_PERIOD_NS;
-	hrtimer_start(&pit->timer, ktime_add_ns(c->count_load_time, pit->period_ns),
-		      HRTIMER_MODE_ABS);
+	hrtimer_start(&pit->timer, ns_to_ktime(first_tick(pit)), HRTIMER_MODE_ABS);
 }
 
 /* -------- counters -------- */
@@ -359,8 +380,7 @@ static void pit_reset(struct pit *pit)
 	int n;
 
 	for (n = 0; n < 3; n++) {
-		/* No mode is programmed: nothing counts. */
-		pit->ch[n].mode = 1;
+		pit->ch[n].mode = MODE_NONE;
 		pit->ch[n].gate = n != 2;
 		pit->ch[n].count = 0x10000;
 		pit->ch[n].count_load_time = ktime_get_ns();
@@ -432,11 +452,25 @@ int pit_get(struct vm *vm, struct kvm_pit_state2 *state)
 
 	spin_lock(&pit->lock);
 	memcpy(state->channels, pit->ch, sizeof(state->channels));
+	memset(state->reserved, 0, sizeof(state->reserved));
 	state->flags = pit->flags;
 	if (pit->speaker_on)
 		state->flags |= KVM_PIT_FLAGS_SPEAKER_DATA_ON;
 	spin_unlock(&pit->lock);
 	return 0;
+}
+
+/*
+ * count_load_time is CLOCK_MONOTONIC of this host: user space that moves a VM
+ * translates it, as QEMU does. What cannot be a time of ours is now.
+ */
+static void fix_load_time(struct kvm_pit_channel_state *c)
+{
+	s64 now = ktime_get_ns();
+
+	if (c->count_load_time <= 0 || c->count_load_time > now)
+		c->count_load_time = now;
+	c->gate = !!c->gate;
 }
 
 int pit_set(struct vm *vm, const struct kvm_pit_state2 *state)
@@ -448,12 +482,11 @@ int pit_set(struct vm *vm, const struct kvm_pit_state2 *state)
 	memcpy(pit->ch, state->channels, sizeof(pit->ch));
 	for (n = 0; n < 3; n++)
 		if (pit->ch[n].mode > 5)
-			pit->ch[n].mode = 1;
+			pit->ch[n].mode = MODE_NONE;
 	pit->speaker_on = state->flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON;
 	pit->flags = state->flags & KVM_PIT_FLAGS_HPET_LEGACY;
-	/* The counter begins anew: load times of another host mean nothing here. */
 	for (n = 0; n < 3; n++)
-		pit->ch[n].count_load_time = ktime_get_ns();
+		fix_load_time(&pit->ch[n]);
 	start_timer(pit);
 	spin_unlock(&pit->lock);
 	return 0;

@@ -9,6 +9,8 @@
 #include "irq/chips.h"
 #include "irq/lapic.h"
 
+#define MSI_LEVEL	BIT(15)
+
 struct route {
 	u32 gsi;
 	u32 type;			/* KVM_IRQ_ROUTING_IRQCHIP, _MSI */
@@ -84,7 +86,9 @@ static int route_msi(struct vm *vm, struct route *out,
 static int route_build(struct vm *vm, struct route *out,
 		       const struct kvm_irq_routing_entry *in)
 {
-	if (in->gsi >= VMM_MAX_IRQ_ROUTES || in->flags)
+	u32 flags = in->type == KVM_IRQ_ROUTING_MSI ? KVM_MSI_VALID_DEVID : 0;
+
+	if (in->gsi >= VMM_MAX_IRQ_ROUTES || (in->flags & ~flags))
 		return -EINVAL;
 	out->gsi = in->gsi;
 	out->type = in->type;
@@ -121,9 +125,11 @@ static void routing_install(struct vm *vm, struct routing *new)
 	mutex_lock(&vm->irq_lock);
 	old = rcu_replace_pointer(vm->irq.routing, new, lockdep_is_held(&vm->irq_lock));
 	mutex_unlock(&vm->irq_lock);
+	/* After the ioctl nothing is delivered by the old table. */
+	synchronize_srcu_expedited(&vm->irq.ack_srcu);
 	if (old)
 		kvfree_rcu(old, rcu);
-	request_ioapic_scan(vm);
+	irq_mark_eoi(vm);
 }
 
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags)
@@ -209,8 +215,9 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 	struct route copy[NR_IRQ_SOURCES + 1];
 	struct routing *r;
 	u32 i, n = 0;
-	int ret = -1, one;
+	int ret = -1, one, idx;
 
+	idx = srcu_read_lock(&vm->irq.ack_srcu);
 	/* Chips take their locks outside the read section's table. */
 	rcu_read_lock();
 	r = rcu_dereference(vm->irq.routing);
@@ -227,6 +234,7 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 		if (one >= 0)
 			ret = one + (ret < 0 ? 0 : ret);
 	}
+	srcu_read_unlock(&vm->irq.ack_srcu, idx);
 	return ret;
 }
 
@@ -238,7 +246,7 @@ int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level)
 
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 {
-	if (msi->flags)
+	if (msi->flags & ~KVM_MSI_VALID_DEVID)
 		return -EINVAL;
 	if (vm->irq.x2apic_ids && (msi->address_hi & 0xff))
 		return -EINVAL;
@@ -262,45 +270,26 @@ bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin)
 	return found;
 }
 
-/*
- * Split irqchip: the first GSIs are the pins of user space's IOAPIC; their
- * level-triggered messages are those whose EOI it waits for.
- */
-void routing_scan_eoi(struct vm *vm, struct lapic *l)
+/* Split irqchip: the first GSIs are the pins of user space's IOAPIC. */
+static void routing_mark_eoi(struct vm *vm)
 {
 	struct routing *r;
 	u32 i;
 
 	rcu_read_lock();
 	r = rcu_dereference(vm->irq.routing);
-	for (i = 0; r && i < r->nr && r->route[i].gsi < vm->irq.split_reserved_pins; i++) {
-		const struct route *e = &r->route[i];
-		struct irq_message msg = {
-			.dest = (e->address >> 12) & 0xff, .logical = e->address & BIT(2),
-			.from_msi = true,
-		};
-
-		if (e->type != KVM_IRQ_ROUTING_MSI || !(e->data & BIT(15)))
-			continue;
-		if (vm->irq.x2apic_ids)
-			msg.dest |= (u32)(e->address >> 32) & 0xffffff00;
-		if (irq_message_matches(l, NULL, &msg))
-			__set_bit(e->data & 0xff, l->eoi_exits);
-	}
+	for (i = 0; r && i < r->nr && r->route[i].gsi < vm->irq.split_reserved_pins; i++)
+		if (r->route[i].type == KVM_IRQ_ROUTING_MSI && (r->route[i].data & MSI_LEVEL))
+			set_bit(r->route[i].data & 0xff, vm->irq.eoi_vectors);
 	rcu_read_unlock();
 }
 
-void request_ioapic_scan(struct vm *vm)
+void irq_mark_eoi(struct vm *vm)
 {
-	struct vcpu *vcpu;
-	unsigned long i;
-
-	vm_for_each_vcpu(i, vcpu, vm) {
-		if (!vcpu->lapic)
-			continue;
-		vcpu_request(vcpu, REQ_IOAPIC_SCAN);
-		vcpu_kick(vcpu);
-	}
+	if (vm->irq.mode == IRQCHIP_SPLIT)
+		routing_mark_eoi(vm);
+	else
+		ioapic_mark_eoi(vm);
 }
 
 /* -------- acknowledgment -------- */
@@ -309,7 +298,7 @@ void ack_notifier_register(struct vm *vm, struct ack_notifier *n)
 {
 	lockdep_assert_held(&vm->irq_lock);
 	hlist_add_head_rcu(&n->link, &vm->irq.ack_notifiers);
-	request_ioapic_scan(vm);
+	irq_mark_eoi(vm);
 }
 
 void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n)
@@ -317,7 +306,7 @@ void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n)
 	lockdep_assert_held(&vm->irq_lock);
 	hlist_del_init_rcu(&n->link);
 	synchronize_srcu(&vm->irq.ack_srcu);
-	request_ioapic_scan(vm);
+	irq_mark_eoi(vm);
 }
 
 void ack_notify(struct vm *vm, u32 irqchip, u32 pin)
