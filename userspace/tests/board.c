@@ -308,7 +308,7 @@ bool dqueue_wait(struct dqueue *q, uint32_t *id, uint32_t *len)
 	struct vring_used_elem *e;
 	unsigned int i;
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 5000; i++) {
 		if (__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) != q->used_seen) {
 			e = &used->ring[q->used_seen++ & (q->size - 1)];
 			*id = e->id;

@@ -77,13 +77,22 @@ bool driver_probe(struct driver *d, struct board *b, unsigned int slot);
 uint64_t driver_negotiate(struct driver *d, uint64_t features);
 void driver_ok(struct driver *d);
 uint8_t driver_status(struct driver *d);
+/* Wait until @cond holds, or five seconds: a loaded machine is slow, a lost event never comes. */
+#define wait_for(cond) ({						\
+	unsigned int ms_ = 0;						\
+	bool good_;							\
+									\
+	while (!(good_ = !!(cond)) && ms_++ < 5000)			\
+		usleep(1000);						\
+	good_;								\
+})
 
 void dqueue_init(struct dqueue *q, struct driver *d, unsigned int index, unsigned int size);
 /* Put a descriptor at @i. */
 void dqueue_desc(struct dqueue *q, unsigned int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 void dqueue_publish(struct dqueue *q, uint16_t head);
 void dqueue_kick(struct dqueue *q);
-/* Wait up to two seconds for a used element. */
+/* Wait up to five seconds for a used element. */
 bool dqueue_wait(struct dqueue *q, uint32_t *id, uint32_t *len);
 
 void *gmem(struct board *b, uint64_t gpa);

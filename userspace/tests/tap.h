@@ -27,6 +27,12 @@ static inline bool __attribute__((format(printf, 3, 4))) tap_ok(bool good, int l
 
 #define ok(cond, ...) tap_ok(!!(cond), __LINE__, __VA_ARGS__)
 
+/* A check that cannot be made here. */
+static inline void tap_skip(const char *name, const char *why)
+{
+	printf("ok %u - %s # SKIP %s\n", ++tap_count, name, why);
+}
+
 /* Return: what main() returns. */
 static inline int tap_done(void)
 {

@@ -94,7 +94,7 @@ static void test_requests(struct driver *d)
 	memset(data, 0xa5, 1024);
 	ok(request(&q, VIRTIO_BLK_T_OUT, 4, 1024, false, &len) == VIRTIO_BLK_S_OK && len == 1, "write");
 	ok(pread(fd, file, 1024, 2048) == 1024 && !memcmp(file, data, 1024), "reaches the file");
-	ok(board_msi_count(IRQ_PINS) == 1, "and interrupts");
+	ok(wait_for(board_msi_count(IRQ_PINS)), "and interrupts");
 	memset(data, 0, 1024);
 	ok(request(&q, VIRTIO_BLK_T_IN, 4, 1024, true, &len) == VIRTIO_BLK_S_OK && len == 1025, "read");
 	ok(!memcmp(file, data, 1024), "gives the same");
@@ -142,9 +142,8 @@ static void test_violations(struct driver *d)
 	dqueue_desc(&q, 0, HDR, 8, 0, 0);
 	dqueue_publish(&q, 0);
 	dqueue_kick(&q);
-	usleep(50000);
-	ok(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET, "a request without header stops the device");
-	ok(board_msi_count(IRQ_PINS + 1) == 1, "with a configuration interrupt");
+	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET), "a request without header stops the device");
+	ok(wait_for(board_msi_count(IRQ_PINS + 1)), "with a configuration interrupt");
 	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == 0xff, "which then serves nothing") ;
 
 	up(d, &q, ~0ull);
@@ -152,8 +151,7 @@ static void test_violations(struct driver *d)
 	dqueue_desc(&q, 0, BOARD_MEM, 512, WRITE, 0);
 	dqueue_publish(&q, 0);
 	dqueue_kick(&q);
-	usleep(50000);
-	ok(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET, "a buffer outside RAM stops the device");
+	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET), "a buffer outside RAM stops the device");
 
 	driver_negotiate(d, 0);
 	ok(!(driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK), "FEATURES_OK is refused without VERSION_1");
@@ -176,8 +174,7 @@ static void test_intx(struct driver *d)
 	cfg_set(d->b, d->slot, cap + PCI_MSIX_FLAGS, 2, 0);
 	up(d, &q, ~0ull);
 	request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len);
-	usleep(20000);
-	ok(fake.line[BOARD_PCI_GSI + SLOT] == 1, "without MSI-X the line goes up");
+	ok(wait_for(fake.line[BOARD_PCI_GSI + SLOT] == 1), "without MSI-X the line goes up");
 	ok(mmio_get(d->b, d->isr, 1) == 1 && mmio_get(d->b, d->isr, 1) == 0 && !fake.line[BOARD_PCI_GSI + SLOT],
 	   "reading ISR acknowledges");
 	cfg_set(d->b, d->slot, cap + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
