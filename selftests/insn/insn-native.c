@@ -400,9 +400,9 @@ static u64 undefined_flags(void)
 		return sf | zf | af | pf;
 	if (IS(div) || IS(idiv))
 		return FL_ARITH;
-	if (IS(shl) || IS(shr) || IS(sar))
+	if (IS(shift) && snip.d.modrm & 0x20)
 		return af | (count == 1 ? 0 : of) | (count >= sim.ctx.dst.size * 8u ? cf : 0);
-	if (IS(rol) || IS(ror) || IS(rcl) || IS(rcr))
+	if (IS(shift))
 		return count == 1 ? 0 : of;
 	if (IS(shld) || IS(shrd))
 		return af | of;
