@@ -43,8 +43,9 @@ static bool only_prefixes(const char *text)
 
 /*
  * Where objdump and the manuals part: FWAIT and the x87 instruction after it
- * are two, REX, 66, F2 or F3 before VEX is no instruction; test registers and
- * the instructions of VIA are not known here.
+ * are two, REX, 66, F2 or F3 before VEX is no instruction; test registers,
+ * the instructions of VIA, and APX (REX2, the bits it takes from EVEX) are not
+ * known here.
  */
 static bool objdump_is_odd(enum insn_cpu_mode mode, const u8 *bytes, const char *text)
 {
@@ -60,6 +61,10 @@ static bool objdump_is_odd(enum insn_cpu_mode mode, const u8 *bytes, const char 
 			break;
 	}
 	if (*bytes == 0x9b || (*bytes == 0x0f && (bytes[1] & 0xfe) == 0xa6))
+		return true;
+	if (mode == INSN_LONG && *bytes == 0xd5)
+		return true;
+	if (*bytes == 0x62 && (bytes[1] & 8 || (bytes[1] & 7) == 4 || !(bytes[2] & 4)))
 		return true;
 	return bars_vex && memchr("\x62\xc4\xc5\x8f", *bytes, 4);
 }
