@@ -3,7 +3,6 @@
  * What the user sees when a vCPU cannot go on.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,51 +60,77 @@ static void report_details(struct report *r, const struct kvm_run *run)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_UNKNOWN:
-		report_add(r, "  hardware reason %#" PRIx64 "\n",
-			   (uint64_t)run->hw.hardware_exit_reason);
+		report_add(r, "  hardware reason %#llx\n",
+			   (unsigned long long)run->hw.hardware_exit_reason);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
-		report_add(r, "  hardware reason %#" PRIx64 "\n",
-			   (uint64_t)run->fail_entry.hardware_entry_failure_reason);
+		report_add(r, "  hardware reason %#llx\n",
+			   (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		report_add(r, "  suberror %u, data", run->internal.suberror);
 		for (uint32_t i = 0; i < n && i < 16; i++)
-			report_add(r, " %#" PRIx64,
-				   (uint64_t)run->internal.data[i]);
+			report_add(r, " %#llx",
+				   (unsigned long long)run->internal.data[i]);
 		report_add(r, "\n");
 		break;
 	}
 }
 
+static void report_reg(struct report *r, const char *name, uint64_t value,
+		       const char *end)
+{
+	report_add(r, "  %-3s %016llx%s", name, (unsigned long long)value, end);
+}
+
+/* General registers, four in a line. */
+static void report_gprs(struct report *r, const struct kvm_regs *regs)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} gprs[] = {
+		{ "rip", regs->rip }, { "rfl", regs->rflags },
+		{ "rsp", regs->rsp }, { "rbp", regs->rbp },
+		{ "rax", regs->rax }, { "rbx", regs->rbx },
+		{ "rcx", regs->rcx }, { "rdx", regs->rdx },
+		{ "rsi", regs->rsi }, { "rdi", regs->rdi },
+		{ "r8", regs->r8 }, { "r9", regs->r9 },
+		{ "r10", regs->r10 }, { "r11", regs->r11 },
+		{ "r12", regs->r12 }, { "r13", regs->r13 },
+		{ "r14", regs->r14 }, { "r15", regs->r15 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(gprs); i++)
+		report_reg(r, gprs[i].name, gprs[i].value,
+			   i % 4 == 3 ? "\n" : "");
+	report_add(r, "\n");
+}
+
+static void report_sregs(struct report *r, const struct kvm_sregs *s)
+{
+	report_reg(r, "cr0", s->cr0, "");
+	report_reg(r, "cr2", s->cr2, "");
+	report_reg(r, "cr3", s->cr3, "");
+	report_reg(r, "cr4", s->cr4, "\n");
+	report_reg(r, "efr", s->efer, "");
+	report_add(r, "  cs %04x base %llx db %u l %u  ss %04x  ds %04x  tr %04x\n",
+		   s->cs.selector, (unsigned long long)s->cs.base, s->cs.db,
+		   s->cs.l, s->ss.selector, s->ds.selector, s->tr.selector);
+}
+
 static void report_regs(struct report *r, struct vcpu *v)
 {
 	struct kvm_regs regs;
-	struct kvm_sregs s;
+	struct kvm_sregs sregs;
 
 	if (kvm_ioctl(v->fd, KVM_GET_REGS, &regs) < 0 ||
-	    kvm_ioctl(v->fd, KVM_GET_SREGS, &s) < 0) {
+	    kvm_ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0) {
 		report_add(r, "  registers cannot be read\n");
 		return;
 	}
-#define R64(field) (uint64_t)regs.field
-	report_add(r, "  rip %016" PRIx64 "  rflags %08" PRIx64 "\n",
-		   R64(rip), R64(rflags));
-	report_add(r, "  rax %016" PRIx64 "  rbx %016" PRIx64 "  rcx %016" PRIx64 "  rdx %016" PRIx64 "\n",
-		   R64(rax), R64(rbx), R64(rcx), R64(rdx));
-	report_add(r, "  rsi %016" PRIx64 "  rdi %016" PRIx64 "  rbp %016" PRIx64 "  rsp %016" PRIx64 "\n",
-		   R64(rsi), R64(rdi), R64(rbp), R64(rsp));
-	report_add(r, "  r8  %016" PRIx64 "  r9  %016" PRIx64 "  r10 %016" PRIx64 "  r11 %016" PRIx64 "\n",
-		   R64(r8), R64(r9), R64(r10), R64(r11));
-	report_add(r, "  r12 %016" PRIx64 "  r13 %016" PRIx64 "  r14 %016" PRIx64 "  r15 %016" PRIx64 "\n",
-		   R64(r12), R64(r13), R64(r14), R64(r15));
-#undef R64
-	report_add(r, "  cr0 %08" PRIx64 "  cr2 %016" PRIx64 "  cr3 %016" PRIx64 "  cr4 %08" PRIx64 "  efer %" PRIx64 "\n",
-		   (uint64_t)s.cr0, (uint64_t)s.cr2, (uint64_t)s.cr3,
-		   (uint64_t)s.cr4, (uint64_t)s.efer);
-	report_add(r, "  cs %04x base %" PRIx64 " db %u l %u  ss %04x  ds %04x  tr %04x\n",
-		   s.cs.selector, (uint64_t)s.cs.base, s.cs.db, s.cs.l,
-		   s.ss.selector, s.ds.selector, s.tr.selector);
+	report_gprs(r, &regs);
+	report_sregs(r, &sregs);
 }
 
 /* The bytes at rip, as far as KVM can translate and RAM can show them. */
@@ -123,8 +148,8 @@ static void report_code(struct report *r, struct vcpu *v)
 	if (kvm_ioctl(v->fd, KVM_TRANSLATE, &at) < 0 || !at.valid)
 		return;
 	code = mem_at(v->m, at.physical_address, 16);
-	report_add(r, "  code at %#" PRIx64 ":",
-		   (uint64_t)at.physical_address);
+	report_add(r, "  code at %#llx:",
+		   (unsigned long long)at.physical_address);
 	for (int i = 0; code && i < 16; i++)
 		report_add(r, " %02x", code[i]);
 	report_add(r, code ? "\n" : " not in RAM\n");

@@ -78,7 +78,9 @@ refused 'a million CPUs' '--cpus 1000000' run --kernel "$K" --cpus 1000000
 refused 'disk missing' "--disk $dir/nothing" run --kernel "$K" --disk "$dir/nothing"
 refused 'disk is a directory' "--disk $dir" run --kernel "$K" --disk "$dir,ro"
 refused 'disk is a character device' 'neither a file nor a block device' run --kernel "$K" --disk /dev/null
-refused '17 disks' '16 disks are the most' run --kernel "$K" $(for i in $(seq 17); do echo "--disk $dir/disk"; done)
+many=()
+for _ in $(seq 17); do many+=(--disk "$dir/disk"); done
+refused '17 disks' '16 disks are the most' run --kernel "$K" "${many[@]}"
 refused 'append too long' '--append: 3000' run --kernel "$K" --append "$(head -c 3000 /dev/zero | tr '\0' x)"
 refused 'net nonsense' '--net bridge' run --kernel "$K" --net bridge
 refused 'name with a slash' '--name ../x' run --kernel "$K" --name ../x
@@ -93,6 +95,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 600 "$K" "$dir/disk"
 	refused_as_nobody() {
 		local old=$vmrun
+		# shellcheck disable=SC2016 # the script's own arguments
 		printf '#!/bin/sh\nexec setpriv --reuid 65534 --clear-groups "%s" "$@"\n' "$(readlink -f "$old")" >"$dir/as-nobody"
 		chmod 755 "$dir/as-nobody"
 		vmrun=$dir/as-nobody

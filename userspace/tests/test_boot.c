@@ -180,11 +180,11 @@ static void elf_init(void)
 	elf.ehdr.e_phoff = offsetof(struct elf, phdr);
 	elf.ehdr.e_phentsize = sizeof(elf.phdr[0]);
 	elf.ehdr.e_phnum = 2;
-	elf.phdr[0] = (Elf64_Phdr){
+	elf.phdr[0] = (Elf64_Phdr) {
 		.p_type = PT_LOAD, .p_offset = offsetof(struct elf, code),
 		.p_paddr = 0x1000000, .p_filesz = sizeof(elf.code),
 		.p_memsz = 0x10000 };
-	elf.phdr[1] = (Elf64_Phdr){
+	elf.phdr[1] = (Elf64_Phdr) {
 		.p_type = PT_NOTE, .p_offset = offsetof(struct elf, note),
 		.p_filesz = sizeof(elf.note) + 12, .p_align = 4 };
 	elf.note = (Elf64_Nhdr){ 4, 8, 18 };
