@@ -50,7 +50,8 @@ static bool intx_disabled(const struct pci_dev *d)
 {
 	if (bus_get(&d->cfg[PCI_COMMAND], 2) & PCI_COMMAND_INTX_DISABLE)
 		return true;
-	return d->msix.cap && (bus_get(&d->cfg[d->msix.cap + PCI_MSIX_FLAGS], 2) & PCI_MSIX_FLAGS_ENABLE);
+	return d->msix.cap &&
+	       (bus_get(&d->cfg[d->msix.cap + PCI_MSIX_FLAGS], 2) & PCI_MSIX_FLAGS_ENABLE);
 }
 
 static void intx_update(struct pci_host *host, struct pci_dev *d)
@@ -161,7 +162,9 @@ void pci_bar_add(struct pci_dev *d, unsigned int i, uint32_t size)
 	bus_put(&d->wmask[PCI_BASE_ADDRESS_0 + 4 * i], 4, ~(size - 1));
 }
 
-/* Natural alignment; the window is large and devices do not come and go, so a rising mark will do. */
+/*
+ * Natural alignment; the window is large and devices do not come and go, so a rising mark will do.
+ */
 static int bars_place(struct pci_host *host, struct pci_dev *d)
 {
 	uint64_t at = host->next_bar;
@@ -304,8 +307,8 @@ static void address_write(void *opaque, uint64_t off, const void *data, unsigned
 
 /* ---- functions ---- */
 
-void pci_dev_init(struct pci_dev *d, struct machine *m, const char *name, const struct pci_dev_ops *ops,
-		  const struct pci_ids *ids)
+void pci_dev_init(struct pci_dev *d, struct machine *m, const char *name,
+		  const struct pci_dev_ops *ops, const struct pci_ids *ids)
 {
 	memset(d, 0, sizeof(*d));
 	d->m = m;

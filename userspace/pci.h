@@ -39,8 +39,10 @@ struct stream;
  * Any may be NULL.
  */
 struct pci_dev_ops {
-	void (*bar_read)(struct pci_dev *d, unsigned int bar, uint64_t off, void *data, unsigned int len);
-	void (*bar_write)(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data, unsigned int len);
+	void (*bar_read)(struct pci_dev *d, unsigned int bar, uint64_t off, void *data,
+			 unsigned int len);
+	void (*bar_write)(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data,
+			  unsigned int len);
 	void (*bar_mapped)(struct pci_dev *d, unsigned int bar, uint64_t base, bool mapped);
 	bool (*cfg_read)(struct pci_dev *d, unsigned int off, void *data, unsigned int len);
 	void (*cfg_write)(struct pci_dev *d, unsigned int off, unsigned int len);
@@ -104,8 +106,8 @@ struct pci_ids {
 int pci_create(struct machine *m);
 
 /* Building a function: init, then BARs, capabilities and MSI-X in any order, then register. */
-void pci_dev_init(struct pci_dev *d, struct machine *m, const char *name, const struct pci_dev_ops *ops,
-		  const struct pci_ids *ids);
+void pci_dev_init(struct pci_dev *d, struct machine *m, const char *name,
+		  const struct pci_dev_ops *ops, const struct pci_ids *ids);
 void pci_bar_add(struct pci_dev *d, unsigned int bar, uint32_t size);
 /* @len bytes of @body follow the two header bytes. Return: the capability's offset, or -ENOSPC. */
 int pci_cap_add(struct pci_dev *d, uint8_t id, const void *body, unsigned int len);

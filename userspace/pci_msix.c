@@ -217,7 +217,10 @@ void pci_msix_bar_read(struct pci_dev *d, uint64_t off, void *data, unsigned int
 	pthread_mutex_unlock(&d->msix.lock);
 }
 
-/* Only aligned 32- and 64-bit accesses are defined (6.8.2); other writes vanish, as do those to the PBA. */
+/*
+ * Only aligned 32- and 64-bit accesses are defined (6.8.2); other writes vanish, as do those to
+ * the PBA.
+ */
 void pci_msix_bar_write(struct pci_dev *d, uint64_t off, const void *data, unsigned int len)
 {
 	struct pci_msix *x = &d->msix;

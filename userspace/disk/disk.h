@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Disk images. One thread at a time may use a disk; all offsets and lengths are bytes within its size. */
+/*
+ * Disk images. One thread at a time may use a disk; all offsets and lengths are bytes within its
+ * size.
+ */
 #ifndef VMRUN_DISK_H
 #define VMRUN_DISK_H
 

@@ -29,7 +29,8 @@ static int find_size(struct disk *disk, const char *path)
 	disk->block = S_ISBLK(st.st_mode);
 	if (disk->block) {
 		if (ioctl(disk->fd, BLKGETSIZE64, &size))
-			return msg_fail(-errno, "cannot find the size of disk %s: %s", path, strerror(errno));
+			return msg_fail(-errno, "cannot find the size of disk %s: %s", path,
+					strerror(errno));
 	} else if (S_ISREG(st.st_mode)) {
 		size = st.st_size;
 	} else {
@@ -37,11 +38,17 @@ static int find_size(struct disk *disk, const char *path)
 	}
 	disk->size = size & ~(uint64_t)(DISK_SECTOR - 1);
 	if (!disk->size)
-		return msg_fail(-EINVAL, "disk %s is smaller than one sector; give it a size with truncate(1)", path);
+		return msg_fail(
+			-EINVAL,
+			"disk %s is smaller than one sector; give it a size with truncate(1)",
+			path);
 	return 0;
 }
 
-/* Two writers destroy a file system. Where the file system knows no locks the user is on their own. */
+/*
+ * Two writers destroy a file system. Where the file system knows no locks the user is on their
+ * own.
+ */
 static int lock(struct disk *disk, const char *path)
 {
 	if (!flock(disk->fd, (disk->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) || errno != EWOULDBLOCK)
@@ -59,7 +66,9 @@ int disk_open(struct disk *disk, const char *path, bool ro)
 	disk->fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (disk->fd < 0)
 		return msg_fail(-errno, "cannot open disk %s: %s%s", path, strerror(errno),
-				!ro && (errno == EACCES || errno == EROFS) ? " (add ,ro to only read it)" : "");
+				!ro && (errno == EACCES || errno == EROFS) ?
+					" (add ,ro to only read it)" :
+					"");
 	ret = find_size(disk, path);
 	if (!ret)
 		ret = lock(disk, path);
@@ -91,7 +100,8 @@ static void advance(struct iovec **iov, unsigned int *n, size_t done)
 
 typedef ssize_t transfer_fn(int fd, const struct iovec *iov, int n, off_t off);
 
-static int transfer(struct disk *disk, transfer_fn *fn, struct iovec *iov, unsigned int n, uint64_t off)
+static int transfer(struct disk *disk, transfer_fn *fn, struct iovec *iov, unsigned int n,
+		    uint64_t off)
 {
 	ssize_t done;
 

@@ -79,13 +79,17 @@ static int attach(int fd, const char *ifname)
 	int hdr = NET_HDR_SIZE;
 
 	if (strlen(ifname) >= IFNAMSIZ)
-		return msg_fail(-EINVAL, "%s is too long for the name of a network interface", ifname);
+		return msg_fail(-EINVAL, "%s is too long for the name of a network interface",
+				ifname);
 	strcpy(ifr.ifr_name, ifname);
 	if (ioctl(fd, TUNSETIFF, &ifr))
-		return msg_fail(-errno, "cannot use tap interface %s: %s (create it with: ip tuntap add %s mode tap)",
+		return msg_fail(-errno,
+				"cannot use tap interface %s: %s (create it with: ip tuntap add %s "
+				"mode tap)",
 				ifname, strerror(errno), ifname);
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr))
-		return msg_fail(-errno, "cannot set up tap interface %s: %s", ifname, strerror(errno));
+		return msg_fail(-errno, "cannot set up tap interface %s: %s", ifname,
+				strerror(errno));
 	return 0;
 }
 
@@ -96,7 +100,8 @@ static uint64_t features_of(int fd)
 		return 0;
 	ioctl(fd, TUNSETOFFLOAD, 0ul);
 	return BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |
-	       BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6);
+	       BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |
+	       BIT(VIRTIO_NET_F_GUEST_TSO6);
 }
 
 int net_tap_open(struct net_backend **be, const char *ifname)

@@ -101,7 +101,8 @@ void board_init(struct board *b)
 		fake.irqfd[i] = -1;
 	b->m.cfg.name = "test";
 	list_init(&b->m.devices);
-	if (mem_init(&b->m.mem, BOARD_MEM) || bus_init(&b->m.bus) || irq_init(&b->m.irq) || loop_init(&b->m.loop))
+	if (mem_init(&b->m.mem, BOARD_MEM) || bus_init(&b->m.bus) || irq_init(&b->m.irq) ||
+	    loop_init(&b->m.loop))
 		abort();
 }
 
@@ -222,9 +223,11 @@ bool driver_probe(struct driver *d, struct board *b, unsigned int slot)
 	memset(d, 0, sizeof(*d));
 	d->b = b;
 	d->slot = slot;
-	if (cfg_get(b, slot, PCI_VENDOR_ID, 2) != 0x1af4 || cfg_get(b, slot, PCI_DEVICE_ID, 2) < 0x1040)
+	if (cfg_get(b, slot, PCI_VENDOR_ID, 2) != 0x1af4 ||
+	    cfg_get(b, slot, PCI_DEVICE_ID, 2) < 0x1040)
 		return false;
-	for (cap = cfg_get(b, slot, PCI_CAPABILITY_LIST, 1); cap; cap = cfg_get(b, slot, cap + 1, 1)) {
+	for (cap = cfg_get(b, slot, PCI_CAPABILITY_LIST, 1); cap;
+	     cap = cfg_get(b, slot, cap + 1, 1)) {
 		if (cfg_get(b, slot, cap, 1) == PCI_CAP_ID_VNDR)
 			take_cap(d, cap);
 		else if (cfg_get(b, slot, cap, 1) == PCI_CAP_ID_MSIX)
@@ -256,7 +259,8 @@ uint64_t driver_negotiate(struct driver *d, uint64_t features)
 	}
 	for (i = 0; i < 2; i++) {
 		mmio_set(d->b, d->common + VIRTIO_PCI_COMMON_GFSELECT, 4, i);
-		mmio_set(d->b, d->common + VIRTIO_PCI_COMMON_GF, 4, (offered & features) >> (32 * i));
+		mmio_set(d->b, d->common + VIRTIO_PCI_COMMON_GF, 4,
+			 (offered & features) >> (32 * i));
 	}
 	set_status(d, VIRTIO_CONFIG_S_FEATURES_OK);
 	return offered;
@@ -271,7 +275,8 @@ void dqueue_init(struct dqueue *q, struct driver *d, unsigned int index, unsigne
 {
 	uint64_t c = d->common;
 
-	*q = (struct dqueue){ .d = d, .index = index, .size = size, .base = 0x10000 + 0x8000 * index };
+	*q = (struct dqueue){
+		.d = d, .index = index, .size = size, .base = 0x10000 + 0x8000 * index};
 	memset(gmem(d->b, q->base), 0, 0x8000);
 	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_SELECT, 2, index);
 	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_SIZE, 2, size);
@@ -282,7 +287,8 @@ void dqueue_init(struct dqueue *q, struct driver *d, unsigned int index, unsigne
 	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 }
 
-void dqueue_desc(struct dqueue *q, unsigned int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+void dqueue_desc(struct dqueue *q, unsigned int i, uint64_t addr, uint32_t len, uint16_t flags,
+		 uint16_t next)
 {
 	struct vring_desc *desc = gmem(q->d->b, q->base);
 

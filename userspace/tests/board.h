@@ -47,7 +47,8 @@ void board_destroy(struct board *b);
 unsigned int board_msi_count(unsigned int gsi);
 
 uint32_t cfg_get(struct board *b, unsigned int slot, unsigned int off, unsigned int len);
-void cfg_set(struct board *b, unsigned int slot, unsigned int off, unsigned int len, uint32_t value);
+void cfg_set(struct board *b, unsigned int slot, unsigned int off, unsigned int len,
+	     uint32_t value);
 uint64_t mmio_get(struct board *b, uint64_t addr, unsigned int len);
 void mmio_set(struct board *b, uint64_t addr, unsigned int len, uint64_t value);
 
@@ -89,7 +90,8 @@ uint8_t driver_status(struct driver *d);
 
 void dqueue_init(struct dqueue *q, struct driver *d, unsigned int index, unsigned int size);
 /* Put a descriptor at @i. */
-void dqueue_desc(struct dqueue *q, unsigned int i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
+void dqueue_desc(struct dqueue *q, unsigned int i, uint64_t addr, uint32_t len, uint16_t flags,
+		 uint16_t next);
 void dqueue_publish(struct dqueue *q, uint16_t head);
 void dqueue_kick(struct dqueue *q);
 /* Wait up to five seconds for a used element. */

@@ -18,14 +18,16 @@ struct toy {
 	unsigned int mapped;
 };
 
-static void toy_read(struct pci_dev *d, unsigned int bar, uint64_t off, void *data, unsigned int len)
+static void toy_read(struct pci_dev *d, unsigned int bar, uint64_t off, void *data,
+		     unsigned int len)
 {
 	(void)d;
 	(void)bar;
 	bus_put(data, len, off);
 }
 
-static void toy_write(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data, unsigned int len)
+static void toy_write(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data,
+		      unsigned int len)
 {
 	(void)bar;
 	(void)off;
@@ -45,7 +47,8 @@ static const struct pci_dev_ops toy_ops = {
 
 static void toy_create(struct toy *t, struct board *b)
 {
-	const struct pci_ids ids = { .vendor = 0x1234, .device = 0x5678, .class = 0x020000, .revision = 9 };
+	const struct pci_ids ids = {
+		.vendor = 0x1234, .device = 0x5678, .class = 0x020000, .revision = 9};
 
 	memset(t, 0, sizeof(*t));
 	pci_dev_init(&t->pci, &b->m, "toy", &toy_ops, &ids);
@@ -69,7 +72,8 @@ static void test_mechanism(struct board *b)
 	ok(v == 0x80000000, "a byte write does not change it");
 	ok(cfg_get(b, 0, PCI_CLASS_DEVICE, 2) == 0x0600, "slot 0 is a host bridge");
 	ok(cfg_get(b, SLOT, PCI_VENDOR_ID, 4) == 0x56781234, "dword read");
-	ok(cfg_get(b, SLOT, PCI_DEVICE_ID, 2) == 0x5678 && cfg_get(b, SLOT, PCI_DEVICE_ID + 1, 1) == 0x56,
+	ok(cfg_get(b, SLOT, PCI_DEVICE_ID, 2) == 0x5678 &&
+		   cfg_get(b, SLOT, PCI_DEVICE_ID + 1, 1) == 0x56,
 	   "word and byte reads");
 	ok(cfg_get(b, 7, PCI_VENDOR_ID, 4) == 0xffffffff, "an empty slot reads as ones");
 	v = 0x80010000 | SLOT << 11;
@@ -87,10 +91,13 @@ static void test_mechanism(struct board *b)
 	cfg_set(b, SLOT, PCI_VENDOR_ID, 4, 0);
 	cfg_set(b, SLOT, PCI_CLASS_REVISION, 4, 0);
 	cfg_set(b, SLOT, PCI_HEADER_TYPE, 1, 0xff);
-	ok(cfg_get(b, SLOT, PCI_VENDOR_ID, 4) == 0x56781234 && cfg_get(b, SLOT, PCI_CLASS_REVISION, 4) == 0x02000009 &&
-	   cfg_get(b, SLOT, PCI_HEADER_TYPE, 1) == 0, "identity is read-only");
+	ok(cfg_get(b, SLOT, PCI_VENDOR_ID, 4) == 0x56781234 &&
+		   cfg_get(b, SLOT, PCI_CLASS_REVISION, 4) == 0x02000009 &&
+		   cfg_get(b, SLOT, PCI_HEADER_TYPE, 1) == 0,
+	   "identity is read-only");
 	cfg_set(b, SLOT, PCI_INTERRUPT_LINE, 1, 5);
-	ok(cfg_get(b, SLOT, PCI_INTERRUPT_LINE, 2) == 0x0105, "interrupt line is the guest's, the pin is not");
+	ok(cfg_get(b, SLOT, PCI_INTERRUPT_LINE, 2) == 0x0105,
+	   "interrupt line is the guest's, the pin is not");
 	v = 0x06;
 	bus_write(&b->m.bus, BUS_PIO, 0xcf9, &v, 1);
 	ok(fake.resets == 1, "port 0xcf9 resets");
@@ -108,7 +115,8 @@ static void test_bars(struct board *b, struct toy *t)
 	ok(mmio_get(b, home + 0x1234, 4) == 0xffffffff && mmio_get(b, 0xffff0000, 4) == 0xffffffff,
 	   "nothing decodes while sized");
 	cfg_set(b, SLOT, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
-	ok(mmio_get(b, 0xd0000010, 4) == 0x10 && mmio_get(b, home + 0x10, 4) == 0xffffffff, "BAR moves");
+	ok(mmio_get(b, 0xd0000010, 4) == 0x10 && mmio_get(b, home + 0x10, 4) == 0xffffffff,
+	   "BAR moves");
 	mmio_set(b, 0xd0000000, 8, 0x1122334455667788);
 	ok(t->last_write == 0x1122334455667788, "writes arrive");
 	cfg_set(b, SLOT, PCI_COMMAND, 2, 0);
@@ -133,7 +141,8 @@ static void test_intx(struct board *b, struct toy *t)
 	unsigned int gsi = BOARD_PCI_GSI + SLOT;
 
 	pci_intx_set(&t->pci, true);
-	ok(fake.line[gsi] == 1 && (cfg_get(b, SLOT, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT), "INTA goes up");
+	ok(fake.line[gsi] == 1 && (cfg_get(b, SLOT, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT),
+	   "INTA goes up");
 	cfg_set(b, SLOT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	ok(fake.line[gsi] == 0, "the disable bit takes it down");
 	cfg_set(b, SLOT, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -153,7 +162,8 @@ static void test_shared_line(struct board *b, struct toy *t)
 	pci_intx_set(&t->pci, true);
 	pci_intx_set(&more[7].pci, true);
 	pci_intx_set(&t->pci, false);
-	ok(more[7].pci.slot == SLOT + 8 && fake.line[BOARD_PCI_GSI + SLOT] == 1, "a shared line stays up for the other");
+	ok(more[7].pci.slot == SLOT + 8 && fake.line[BOARD_PCI_GSI + SLOT] == 1,
+	   "a shared line stays up for the other");
 	pci_intx_set(&more[7].pci, false);
 	ok(fake.line[BOARD_PCI_GSI + SLOT] == 0, "and falls with the last");
 	for (i = 0; i < 8; i++)
@@ -167,18 +177,22 @@ static void test_msix(struct board *b, struct toy *t)
 	uint64_t table = cfg_get(b, SLOT, PCI_BASE_ADDRESS_1, 4);
 	uint64_t pba = table + (cfg_get(b, SLOT, cap + PCI_MSIX_PBA, 4) & ~7u);
 
-	ok(cfg_get(b, SLOT, PCI_CAPABILITY_LIST, 1) == cap && cfg_get(b, SLOT, cap, 1) == PCI_CAP_ID_MSIX,
+	ok(cfg_get(b, SLOT, PCI_CAPABILITY_LIST, 1) == cap &&
+		   cfg_get(b, SLOT, cap, 1) == PCI_CAP_ID_MSIX,
 	   "the capability is found");
-	ok((cfg_get(b, SLOT, cap + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) == 2, "three vectors");
+	ok((cfg_get(b, SLOT, cap + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) == 2,
+	   "three vectors");
 	ok(mmio_get(b, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 4) == 1, "vectors start masked");
 
 	mmio_set(b, table, 8, 0xfee01000);
 	mmio_set(b, table + PCI_MSIX_ENTRY_DATA, 4, 0x4041);
-	ok(mmio_get(b, table, 8) == 0xfee01000 && mmio_get(b, table + 8, 4) == 0x4041, "the table reads back");
+	ok(mmio_get(b, table, 8) == 0xfee01000 && mmio_get(b, table + 8, 4) == 0x4041,
+	   "the table reads back");
 	pci_msix_notify(&t->pci, 0);
 	ok(!(mmio_get(b, pba, 8) & 1), "disabled: nothing pends");
 	cfg_set(b, SLOT, cap + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
-	ok(cfg_get(b, SLOT, cap + PCI_MSIX_FLAGS, 2) == (PCI_MSIX_FLAGS_ENABLE | 2), "enable; the size is read-only");
+	ok(cfg_get(b, SLOT, cap + PCI_MSIX_FLAGS, 2) == (PCI_MSIX_FLAGS_ENABLE | 2),
+	   "enable; the size is read-only");
 	pci_msix_notify(&t->pci, 0);
 	ok((mmio_get(b, pba, 8) & 1) && fake.irqfd[gsi] < 0, "masked: it pends");
 	mmio_set(b, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
@@ -196,12 +210,14 @@ static void test_msix(struct board *b, struct toy *t)
 	mmio_set(b, table + PCI_MSIX_ENTRY_DATA, 4, 0x4055);
 	mmio_set(b, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
 	pci_msix_notify(&t->pci, 0);
-	ok(fake.msi_data[gsi] == 0x4055 && board_msi_count(gsi) == 1, "a changed message is routed anew");
+	ok(fake.msi_data[gsi] == 0x4055 && board_msi_count(gsi) == 1,
+	   "a changed message is routed anew");
 	pci_msix_notify(&t->pci, 3);
 	pci_msix_notify(&t->pci, 0xffff);
 	mmio_set(b, table + 48, 4, 0xffffffff);
 	mmio_set(b, pba, 8, 0xff);
-	ok(mmio_get(b, table + 48, 4) == 0 && mmio_get(b, pba, 8) == 0, "beyond the table nothing happens");
+	ok(mmio_get(b, table + 48, 4) == 0 && mmio_get(b, pba, 8) == 0,
+	   "beyond the table nothing happens");
 
 	pci_intx_set(&t->pci, true);
 	ok(fake.line[BOARD_PCI_GSI + SLOT] == 0, "no INTA while MSI-X is on");
@@ -225,8 +241,10 @@ static void test_state(struct board *b, struct toy *t)
 	stream_init(&s);
 	pci_dev_save(&t->pci, &s);
 	pci_dev_reset(&t->pci);
-	ok(!pci_msix_enabled(&t->pci) && mmio_get(b, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 4) == 1, "reset masks and disables");
-	ok(!pci_dev_load(&t->pci, &s) && !memcmp(before, t->pci.cfg, sizeof(before)), "load restores configuration space");
+	ok(!pci_msix_enabled(&t->pci) && mmio_get(b, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 4) == 1,
+	   "reset masks and disables");
+	ok(!pci_dev_load(&t->pci, &s) && !memcmp(before, t->pci.cfg, sizeof(before)),
+	   "load restores configuration space");
 	board_msi_count(IRQ_PINS);
 	pci_msix_notify(&t->pci, 0);
 	ok(board_msi_count(IRQ_PINS) == 1 && mmio_get(b, table + 8, 4) == 0x4055, "and MSI-X");

@@ -40,7 +40,8 @@ static void disk_make(void)
 }
 
 /* One request through the whole device. Return: its status byte, or 0xff if it never came back. */
-static uint8_t request(struct dqueue *q, uint32_t type, uint64_t sector, uint32_t len, bool in, uint32_t *written)
+static uint8_t request(struct dqueue *q, uint32_t type, uint64_t sector, uint32_t len, bool in,
+		       uint32_t *written)
 {
 	struct virtio_blk_outhdr *hdr = gmem(q->d->b, HDR);
 	uint8_t *status = gmem(q->d->b, STATUS);
@@ -66,7 +67,8 @@ static void msix_on(struct driver *d)
 		mmio_set(d->b, d->msix + 16 * i + 8, 4, 0x4000 + i);
 		mmio_set(d->b, d->msix + 16 * i + 12, 4, 0);
 	}
-	for (i = cfg_get(d->b, d->slot, PCI_CAPABILITY_LIST, 1); cfg_get(d->b, d->slot, i, 1) != PCI_CAP_ID_MSIX;)
+	for (i = cfg_get(d->b, d->slot, PCI_CAPABILITY_LIST, 1);
+	     cfg_get(d->b, d->slot, i, 1) != PCI_CAP_ID_MSIX;)
 		i = cfg_get(d->b, d->slot, i + 1, 1);
 	cfg_set(d->b, d->slot, i + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 }
@@ -92,20 +94,31 @@ static void test_requests(struct driver *d)
 	ok(up(d, &q, ~0ull) & 1ull << VIRTIO_BLK_F_FLUSH, "flush is offered");
 	ok(mmio_get(b, d->config, 8) == DISK_SIZE / 512, "capacity");
 	memset(data, 0xa5, 1024);
-	ok(request(&q, VIRTIO_BLK_T_OUT, 4, 1024, false, &len) == VIRTIO_BLK_S_OK && len == 1, "write");
+	ok(request(&q, VIRTIO_BLK_T_OUT, 4, 1024, false, &len) == VIRTIO_BLK_S_OK && len == 1,
+	   "write");
 	ok(pread(fd, file, 1024, 2048) == 1024 && !memcmp(file, data, 1024), "reaches the file");
 	ok(wait_for(board_msi_count(IRQ_PINS)), "and interrupts");
 	memset(data, 0, 1024);
-	ok(request(&q, VIRTIO_BLK_T_IN, 4, 1024, true, &len) == VIRTIO_BLK_S_OK && len == 1025, "read");
+	ok(request(&q, VIRTIO_BLK_T_IN, 4, 1024, true, &len) == VIRTIO_BLK_S_OK && len == 1025,
+	   "read");
 	ok(!memcmp(file, data, 1024), "gives the same");
 	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "flush");
-	ok(request(&q, VIRTIO_BLK_T_GET_ID, 0, 20, true, &len) == VIRTIO_BLK_S_OK && !strcmp((char *)data, "vmrun-disk0"),
+	ok(request(&q, VIRTIO_BLK_T_GET_ID, 0, 20, true, &len) == VIRTIO_BLK_S_OK &&
+		   !strcmp((char *)data, "vmrun-disk0"),
 	   "id");
-	ok(request(&q, VIRTIO_BLK_T_IN, DISK_SIZE / 512, 512, true, &len) == VIRTIO_BLK_S_IOERR && len == 1, "read past the end");
-	ok(request(&q, VIRTIO_BLK_T_IN, DISK_SIZE / 512 - 1, 1024, true, &len) == VIRTIO_BLK_S_IOERR, "read over the end");
-	ok(request(&q, VIRTIO_BLK_T_IN, UINT64_MAX / 512 + 1, 512, true, &len) == VIRTIO_BLK_S_IOERR, "sector that wraps");
-	ok(request(&q, VIRTIO_BLK_T_OUT, UINT64_MAX, 512, false, &len) == VIRTIO_BLK_S_IOERR, "sector of all ones");
-	ok(request(&q, VIRTIO_BLK_T_OUT, 0, 100, false, &len) == VIRTIO_BLK_S_IOERR, "part of a sector");
+	ok(request(&q, VIRTIO_BLK_T_IN, DISK_SIZE / 512, 512, true, &len) == VIRTIO_BLK_S_IOERR &&
+		   len == 1,
+	   "read past the end");
+	ok(request(&q, VIRTIO_BLK_T_IN, DISK_SIZE / 512 - 1, 1024, true, &len) ==
+		   VIRTIO_BLK_S_IOERR,
+	   "read over the end");
+	ok(request(&q, VIRTIO_BLK_T_IN, UINT64_MAX / 512 + 1, 512, true, &len) ==
+		   VIRTIO_BLK_S_IOERR,
+	   "sector that wraps");
+	ok(request(&q, VIRTIO_BLK_T_OUT, UINT64_MAX, 512, false, &len) == VIRTIO_BLK_S_IOERR,
+	   "sector of all ones");
+	ok(request(&q, VIRTIO_BLK_T_OUT, 0, 100, false, &len) == VIRTIO_BLK_S_IOERR,
+	   "part of a sector");
 	ok(request(&q, 99, 0, 512, true, &len) == VIRTIO_BLK_S_UNSUPP, "unknown type");
 	close(fd);
 }
@@ -120,15 +133,21 @@ static void test_ranges(struct driver *d)
 
 	up(d, &q, ~0ull);
 	*r = (struct virtio_blk_discard_write_zeroes){ .sector = 4, .num_sectors = 1 };
-	ok(request(&q, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16, false, &len) == VIRTIO_BLK_S_OK, "write zeroes");
-	ok(pread(fd, &byte, 1, 2048) == 1 && !byte && pread(fd, &byte, 1, 2560) == 1 && byte == 0xa5, "zeroes that range only");
+	ok(request(&q, VIRTIO_BLK_T_WRITE_ZEROES, 0, 16, false, &len) == VIRTIO_BLK_S_OK,
+	   "write zeroes");
+	ok(pread(fd, &byte, 1, 2048) == 1 && !byte && pread(fd, &byte, 1, 2560) == 1 &&
+		   byte == 0xa5,
+	   "zeroes that range only");
 	r->flags = 1;
-	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 16, false, &len) == VIRTIO_BLK_S_UNSUPP, "discard with unmap flag");
+	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 16, false, &len) == VIRTIO_BLK_S_UNSUPP,
+	   "discard with unmap flag");
 	*r = (struct virtio_blk_discard_write_zeroes){ .sector = 5, .num_sectors = 1 };
 	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 16, false, &len) == VIRTIO_BLK_S_OK, "discard");
-	*r = (struct virtio_blk_discard_write_zeroes){ .sector = DISK_SIZE / 512, .num_sectors = 1 };
-	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 16, false, &len) == VIRTIO_BLK_S_IOERR, "range past the end");
-	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 17, false, &len) == VIRTIO_BLK_S_IOERR, "range of odd size");
+	*r = (struct virtio_blk_discard_write_zeroes){.sector = DISK_SIZE / 512, .num_sectors = 1};
+	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 16, false, &len) == VIRTIO_BLK_S_IOERR,
+	   "range past the end");
+	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 17, false, &len) == VIRTIO_BLK_S_IOERR,
+	   "range of odd size");
 	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 0, false, &len) == VIRTIO_BLK_S_IOERR, "no range");
 	close(fd);
 }
@@ -142,25 +161,30 @@ static void test_violations(struct driver *d)
 	dqueue_desc(&q, 0, HDR, 8, 0, 0);
 	dqueue_publish(&q, 0);
 	dqueue_kick(&q);
-	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET), "a request without header stops the device");
+	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET),
+	   "a request without header stops the device");
 	ok(wait_for(board_msi_count(IRQ_PINS + 1)), "with a configuration interrupt");
-	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == 0xff, "which then serves nothing") ;
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == 0xff, "which then serves nothing");
 
 	up(d, &q, ~0ull);
 	ok(!(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET), "reset heals it");
 	dqueue_desc(&q, 0, BOARD_MEM, 512, WRITE, 0);
 	dqueue_publish(&q, 0);
 	dqueue_kick(&q);
-	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET), "a buffer outside RAM stops the device");
+	ok(wait_for(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET),
+	   "a buffer outside RAM stops the device");
 
 	driver_negotiate(d, 0);
-	ok(!(driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK), "FEATURES_OK is refused without VERSION_1");
+	ok(!(driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK),
+	   "FEATURES_OK is refused without VERSION_1");
 	driver_negotiate(d, ~0ull);
 	mmio_set(d->b, d->common + VIRTIO_PCI_COMMON_Q_SIZE, 2, 3);
 	mmio_set(d->b, d->common + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
-	ok(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET, "a queue of three entries stops the device");
+	ok(driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET,
+	   "a queue of three entries stops the device");
 	up(d, &q, ~0ull);
-	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "and works again");
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK,
+	   "and works again");
 }
 
 static void test_intx(struct driver *d)
@@ -175,7 +199,8 @@ static void test_intx(struct driver *d)
 	up(d, &q, ~0ull);
 	request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len);
 	ok(wait_for(fake.line[BOARD_PCI_GSI + SLOT] == 1), "without MSI-X the line goes up");
-	ok(mmio_get(d->b, d->isr, 1) == 1 && mmio_get(d->b, d->isr, 1) == 0 && !fake.line[BOARD_PCI_GSI + SLOT],
+	ok(mmio_get(d->b, d->isr, 1) == 1 && mmio_get(d->b, d->isr, 1) == 0 &&
+		   !fake.line[BOARD_PCI_GSI + SLOT],
 	   "reading ISR acknowledges");
 	cfg_set(d->b, d->slot, cap + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 }
@@ -207,7 +232,8 @@ static void test_slow_ways(struct driver *d)
 	ok(fake.nr_io == 0, "ioeventfds go with their BAR");
 	driver_probe(d, b, d->slot);
 	up(d, &q, ~0ull);
-	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "notified through the bus, at the new address");
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK,
+	   "notified through the bus, at the new address");
 	fake.refuse_ioeventfd = false;
 	cfg_set(b, d->slot, PCI_BASE_ADDRESS_0, 4, bar);
 	ok(fake.nr_io == 1, "and come back with it");
@@ -228,7 +254,8 @@ static void test_state(struct driver *d)
 	devices_reset(&d->b->m);
 	ok(driver_status(d) == 0, "reset");
 	ok(!devices_load(&d->b->m, &s), "load");
-	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "the queue goes on where it was");
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK,
+	   "the queue goes on where it was");
 
 	for (i = 0; i < s.len; i += 3) {
 		stream_from(&bad, s.data, s.len);
@@ -237,7 +264,8 @@ static void test_state(struct driver *d)
 		stream_destroy(&bad);
 	}
 	stream_from(&bad, s.data, s.len);
-	ok(!devices_load(&d->b->m, &bad), "no damaged state does harm, and the good one still loads");
+	ok(!devices_load(&d->b->m, &bad),
+	   "no damaged state does harm, and the good one still loads");
 	stream_destroy(&bad);
 	stream_destroy(&s);
 }
@@ -256,18 +284,21 @@ static void test_fuzz(struct driver *d)
 			x ^= x << 13;
 			x ^= x >> 7;
 			x ^= x << 17;
-			dqueue_desc(&q, x & 15, BUF_GPA + (x >> 8 & 0xffff), x >> 24 & 0xfff, x >> 40 & 7, x >> 48 & 15);
+			dqueue_desc(&q, x & 15, BUF_GPA + (x >> 8 & 0xffff), x >> 24 & 0xfff,
+				    x >> 40 & 7, x >> 48 & 15);
 			memcpy(gmem(d->b, BUF_GPA + (x >> 8 & 0xfff0)), &x, 8);
 			if (i > 15) {
 				dqueue_publish(&q, x >> 52 & 15);
 				dqueue_kick(&q);
 			}
 			if ((x >> 58) == 0)
-				mmio_set(d->b, d->common + (x & 0x3f), 1u << (x >> 20 & 3), x >> 32);
+				mmio_set(d->b, d->common + (x & 0x3f), 1u << (x >> 20 & 3),
+					 x >> 32);
 		}
 	}
 	up(d, &q, ~0ull);
-	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "works after random traffic");
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK,
+	   "works after random traffic");
 }
 
 static void test_read_only(struct board *b)
@@ -279,13 +310,14 @@ static void test_read_only(struct board *b)
 
 	ok(!virtio_blk_create(&b->m, &cfg) && driver_probe(&d, b, 2), "a read-only disk beside it");
 	ok(up(&d, &q, ~0ull) & 1ull << VIRTIO_BLK_F_RO, "says so");
-	ok(request(&q, VIRTIO_BLK_T_OUT, 0, 512, false, &len) == VIRTIO_BLK_S_IOERR, "refuses to write");
+	ok(request(&q, VIRTIO_BLK_T_OUT, 0, 512, false, &len) == VIRTIO_BLK_S_IOERR,
+	   "refuses to write");
 	ok(request(&q, VIRTIO_BLK_T_IN, 0, 512, true, &len) == VIRTIO_BLK_S_OK, "reads");
 }
 
 static void test_open(struct board *b)
 {
-	const struct disk_config missing = { .path = "/nonexistent/disk" }, dir = { .path = "/tmp" };
+	const struct disk_config missing = {.path = "/nonexistent/disk"}, dir = {.path = "/tmp"};
 	const struct disk_config fifo = { .path = "/dev/null" }, again = { .path = path };
 
 	ok(virtio_blk_create(&b->m, &missing) == -ENOENT, "missing image");
@@ -304,7 +336,8 @@ int main(void)
 	disk_make();
 	pci_create(&b.m);
 	board_start_loop(&b);
-	ok(!virtio_blk_create(&b.m, &cfg) && driver_probe(&d, &b, SLOT), "a disk is created and found");
+	ok(!virtio_blk_create(&b.m, &cfg) && driver_probe(&d, &b, SLOT),
+	   "a disk is created and found");
 	test_open(&b);
 	msix_on(&d);
 	test_requests(&d);
@@ -319,7 +352,8 @@ int main(void)
 	board_init(&b);
 	pci_create(&b.m);
 	/* a lock shared by two readers */
-	ok(!virtio_blk_create(&b.m, &(struct disk_config){ .path = path, .ro = true }), "a read-only disk");
+	ok(!virtio_blk_create(&b.m, &(struct disk_config){.path = path, .ro = true}),
+	   "a read-only disk");
 	test_read_only(&b);
 	board_destroy(&b);
 	unlink(path);

@@ -117,7 +117,8 @@ static uint16_t ip_sum(const uint8_t *p, unsigned int len)
 /* DHCPDISCOVER from 0.0.0.0:68; no UDP checksum */
 static void dhcp_discover(const struct card *c, uint8_t *f)
 {
-	static const uint8_t ip[20] = { 0x45, 0, 1, 20, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255 };
+	static const uint8_t ip[20] = {0x45, 0, 1, 20, 0, 0, 0,	  0,   64,  17,
+				       0,    0, 0, 0,  0, 0, 255, 255, 255, 255};
 	static const uint8_t udp[8] = { 0, 68, 0, 67, 1, 0, 0, 0 };
 	static const uint8_t options[] = { 0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255 };
 	uint16_t sum;
@@ -148,13 +149,16 @@ static void test_traffic(struct card *c)
 	ok(!memcmp(c->mac, "\x52\x54\x00", 3), "address with the local prefix");
 	arp_request(c, f);
 	ok(send_frame(c, f, 60), "a frame is sent");
-	ok(receive(c, 0x0806, f) >= 42 && f[21] == 2 && !memcmp(f + 28, "\x0a\x00\x02\x02", 4), "the router answers ARP");
+	ok(receive(c, 0x0806, f) >= 42 && f[21] == 2 && !memcmp(f + 28, "\x0a\x00\x02\x02", 4),
+	   "the router answers ARP");
 	dhcp_discover(c, f);
 	send_frame(c, f, 290);
 	len = receive(c, 0x0800, f);
-	ok(len > 282 && f[35] == 67 && f[37] == 68 && !memcmp(f + 58, "\x0a\x00\x02\x0f", 4), "DHCP offers 10.0.2.15");
+	ok(len > 282 && f[35] == 67 && f[37] == 68 && !memcmp(f + 58, "\x0a\x00\x02\x0f", 4),
+	   "DHCP offers 10.0.2.15");
 	memset(f, 0x5a, sizeof(f));
-	ok(send_frame(c, f, 1600) && send_frame(c, f, 3), "frames too long or too short are swallowed");
+	ok(send_frame(c, f, 1600) && send_frame(c, f, 3),
+	   "frames too long or too short are swallowed");
 }
 
 /* Without buffers the answers wait, and come when there are some. */
@@ -183,7 +187,8 @@ static void test_small_buffer(struct card *c)
 	arp_request(c, f);
 	send_frame(c, f, 60);
 	usleep(50000);
-	ok(!(driver_status(&c->d) & VIRTIO_CONFIG_S_NEEDS_RESET), "a frame larger than the buffer is dropped");
+	ok(!(driver_status(&c->d) & VIRTIO_CONFIG_S_NEEDS_RESET),
+	   "a frame larger than the buffer is dropped");
 	dqueue_desc(&c->rx, 1, RX_GPA, 4, WRITE, 0);
 	c->rx.avail_idx = 0;
 	card_up(c, 0);
@@ -273,7 +278,9 @@ static void test_console(struct board *b)
 	dqueue_desc(&tx, 0, TX_GPA, 7, 0, 0);
 	dqueue_publish(&tx, 0);
 	dqueue_kick(&tx);
-	ok(dqueue_wait(&tx, &id, &len) && read(fd, got, sizeof(got)) == 7 && !memcmp(got, "hello\r\n", 7), "output");
+	ok(dqueue_wait(&tx, &id, &len) && read(fd, got, sizeof(got)) == 7 &&
+		   !memcmp(got, "hello\r\n", 7),
+	   "output");
 	dqueue_desc(&rx, 0, RX_GPA, 64, WRITE, 0);
 	dqueue_publish(&rx, 0);
 	dqueue_kick(&rx);
@@ -314,9 +321,11 @@ int main(void)
 	board_init(&b);
 	pci_create(&b.m);
 	board_start_loop(&b);
-	ok(!virtio_net_create(&b.m, &none) && cfg_get(&b, 1, 0, 2) == 0xffff, "no network, no card");
+	ok(!virtio_net_create(&b.m, &none) && cfg_get(&b, 1, 0, 2) == 0xffff,
+	   "no network, no card");
 	ok(virtio_net_create(&b.m, &tap) < 0, "a bad tap name fails");
-	ok(!virtio_net_create(&b.m, &user) && driver_probe(&c.d, &b, 1), "a card is created and found");
+	ok(!virtio_net_create(&b.m, &user) && driver_probe(&c.d, &b, 1),
+	   "a card is created and found");
 	test_traffic(&c);
 	test_no_buffers(&c);
 	test_small_buffer(&c);

@@ -92,7 +92,8 @@ static void test_good_chain(void)
 	ok(f.chain.iov[1].iov_base == f.ram.host + 0x9000, "buffers are guest memory itself");
 	ok(virtq_pop(&f.vq, &f.chain) == 0 && virtq_empty(&f.vq), "then the ring is empty");
 	virtq_push(&f.vq, 0, 513);
-	ok(f.used->idx == 1 && f.used->ring[0].id == 0 && f.used->ring[0].len == 513, "push fills the used ring");
+	ok(f.used->idx == 1 && f.used->ring[0].id == 0 && f.used->ring[0].len == 513,
+	   "push fills the used ring");
 	teardown(&f);
 }
 
@@ -347,7 +348,8 @@ static uint32_t rnd(void)
 /* Mostly plausible values, so that the deeper checks are reached. */
 static struct vring_desc rnd_desc(void)
 {
-	static const uint64_t addrs[] = { 0x8000, 0xf000, RAM - 16, RAM, TABLE, UINT64_MAX - 15, 1ull << 63 };
+	static const uint64_t addrs[] = {0x8000, 0xf000,	  RAM - 16,  RAM,
+					 TABLE,	 UINT64_MAX - 15, 1ull << 63};
 	static const uint32_t lens[] = { 0, 1, 16, 32, 512, 4096, 0x10000, UINT32_MAX };
 
 	return desc(addrs[rnd() % 7] + (rnd() % 4 ? 0 : rnd() % 64), lens[rnd() % 8], rnd() % 8,
@@ -399,8 +401,8 @@ static void test_fuzz(void)
 		}
 		refused += !!f.vq.broken;
 	}
-	ok(!bad && taken > 10000 && refused > 10000, "random rings: %u chains taken, %u rings refused, %u wrong",
-	   taken, refused, bad);
+	ok(!bad && taken > 10000 && refused > 10000,
+	   "random rings: %u chains taken, %u rings refused, %u wrong", taken, refused, bad);
 	teardown(&f);
 }
 
@@ -409,9 +411,12 @@ static void test_iov(void)
 	char a[4] = "abc", b[4] = "def", out[8] = "";
 	struct iovec iov[3] = { { a, 3 }, { NULL, 0 }, { b, 3 } }, part[3];
 
-	ok(iov_to_buf(iov, 3, 2, out, 8) == 4 && !memcmp(out, "cdef", 4), "iov_to_buf from the middle");
-	ok(iov_from_buf(iov, 3, 1, "123456", 6) == 5 && !strcmp(a, "a12") && !strcmp(b, "345"), "iov_from_buf");
-	ok(iov_slice(part, iov, 3, 2, 2) == 2 && part[0].iov_len == 1 && part[1].iov_len == 1, "iov_slice");
+	ok(iov_to_buf(iov, 3, 2, out, 8) == 4 && !memcmp(out, "cdef", 4),
+	   "iov_to_buf from the middle");
+	ok(iov_from_buf(iov, 3, 1, "123456", 6) == 5 && !strcmp(a, "a12") && !strcmp(b, "345"),
+	   "iov_from_buf");
+	ok(iov_slice(part, iov, 3, 2, 2) == 2 && part[0].iov_len == 1 && part[1].iov_len == 1,
+	   "iov_slice");
 }
 
 int main(void)

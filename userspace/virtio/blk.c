@@ -106,11 +106,13 @@ static uint8_t do_get_id(struct request *r)
 
 static uint8_t do_range(struct request *r, const struct virtio_blk_discard_write_zeroes *range)
 {
-	uint64_t off = range->sector * DISK_SECTOR, len = (uint64_t)range->num_sectors * DISK_SECTOR;
+	uint64_t off = range->sector * DISK_SECTOR,
+		 len = (uint64_t)range->num_sectors * DISK_SECTOR;
 	bool unmap = range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
 	int ret;
 
-	if (range->flags & ~(r->type == VIRTIO_BLK_T_WRITE_ZEROES ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0))
+	if (range->flags &
+	    ~(r->type == VIRTIO_BLK_T_WRITE_ZEROES ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0))
 		return VIRTIO_BLK_S_UNSUPP;
 	if (range->num_sectors > MAX_RANGE_SECTORS || !in_disk(r->disk, range->sector, len))
 		return VIRTIO_BLK_S_IOERR;
@@ -157,7 +159,8 @@ static uint8_t execute(struct request *r)
 	return VIRTIO_BLK_S_UNSUPP;
 }
 
-int64_t virtio_blk_request(struct disk *disk, const struct virtq_chain *c, bool sync, const char *id)
+int64_t virtio_blk_request(struct disk *disk, const struct virtq_chain *c, bool sync,
+			   const char *id)
 {
 	struct request r = { .disk = disk, .c = c, .sync = sync, .id = id };
 	struct virtio_blk_outhdr hdr;
@@ -302,7 +305,8 @@ static void fill_config(struct blk *b)
 	if (b->disk.ro)
 		b->v.offered |= VIRTIO_BIT(VIRTIO_BLK_F_RO);
 	else
-		b->v.offered |= VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+		b->v.offered |=
+			VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 	b->config.capacity = b->disk.size / DISK_SECTOR;
 	b->config.seg_max = VIRTQ_MAX_CHAIN - 2;
 	b->config.blk_size = DISK_SECTOR;

@@ -23,6 +23,7 @@ int virtio_blk_create(struct machine *m, const struct disk_config *cfg);
  * Return: the bytes written to the chain, the status byte included, or
  * -EINVAL if the chain has no room for header or status.
  */
-int64_t virtio_blk_request(struct disk *disk, const struct virtq_chain *c, bool sync, const char *id);
+int64_t virtio_blk_request(struct disk *disk, const struct virtq_chain *c, bool sync,
+			   const char *id);
 
 #endif

@@ -195,7 +195,8 @@ int virtio_console_create(struct machine *m)
 	ret = pty_open(con);
 	if (ret) {
 		destroy(&con->v);
-		return msg_fail(ret, "cannot open a pseudo-terminal for the console: %s", strerror(-ret));
+		return msg_fail(ret, "cannot open a pseudo-terminal for the console: %s",
+				strerror(-ret));
 	}
 	con->v.config = &con->config;
 	con->v.config_len = sizeof(con->config);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What all virtio devices share: queues, interrupts, reset, state. The contract is in virtio/virtio.h. */
+/*
+ * What all virtio devices share: queues, interrupts, reset, state. The contract is in
+ * virtio/virtio.h.
+ */
 #include "virtio/virtio.h"
 
 #include <errno.h>
@@ -359,8 +362,8 @@ static const struct device_ops device_ops = {
 	.unrealize = unrealize,
 };
 
-void virtio_init(struct virtio_dev *v, struct machine *m, const struct virtio_ops *ops, const char *kind,
-		 unsigned int index)
+void virtio_init(struct virtio_dev *v, struct machine *m, const struct virtio_ops *ops,
+		 const char *kind, unsigned int index)
 {
 	snprintf(v->name, sizeof(v->name), "virtio-%s%u", kind, index);
 	pthread_mutex_init(&v->lock, NULL);

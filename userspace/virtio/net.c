@@ -69,8 +69,8 @@ static bool rx_one(struct net *n)
 		return len != -EAGAIN && !n->dead;
 	}
 	/* without MRG_RXBUF it is always one (5.1.6.4) */
-	iov_from_buf(c->iov + c->nout, c->nin, offsetof(struct virtio_net_hdr_v1, num_buffers), &one,
-		     sizeof(one));
+	iov_from_buf(c->iov + c->nout, c->nin, offsetof(struct virtio_net_hdr_v1, num_buffers),
+		     &one, sizeof(one));
 	virtq_push(&v->queue[RXQ].vq, c->head, len);
 	return true;
 }
@@ -241,7 +241,8 @@ int virtio_net_create(struct machine *m, const struct net_config *cfg)
 	}
 	mac_from_name(n->config.mac, m->cfg.name ? m->cfg.name : "");
 	n->config.status = VIRTIO_NET_S_LINK_UP;
-	n->v.offered = VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) | n->be->features;
+	n->v.offered =
+		VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) | n->be->features;
 	n->v.config = &n->config;
 	n->v.config_len = offsetof(struct virtio_net_config, max_virtqueue_pairs);
 	virtio_init(&n->v, m, &net_ops, "net", 0);

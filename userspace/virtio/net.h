@@ -6,7 +6,9 @@
 struct machine;
 struct net_config;
 
-/* Creates the network card; NET_NONE creates nothing. A failure is reported. Return: 0 or -errno. */
+/*
+ * Creates the network card; NET_NONE creates nothing. A failure is reported. Return: 0 or -errno.
+ */
 int virtio_net_create(struct machine *m, const struct net_config *cfg);
 
 #endif

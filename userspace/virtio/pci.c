@@ -73,7 +73,8 @@ static struct virtio_dev *from_pci(struct pci_dev *d)
 	return container_of(d, struct virtio_dev, pci);
 }
 
-static void bar_read(struct pci_dev *d, unsigned int bar, uint64_t off, void *data, unsigned int len)
+static void bar_read(struct pci_dev *d, unsigned int bar, uint64_t off, void *data,
+		     unsigned int len)
 {
 	struct virtio_dev *v = from_pci(d);
 	enum part part = off / PART_SIZE;
@@ -87,7 +88,8 @@ static void bar_read(struct pci_dev *d, unsigned int bar, uint64_t off, void *da
 	pthread_mutex_unlock(&v->lock);
 }
 
-static void bar_write(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data, unsigned int len)
+static void bar_write(struct pci_dev *d, unsigned int bar, uint64_t off, const void *data,
+		      unsigned int len)
 {
 	struct virtio_dev *v = from_pci(d);
 	enum part part = off / PART_SIZE;
@@ -109,8 +111,8 @@ static void bar_mapped(struct pci_dev *d, unsigned int bar, uint64_t base, bool 
 	if (bar != VIRTIO_BAR)
 		return;
 	for (i = 0; i < v->ops->nr_queues; i++)
-		irq_ioeventfd(d->m, BUS_MMIO, base + PART_NOTIFY * PART_SIZE + NOTIFY_MULT * i, 2, false, 0,
-			      v->queue[i].kick, mapped);
+		irq_ioeventfd(d->m, BUS_MMIO, base + PART_NOTIFY * PART_SIZE + NOTIFY_MULT * i, 2,
+			      false, 0, v->queue[i].kick, mapped);
 }
 
 /* ---- the window in configuration space (4.1.4.9) ---- */
@@ -144,7 +146,8 @@ static bool cfg_read(struct pci_dev *d, unsigned int off, void *data, unsigned i
 	if (window_touched(v, off, len)) {
 		n = window_len(v, &at);
 		if (n)
-			bar_read(d, VIRTIO_BAR, at, &d->cfg[v->pci_cfg_cap + sizeof(struct virtio_pci_cap)], n);
+			bar_read(d, VIRTIO_BAR, at,
+				 &d->cfg[v->pci_cfg_cap + sizeof(struct virtio_pci_cap)], n);
 	}
 	return false;
 }
@@ -159,7 +162,8 @@ static void cfg_write(struct pci_dev *d, unsigned int off, unsigned int len)
 		return;
 	n = window_len(v, &at);
 	if (n)
-		bar_write(d, VIRTIO_BAR, at, &d->cfg[v->pci_cfg_cap + sizeof(struct virtio_pci_cap)], n);
+		bar_write(d, VIRTIO_BAR, at,
+			  &d->cfg[v->pci_cfg_cap + sizeof(struct virtio_pci_cap)], n);
 }
 
 static const struct pci_dev_ops pci_ops = {
@@ -171,7 +175,8 @@ static const struct pci_dev_ops pci_ops = {
 };
 
 /* @extra: bytes after struct virtio_pci_cap, holding @value */
-static int cap_add(struct virtio_dev *v, uint8_t type, uint32_t off, uint32_t len, unsigned int extra, uint32_t value)
+static int cap_add(struct virtio_dev *v, uint8_t type, uint32_t off, uint32_t len,
+		   unsigned int extra, uint32_t value)
 {
 	uint8_t body[sizeof(struct virtio_pci_cap) - 2 + 4] = { 0 };
 	unsigned int size = sizeof(struct virtio_pci_cap) - 2 + extra;
@@ -194,8 +199,8 @@ static void caps_add(struct virtio_dev *v)
 	cap_add(v, VIRTIO_PCI_CAP_ISR_CFG, PART_ISR * PART_SIZE, 1, 0, 0);
 	if (v->config_len)
 		cap_add(v, VIRTIO_PCI_CAP_DEVICE_CFG, PART_DEVICE * PART_SIZE, v->config_len, 0, 0);
-	cap_add(v, VIRTIO_PCI_CAP_NOTIFY_CFG, PART_NOTIFY * PART_SIZE, NOTIFY_MULT * v->ops->nr_queues, 4,
-		NOTIFY_MULT);
+	cap_add(v, VIRTIO_PCI_CAP_NOTIFY_CFG, PART_NOTIFY * PART_SIZE,
+		NOTIFY_MULT * v->ops->nr_queues, 4, NOTIFY_MULT);
 	cap = cap_add(v, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 4, 0);
 	v->pci_cfg_cap = cap;
 	v->pci.wmask[cap + VIRTIO_PCI_CAP_BAR] = 0xff;

@@ -39,7 +39,9 @@ int virtq_enable(struct virtq *vq)
 
 	if (!n || n > vq->max_size || (n & (n - 1)))
 		return violation(vq, "queue size");
-	/* rings are followed by the event index even where it is not negotiated (virtio 1.2, 2.7) */
+	/*
+	 * rings are followed by the event index even where it is not negotiated (virtio 1.2, 2.7)
+	 */
 	vq->desc = ring_at(vq, vq->desc_gpa, sizeof(struct vring_desc) * n, 16);
 	vq->avail = ring_at(vq, vq->avail_gpa, 6 + 2 * n, 2);
 	vq->used = ring_at(vq, vq->used_gpa, 6 + 8 * n, 4);
@@ -154,7 +156,8 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *c)
 	if ((uint16_t)(avail - vq->last_avail) > vq->size)
 		return violation(vq, "available index jumped");
 
-	c->head = __atomic_load_n(&vq->avail->ring[vq->last_avail & (vq->size - 1)], __ATOMIC_RELAXED);
+	c->head = __atomic_load_n(&vq->avail->ring[vq->last_avail & (vq->size - 1)],
+				  __ATOMIC_RELAXED);
 	c->nout = 0;
 	c->nin = 0;
 	c->out_len = 0;
@@ -199,7 +202,8 @@ bool virtq_should_signal(struct virtq *vq)
 	/* full barrier: pairs with the driver's "enable interrupts, then look at used->idx" */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!vq->event_idx)
-		return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
+		return !(__atomic_load_n(&vq->avail->flags, __ATOMIC_RELAXED) &
+			 VRING_AVAIL_F_NO_INTERRUPT);
 	event = __atomic_load_n(&vq->avail->ring[vq->size], __ATOMIC_RELAXED);
 	return !valid || vring_need_event(event, now, old);
 }
@@ -246,7 +250,8 @@ size_t iov_to_buf(const struct iovec *iov, unsigned int n, size_t off, void *buf
 	return done;
 }
 
-size_t iov_from_buf(const struct iovec *iov, unsigned int n, size_t off, const void *buf, size_t len)
+size_t iov_from_buf(const struct iovec *iov, unsigned int n, size_t off, const void *buf,
+		    size_t len)
 {
 	size_t done = 0, take;
 
@@ -263,7 +268,8 @@ size_t iov_from_buf(const struct iovec *iov, unsigned int n, size_t off, const v
 	return done;
 }
 
-unsigned int iov_slice(struct iovec *out, const struct iovec *iov, unsigned int n, size_t off, size_t len)
+unsigned int iov_slice(struct iovec *out, const struct iovec *iov, unsigned int n, size_t off,
+		       size_t len)
 {
 	unsigned int used = 0;
 	size_t take;
@@ -274,7 +280,8 @@ unsigned int iov_slice(struct iovec *out, const struct iovec *iov, unsigned int 
 			continue;
 		}
 		take = iov->iov_len - off < len ? iov->iov_len - off : len;
-		out[used++] = (struct iovec){ .iov_base = (char *)iov->iov_base + off, .iov_len = take };
+		out[used++] =
+			(struct iovec){.iov_base = (char *)iov->iov_base + off, .iov_len = take};
 		len -= take;
 		off = 0;
 	}

@@ -61,7 +61,10 @@ struct virtq_chain {
 void virtq_init(struct virtq *vq, const struct virtq_mem *mem, uint16_t max_size);
 void virtq_reset(struct virtq *vq);
 
-/* Check the configured addresses and size and start the queue; -EINVAL and broken set if they are bad. */
+/*
+ * Check the configured addresses and size and start the queue; -EINVAL and broken set if they are
+ * bad.
+ */
 int virtq_enable(struct virtq *vq);
 
 /*
@@ -82,15 +85,23 @@ void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);
 /* True if the driver wants an interrupt for what was pushed since the last call. */
 bool virtq_should_signal(struct virtq *vq);
 
-/* Ask the driver not to kick (a hint), or to kick again; the latter returns true if work arrived meanwhile. */
+/*
+ * Ask the driver not to kick (a hint), or to kick again; the latter returns true if work arrived
+ * meanwhile.
+ */
 void virtq_kicks_off(struct virtq *vq);
 bool virtq_kicks_on(struct virtq *vq);
 
 /* Copy between a buffer and an iovec list from byte @off on; both return the bytes copied. */
 size_t iov_to_buf(const struct iovec *iov, unsigned int n, size_t off, void *buf, size_t len);
-size_t iov_from_buf(const struct iovec *iov, unsigned int n, size_t off, const void *buf, size_t len);
+size_t iov_from_buf(const struct iovec *iov, unsigned int n, size_t off, const void *buf,
+		    size_t len);
 
-/* Copy the part [off, off + len) of a list of @n into @out (room for @n); returns the entries used. */
-unsigned int iov_slice(struct iovec *out, const struct iovec *iov, unsigned int n, size_t off, size_t len);
+/*
+ * Copy the part [off, off + len) of a list of @n into @out (room for @n); returns the entries
+ * used.
+ */
+unsigned int iov_slice(struct iovec *out, const struct iovec *iov, unsigned int n, size_t off,
+		       size_t len);
 
 #endif

@@ -225,7 +225,10 @@ static const struct reg *find_reg(uint64_t off, unsigned int len)
 	return NULL;
 }
 
-/* Fields are accessed whole, 64-bit ones as a whole or by halves (4.1.3.1); the rest reads as zero. */
+/*
+ * Fields are accessed whole, 64-bit ones as a whole or by halves (4.1.3.1); the rest reads as
+ * zero.
+ */
 void virtio_common_read(struct virtio_dev *v, uint64_t off, void *data, unsigned int len)
 {
 	const struct reg *r = find_reg(off, len);

@@ -32,11 +32,13 @@ struct virtio_dev;
  * @nr_queues: fixed number of queues
  * @queue_size: largest size of each
  * @own_kicks: the kick eventfds are blocking and read by a thread of the device, not by the loop
- * @realize: start threads, watch files; the queues' eventfds exist, the guest cannot reach the device yet
+ * @realize: start threads, watch files; the queues' eventfds exist, the guest cannot reach the
+ * device yet
  * @unrealize: undo realize
  * @free: free the structure around @v and what its creation took
  * @start: the driver set DRIVER_OK; ->features are final
- * @stop: make sure that no thread uses the queues; may drop the lock to wait; called before every reset
+ * @stop: make sure that no thread uses the queues; may drop the lock to wait; called before every
+ * reset
  * @drain: finish what is in flight and in the queues; may drop the lock; vCPUs are stopped
  * @kicked: queue @q may have work; called only while ->running, on the loop's thread
  * @config_write: the driver wrote bytes of the device's configuration
@@ -57,7 +59,8 @@ struct virtio_ops {
 	void (*stop)(struct virtio_dev *v);
 	void (*drain)(struct virtio_dev *v);
 	void (*kicked)(struct virtio_dev *v, unsigned int q);
-	void (*config_write)(struct virtio_dev *v, unsigned int off, const void *data, unsigned int len);
+	void (*config_write)(struct virtio_dev *v, unsigned int off, const void *data,
+			     unsigned int len);
 	void (*save)(struct virtio_dev *v, struct stream *s);
 	void (*load)(struct virtio_dev *v, struct stream *s);
 };
@@ -97,8 +100,8 @@ struct virtio_dev {
 };
 
 /* Fill in what virtio_register() needs; @index makes the name unique ("virtio-blk0"). */
-void virtio_init(struct virtio_dev *v, struct machine *m, const struct virtio_ops *ops, const char *kind,
-		 unsigned int index);
+void virtio_init(struct virtio_dev *v, struct machine *m, const struct virtio_ops *ops,
+		 const char *kind, unsigned int index);
 
 /* Creates the device and hands it to the machine. After an error the caller frees what it made. */
 int virtio_register(struct virtio_dev *v);
