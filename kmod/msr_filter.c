@@ -101,6 +101,8 @@ int msr_filter_set(struct vm *vm, struct kvm_msr_filter __user *argp)
 	old = rcu_replace_pointer(vm->msr_filter, new, lockdep_is_held(&vm->lock));
 	synchronize_srcu(&vm->srcu);
 	filter_free(old);
+	/* Which MSRs exit depends on it. */
+	vm_request_all(vm, REQ_CPUID);
 	return 0;
 }
 
