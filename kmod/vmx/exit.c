@@ -142,7 +142,7 @@ static void fill_ept_violation(struct vcpu_vmx *vmx, struct vmm_exit *e)
 static void fill_ept_misconfig(struct vcpu_vmx *vmx, struct vmm_exit *e)
 {
 	e->info2 = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
-	vm_kill(vmx->vcpu.vm, "EPT misconfiguration");
+	WARN_ONCE(1, "EPT misconfiguration at %llx\n", e->info2);
 }
 
 /*
