@@ -87,18 +87,29 @@ def lab_kernel():
     return done.stdout.strip()
 
 
+def try_lock(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+
+
 def take_slot():
     """One of the two places for an emulator on this machine; more of them would starve each other's timers."""
     os.makedirs(CACHE + "/slots", exist_ok=True)
-    slots = [open("%s/slots/%d" % (CACHE, i), "w", encoding="ascii") for i in (0, 1)]
+    queue, *slots = [open("%s/slots/%s" % (CACHE, name), "w", encoding="ascii") for name in ("queue", "0", "1")]
     told = False
+    # First come, first served: only the head of the queue looks for a place.
+    if not try_lock(queue):
+        say("both emulator slots are busy; waiting")
+        told = True
+        fcntl.flock(queue, fcntl.LOCK_EX)
     while True:
         for slot in slots:
-            try:
-                fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if try_lock(slot):
+                queue.close()
                 return slot
-            except OSError:
-                pass
         if not told:
             say("both emulator slots are busy; waiting")
             told = True

@@ -84,7 +84,7 @@ def read_directory(path):
             for number, line in enumerate(f, 1):
                 if line.strip() and not line.startswith("#"):
                     tests += parse_line(line.strip(), directory, "%s:%d" % (listing, number))
-    named = {word for test in tests for word in test.command.split() + test.files}
+    named = {os.path.basename(word) for test in tests for word in test.command.split() + test.files}
     if os.path.exists(path + "/Makefile"):
         for source in sorted(glob.glob("%s/%s-*.c" % (path, directory))):
             name = os.path.basename(source)[:-2]
