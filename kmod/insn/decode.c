@@ -326,9 +326,11 @@ static const struct insn_desc *vector_row(const struct insn_decoded *d)
 {
 	const struct insn_desc *row;
 
-	if (d->enc == INSN_VEX && d->map <= INSN_MAP_0F3A) {
+	u32 good = d->enc == INSN_VEX ? D_VEX : d->enc == INSN_EVEX ? D_EVEX : 0;
+
+	if (d->map <= INSN_MAP_0F3A) {
 		row = resolve_group(d, map_row(d->map, d->opcode));
-		if (row->flags & D_VEX)
+		if (row->flags & good)
 			return row;
 	}
 	switch (vector_imm(d)) {
@@ -352,6 +354,8 @@ static void decode_vector(struct insn_decoded *d, struct cursor *c, enum insn_cp
 	}
 	take_modrm(d, c);
 	d->desc = vector_row(d);
+	if (d->enc == INSN_EVEX && d->desc->flags & D_EVEX && insn_mod(d) == 1)
+		d->disp *= d->vlen;
 	d->op_size = operand_size(d, mode);
 	take_imm(d, c, mode, vector_imm(d));
 }

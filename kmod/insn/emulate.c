@@ -19,7 +19,7 @@ static bool vex_misused(const struct insn_decoded *d)
 {
 	const struct insn_desc *desc = d->desc;
 
-	if (!(desc->flags & D_VEXONLY))
+	if (!(desc->flags & D_VEXONLY) || d->enc != INSN_VEX)
 		return false;
 	if (d->vlen != 16)
 		return true;

@@ -87,6 +87,7 @@ enum insn_imm {
 #define D_VEXONLY	BIT(24)
 #define D_BITOFF	BIT(25)		/* BT: the source reaches beyond the memory operand */
 #define D_MEM		BIT(26)		/* #UD with a register */
+#define D_EVEX		BIT(27)		/* good for EVEX, unmasked; disp8 in vectors */
 #define D_GROUP		(D_BY_REG | D_BY_REG_MOD | D_BY_RM | D_BY_PREFIX)
 
 /* Where an operand comes from. E: ModRM.rm, G: ModRM.reg. */

@@ -88,11 +88,16 @@ static const struct insn_desc group15[16] = {
 #define LOADM(a)	ROWA(V | D_MEM | D_MOV | D_RO, NONE, NONE, vload, (a))
 #define STOREM(a)	ROWA(V | D_MEM | D_MOV | D_RO, NONE, NONE, vstore, (a))
 #define NOVEXM(x, a)	ROWA(M | D_MEM | D_MOV | D_RO, NONE, NONE, x, (a))
+/* Whole registers: EVEX too. */
+#define LOADW(a)	ROWA(V | D_EVEX | D_MOV | D_RO, NONE, NONE, vload, (a))
+#define STOREW(a)	ROWA(V | D_EVEX | D_MOV | D_RO, NONE, NONE, vstore, (a))
+#define STOREWM(a)	ROWA(V | D_EVEX | D_MEM | D_MOV | D_RO, NONE, NONE, vstore, (a))
+#define EVEXONLY(x)	ROWA(M | D_EVEX | D_VEXONLY | D_MOV | D_RO, NONE, NONE, x, 0)
 #define BYPFX(table)	GROUP(M | D_BY_PREFIX, table)
 
-static const struct insn_desc sse_10[4] = { LOAD(0), LOAD(0), LOAD(4), LOAD(8) };
+static const struct insn_desc sse_10[4] = { LOADW(0), LOADW(0), LOAD(4), LOAD(8) };
 
-static const struct insn_desc sse_11[4] = { STORE(0), STORE(0), STORE(4), STORE(8) };
+static const struct insn_desc sse_11[4] = { STOREW(0), STOREW(0), STORE(4), STORE(8) };
 
 static const struct insn_desc sse_12[4] = {
 	LOAD(8 | VM_MERGE), LOADM(8 | VM_MERGE), LEN(M), LEN(M)
@@ -106,13 +111,13 @@ static const struct insn_desc sse_16[4] = {
 
 static const struct insn_desc sse_17[4] = { STOREM(8 | VM_HIGH), STOREM(8 | VM_HIGH) };
 
-static const struct insn_desc sse_28[4] = { LOAD(VM_ALIGNED), LOAD(VM_ALIGNED) };
+static const struct insn_desc sse_28[4] = { LOADW(VM_ALIGNED), LOADW(VM_ALIGNED) };
 
-static const struct insn_desc sse_29[4] = { STORE(VM_ALIGNED), STORE(VM_ALIGNED) };
+static const struct insn_desc sse_29[4] = { STOREW(VM_ALIGNED), STOREW(VM_ALIGNED) };
 
 /* F3 and F2: SSE4a's MOVNTSS and MOVNTSD. */
 static const struct insn_desc sse_2b[4] = {
-	STOREM(VM_ALIGNED), STOREM(VM_ALIGNED), NOVEXM(vstore, 4), NOVEXM(vstore, 8)
+	STOREWM(VM_ALIGNED), STOREWM(VM_ALIGNED), NOVEXM(vstore, 4), NOVEXM(vstore, 8)
 };
 
 static const struct insn_desc sse_6e[4] = {
@@ -120,7 +125,7 @@ static const struct insn_desc sse_6e[4] = {
 };
 
 static const struct insn_desc sse_6f[4] = {
-	NOVEX(vload, VM_MMX), LOAD(VM_ALIGNED), LOAD(0)
+	NOVEX(vload, VM_MMX), LOADW(VM_ALIGNED), LOADW(0), EVEXONLY(vload)
 };
 
 static const struct insn_desc sse_7e[4] = {
@@ -128,12 +133,12 @@ static const struct insn_desc sse_7e[4] = {
 };
 
 static const struct insn_desc sse_7f[4] = {
-	NOVEX(vstore, VM_MMX), STORE(VM_ALIGNED), STORE(0)
+	NOVEX(vstore, VM_MMX), STOREW(VM_ALIGNED), STOREW(0), EVEXONLY(vstore)
 };
 
 static const struct insn_desc sse_d6[4] = { {}, STORE(8), LEN(M), LEN(M) };
 
-static const struct insn_desc sse_e7[4] = { NOVEXM(vstore, VM_MMX), STOREM(VM_ALIGNED) };
+static const struct insn_desc sse_e7[4] = { NOVEXM(vstore, VM_MMX), STOREWM(VM_ALIGNED) };
 
 static const struct insn_desc sse_f0[4] = { [3] = LOADM(0) };
 

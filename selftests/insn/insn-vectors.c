@@ -643,6 +643,34 @@ static void vectors(void)
 	expect_fault(6, -1);
 }
 
+static void evex(void)
+{
+	u8 pattern[64], out[64];
+
+	rnd_fill(pattern, sizeof(pattern));
+	flat(INSN_LONG);
+	sim.s.xcr0 = 0xe7;
+	memcpy(sim.s.vec[17], pattern, 64);
+	R(RAX) = 0x11000;
+	sim.force_user = true;
+	CODE(0x62, 0xe1, 0xfe, 0x48, 0x7f, 0x48, 0x01);	/* vmovdqu64 [rax+64], zmm17 */
+	expect_ok();
+	CHECK_EQ(sim.user_exits, 8);
+	sim_peek(&sim, 0x11040, out, 64);
+	CHECK(!memcmp(out, pattern, 64));
+	R(RIP) = 0x10100;
+	CODE(0x62, 0xe1, 0x7c, 0x28, 0x10, 0x48, 0x02);	/* vmovups ymm17, [rax+64] */
+	expect_ok();
+	CHECK(!memcmp(sim.s.vec[17], pattern, 32));
+	CHECK(!sim.s.vec[17][32] && !sim.s.vec[17][63]);
+	R(RIP) = 0x10100;
+	CODE(0x62, 0xe1, 0xfe, 0x49, 0x7f, 0x48, 0x01);	/* masked */
+	CHECK_EQ(sim_step(&sim), INSN_UNHANDLEABLE);
+	sim.s.xcr0 = 7;
+	sim.force_user = false;
+	expect_fault(6, -1);
+}
+
 static void alignment(void)
 {
 	flat(INSN_PROT32);
@@ -683,6 +711,7 @@ static const struct test tests[] = {
 	{ "insn-skip", skipping },
 	{ "insn-atomics", atomics },
 	{ "insn-vector-moves", vectors },
+	{ "insn-evex-moves", evex },
 	{ "insn-alignment", alignment },
 	{ "insn-single-step", stepping },
 };
