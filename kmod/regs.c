@@ -56,7 +56,7 @@ void regs_reset(struct vcpu *vcpu, bool init)
 	if (!init)
 		memset(r, 0, sizeof(*r));
 	r->avail = ALL_GROUPS;
-	r->dirty = ALL_GROUPS;
+	r->dirty = ALL_GROUPS & ~BIT(RG_MODE);
 	memset(r->gpr, 0, sizeof(r->gpr));
 	r->gpr[GPR_RDX] = cpuid_signature(vcpu);
 	r->rip = 0xfff0;

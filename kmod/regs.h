@@ -41,6 +41,7 @@ enum reg_group {
 	RG_INTR,		/* intr_shadow, nmi_blocked */
 	RG_SYSENTER,		/* sysenter_*, and on SVM star..kernel_gs_base */
 	RG_PAT,			/* pat */
+	RG_MODE,		/* attr of CS and SS alone, never dirty */
 	NR_REG_GROUPS
 };
 

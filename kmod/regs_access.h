@@ -63,6 +63,17 @@ static inline const struct segment *vcpu_seg(struct vcpu *vcpu, enum seg seg)
 	return &regs_get(vcpu, RG_SEG)->seg[seg];
 }
 
+/*
+ * CS or SS where only attr counts, which most exits ask for and a vendor may
+ * fetch cheaper than all segments. RG_SEG, once there, has it too.
+ */
+static inline u32 vcpu_mode_attr(struct vcpu *vcpu, enum seg seg)
+{
+	if (!(vcpu->regs.avail & (BIT(RG_SEG) | BIT(RG_MODE))))
+		regs_fetch(vcpu, RG_MODE);
+	return vcpu->regs.seg[seg].attr;
+}
+
 static inline u64 vcpu_cr0(struct vcpu *vcpu)
 {
 	return regs_get(vcpu, RG_CR)->cr0;
@@ -91,7 +102,7 @@ static inline bool vcpu_long_mode(struct vcpu *vcpu)
 static inline bool vcpu_64bit(struct vcpu *vcpu)
 {
 	return vcpu_long_mode(vcpu) &&
-	       (vcpu_seg(vcpu, SEG_CS)->attr & SEG_ATTR_L);
+	       (vcpu_mode_attr(vcpu, SEG_CS) & SEG_ATTR_L);
 }
 
 static inline bool vcpu_paging(struct vcpu *vcpu)
@@ -109,7 +120,7 @@ static inline int vcpu_cpl(struct vcpu *vcpu)
 {
 	if (!vcpu_protected(vcpu))
 		return 0;
-	return (vcpu_seg(vcpu, SEG_SS)->attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT;
+	return (vcpu_mode_attr(vcpu, SEG_SS) & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT;
 }
 
 /* A linear address of the present mode: canonical handling is the caller's. */

@@ -17,7 +17,7 @@
 /* What a guest may have changed when it leaves. */
 #define CHANGED_GROUPS \
 	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_SEG) | BIT(RG_DESC) | \
-	 BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_SYSENTER))
+	 BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_SYSENTER) | BIT(RG_MODE))
 
 /* CR2 and the interrupt control word change too often to be worth comparing. */
 #define CLEAN_AFTER_EXIT	(CLEAN_ALL & ~(CLEAN_CR2 | CLEAN_TPR))

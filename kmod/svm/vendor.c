@@ -273,6 +273,7 @@ static const struct {
 	[RG_INTR] = { fetch_intr, flush_intr },
 	[RG_SYSENTER] = { fetch_sysenter, flush_sysenter },
 	[RG_PAT] = { NULL, flush_pat },
+	[RG_MODE] = { fetch_seg, NULL },
 };
 
 static void svm_fetch(struct vcpu *vcpu, enum reg_group group)

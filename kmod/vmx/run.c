@@ -403,7 +403,7 @@ static noinstr int run_guest(struct vcpu_vmx *vmx)
 #define VOLATILE_GROUPS							\
 	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_SEG) |	\
 	 BIT(RG_DESC) | BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) |	\
-	 BIT(RG_SYSENTER))
+	 BIT(RG_SYSENTER) | BIT(RG_MODE))
 
 /* VMfail: nothing was loaded, the guest's state is as before. */
 static void entry_refused(struct vcpu_vmx *vmx, int result)

@@ -129,6 +129,12 @@ static void flush_seg(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 	}
 }
 
+static void fetch_mode(struct vcpu_vmx *vmx, struct vcpu_regs *r)
+{
+	r->seg[SEG_CS].attr = vmcs_read32(GUEST_CS_AR_BYTES);
+	r->seg[SEG_SS].attr = vmcs_read32(GUEST_SS_AR_BYTES);
+}
+
 static void fetch_desc(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 {
 	r->gdt.base = vmcs_readl(GUEST_GDTR_BASE);
@@ -289,6 +295,7 @@ static const struct {
 	[RG_INTR] = { fetch_intr, flush_intr },
 	[RG_SYSENTER] = { fetch_sysenter, flush_sysenter },
 	[RG_PAT] = { fetch_pat, flush_pat },
+	[RG_MODE] = { fetch_mode, NULL },
 };
 
 static void vmx_fetch(struct vcpu *vcpu, enum reg_group group)
