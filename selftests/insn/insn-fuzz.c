@@ -14,6 +14,21 @@ static const enum insn_cpu_mode modes[] = {
 	INSN_REAL, INSN_VM86, INSN_PROT16, INSN_PROT32, INSN_LONG,
 };
 
+/* Half of the instructions from the maps that chance would seldom reach. */
+static void choose_map(void)
+{
+	static const u8 starts[][3] = {
+		{ 0x0f }, { 0x0f }, { 0x66, 0x0f }, { 0xf3, 0x0f }, { 0xf2, 0x0f }, { 0x0f, 0x01 },
+		{ 0x0f, 0x00 }, { 0x0f, 0xae }, { 0x0f, 0xc7 }, { 0x0f, 0x38, 0xf0 },
+		{ 0x0f, 0x38, 0xf1 }, { 0xc5 }, { 0xc4, 0xe2 }, { 0xc4, 0xe1 }, { 0x62, 0xf1 },
+	};
+	const u8 *start = starts[rnd() % ARRAY_SIZE(starts)];
+	unsigned int i;
+
+	for (i = 0; i < 3 && (start[i] || !i); i++)
+		sim_poke(&sim, sim.s.regs[INSN_RIP] + i, &start[i], 1);
+}
+
 static void random_state(enum insn_cpu_mode mode)
 {
 	unsigned int i;
@@ -37,6 +52,9 @@ static void random_state(enum insn_cpu_mode mode)
 	sim.s.tables[INSN_GDTR].base = SIM_PAGE;
 	sim.s.segs[INSN_TR].unusable = rnd() % 2;
 	sim.s.segs[INSN_TR].type = 11;
+	sim.s.xcr0 = rnd() % 4 ? 0xe7 : 3;
+	if (rnd() % 2)
+		choose_map();
 	start = sim.s;
 }
 
@@ -55,6 +73,8 @@ static bool same_registers(void)
 	return !memcmp(start.regs, sim.s.regs, sizeof(start.regs)) &&
 		!memcmp(start.segs, sim.s.segs, sizeof(start.segs)) &&
 		!memcmp(start.cr, sim.s.cr, sizeof(start.cr)) &&
+		!memcmp(start.dr, sim.s.dr, sizeof(start.dr)) &&
+		!memcmp(start.tables, sim.s.tables, sizeof(start.tables)) &&
 		!memcmp(start.vec, sim.s.vec, sizeof(start.vec)) &&
 		!memcmp(start.mmx, sim.s.mmx, sizeof(start.mmx));
 }

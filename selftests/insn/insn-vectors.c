@@ -511,6 +511,72 @@ static void system_more(void)
 	expect_fault(13, 0);
 }
 
+/* Instructions that end in one of the ops, or store what one gives. */
+static void system_rest(void)
+{
+	flat(INSN_LONG);
+	CODE(0x0f, 0x01, 0x24, 0x25, 0, 0x10, 1, 0);	/* smsw [0x11000]: 16 bits */
+	expect_ok();
+	CHECK_EQ(sim_peek64(&sim, 0x11000), 0x33);
+	R(RIP) = 0x10100;
+	CODE(0x48, 0x0f, 0x01, 0xe0);			/* smsw rax */
+	expect_ok();
+	CHECK_EQ(R(RAX), 0x80050033);
+	R(RIP) = 0x10100;
+	CODE(0x0f, 0x00, 0xc8);				/* str eax */
+	sim.s.segs[INSN_TR].selector = 0x40;
+	expect_ok();
+	CHECK_EQ(R(RAX), 0x40);
+	R(RIP) = 0x10100;
+	sim.cpl = 3;
+	sim.s.cr[4] |= CR4_UMIP;
+	expect_fault(13, 0);
+	flat(INSN_LONG);
+	CODE(0x65, 0x0f, 0x01, 0x38);			/* invlpg gs:[rax] */
+	R(RAX) = 0x1234;
+	sim.s.segs[INSN_GS].base = 0x10000;
+	expect_ok();
+	CHECK_EQ(sim.s.sys_calls, INSN_SYS_INVLPG + 0x11234);
+	flat(INSN_LONG);
+	CODE(0x66, 0x0f, 0xae, 0x38);			/* clflushopt [rax] */
+	R(RAX) = 0x11040;
+	expect_ok();
+	CHECK_EQ(sim.s.sys_calls, INSN_SYS_CLFLUSH + 0x11040);
+	flat(INSN_LONG);
+	CODE(0x0f, 0x01, 0xc8);				/* monitor */
+	R(RAX) = 0x11040;
+	expect_ok();
+	CHECK_EQ(sim.s.sys_calls, INSN_SYS_MONITOR + 0x11040);
+	flat(INSN_LONG);
+	CODE(0x0f, 0x01, 0xcb);				/* stac */
+	expect_ok();
+	CHECK(R(RFLAGS) & FL_AC);
+	flat(INSN_LONG);
+	CODE(0x0f, 0x01, 0xf9);				/* rdtscp */
+	sim.s.msr_value = 0x100000000;
+	expect_ok();
+	CHECK_EQ(R(RDX), 1);
+	CHECK_EQ(R(RAX), 0x10);
+	CHECK_EQ(R(RCX), 0xc0000103);
+	flat(INSN_LONG);
+	CODE(0x0f, 0x01, 0xd0);				/* xgetbv */
+	sim.s.xcr0 = 0xe7;
+	expect_ok();
+	CHECK_EQ(R(RAX), 0xe7);
+	flat(INSN_LONG);
+	CODE(0x0f, 0x23, 0xf8);				/* mov dr7, rax */
+	R(RAX) = 0x455;
+	expect_ok();
+	CHECK_EQ(sim.s.dr[7], 0x455);
+	flat(INSN_PROT32);
+	gdt(1, descriptor(0x5000, 0xff, 0x93, 0));
+	CODE(0xc4, 0x05, 0, 0x10, 1, 0);		/* les eax, [0x11000] */
+	poke(0x11000, 0x0008deadbeef, 6);
+	expect_ok();
+	CHECK_EQ(R(RAX), 0xdeadbeef);
+	CHECK_EQ(sim.s.segs[INSN_ES].base, 0x5000);
+}
+
 static void fetching(void)
 {
 	static const u8 long_nop[16] = {
@@ -707,6 +773,7 @@ static const struct test tests[] = {
 	{ "insn-segment-load", segment_load },
 	{ "insn-privileged", privileged },
 	{ "insn-system", system_more },
+	{ "insn-system-rest", system_rest },
 	{ "insn-fetch", fetching },
 	{ "insn-skip", skipping },
 	{ "insn-atomics", atomics },
