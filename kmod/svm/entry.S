@@ -18,13 +18,13 @@
 
 #include "entry.h"
 
-#define GPR(n)		((n) * 8)
-#define RCX		GPR(1)
-#define RDX		GPR(2)
-#define RBX		GPR(3)
-#define RBP		GPR(5)
-#define RSI		GPR(6)
-#define RDI		GPR(7)
+#define SLOT(n)		((n) * 8)
+#define G_RCX		SLOT(1)
+#define G_RDX		SLOT(2)
+#define G_RBX		SLOT(3)
+#define G_RBP		SLOT(5)
+#define G_RSI		SLOT(6)
+#define G_RDI		SLOT(7)
 
 	.section .rodata
 	.balign 2
@@ -59,20 +59,20 @@ SYM_FUNC_START(svm_enter_guest)
 .Lspec_loaded:
 	mov	SVM_RUN_VMCB(%rdi), %rax
 	mov	SVM_RUN_GPR(%rdi), %rdi
-	mov	RCX(%rdi), %rcx
-	mov	RDX(%rdi), %rdx
-	mov	RBX(%rdi), %rbx
-	mov	RBP(%rdi), %rbp
-	mov	RSI(%rdi), %rsi
-	mov	GPR(8)(%rdi), %r8
-	mov	GPR(9)(%rdi), %r9
-	mov	GPR(10)(%rdi), %r10
-	mov	GPR(11)(%rdi), %r11
-	mov	GPR(12)(%rdi), %r12
-	mov	GPR(13)(%rdi), %r13
-	mov	GPR(14)(%rdi), %r14
-	mov	GPR(15)(%rdi), %r15
-	mov	RDI(%rdi), %rdi
+	mov	G_RCX(%rdi), %rcx
+	mov	G_RDX(%rdi), %rdx
+	mov	G_RBX(%rdi), %rbx
+	mov	G_RBP(%rdi), %rbp
+	mov	G_RSI(%rdi), %rsi
+	mov	SLOT(8)(%rdi), %r8
+	mov	SLOT(9)(%rdi), %r9
+	mov	SLOT(10)(%rdi), %r10
+	mov	SLOT(11)(%rdi), %r11
+	mov	SLOT(12)(%rdi), %r12
+	mov	SLOT(13)(%rdi), %r13
+	mov	SLOT(14)(%rdi), %r14
+	mov	SLOT(15)(%rdi), %r15
+	mov	G_RDI(%rdi), %rdi
 
 #ifdef X86_FEATURE_CLEAR_CPU_BUF_VM
 	/* What is read after VERW is the guest's own. */
@@ -91,20 +91,20 @@ SYM_FUNC_START(svm_enter_guest)
 
 	mov	(%rsp), %rax
 	mov	SVM_RUN_GPR(%rax), %rax
-	mov	%rcx, RCX(%rax)
-	mov	%rdx, RDX(%rax)
-	mov	%rbx, RBX(%rax)
-	mov	%rbp, RBP(%rax)
-	mov	%rsi, RSI(%rax)
-	mov	%rdi, RDI(%rax)
-	mov	%r8, GPR(8)(%rax)
-	mov	%r9, GPR(9)(%rax)
-	mov	%r10, GPR(10)(%rax)
-	mov	%r11, GPR(11)(%rax)
-	mov	%r12, GPR(12)(%rax)
-	mov	%r13, GPR(13)(%rax)
-	mov	%r14, GPR(14)(%rax)
-	mov	%r15, GPR(15)(%rax)
+	mov	%rcx, G_RCX(%rax)
+	mov	%rdx, G_RDX(%rax)
+	mov	%rbx, G_RBX(%rax)
+	mov	%rbp, G_RBP(%rax)
+	mov	%rsi, G_RSI(%rax)
+	mov	%rdi, G_RDI(%rax)
+	mov	%r8, SLOT(8)(%rax)
+	mov	%r9, SLOT(9)(%rax)
+	mov	%r10, SLOT(10)(%rax)
+	mov	%r11, SLOT(11)(%rax)
+	mov	%r12, SLOT(12)(%rax)
+	mov	%r13, SLOT(13)(%rax)
+	mov	%r14, SLOT(14)(%rax)
+	mov	%r15, SLOT(15)(%rax)
 
 	/* No value of the guest's is left for the host to speculate with. */
 	xor	%ebx, %ebx
