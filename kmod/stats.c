@@ -14,23 +14,31 @@
 
 #define STATS_NAME	48
 
+/*
+ * struct kvm_stats_desc as user space reads it; whether the kernel's own has
+ * the name inside depends on its version.
+ */
 struct stats_desc {
-	struct kvm_stats_desc desc;
+	u32 flags;
+	s16 exponent;
+	u16 size;
+	u32 offset;
+	u32 bucket_size;
 	char name[STATS_NAME];
 };
+
+static_assert(offsetof(struct stats_desc, name) == offsetof(struct kvm_stats_desc, name));
 
 #define COUNTER (KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10)
 
 #define S(field) { \
-	.desc = { .flags = COUNTER, .size = 1, \
-		  .offset = offsetof(struct vcpu_stats, field) }, \
+	.flags = COUNTER, .size = 1, .offset = offsetof(struct vcpu_stats, field), \
 	.name = #field },
 static const struct stats_desc vcpu_descs[] = { VMM_VCPU_STATS(S) };
 #undef S
 
 #define S(field) { \
-	.desc = { .flags = COUNTER, .size = 1, \
-		  .offset = offsetof(struct vm_stats, field) }, \
+	.flags = COUNTER, .size = 1, .offset = offsetof(struct vm_stats, field), \
 	.name = #field },
 static const struct stats_desc vm_descs[] = { VMM_VM_STATS(S) };
 #undef S
