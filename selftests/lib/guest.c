@@ -260,3 +260,30 @@ uint64_t guest_exec(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, ui
 	guest_expect(cpu, KVM_EXIT_HLT);
 	return guest_regs(cpu).rax;
 }
+
+uint64_t guest_vm_stat(struct guest *g, const char *name)
+{
+	int fd = ioctl(g->fd, KVM_GET_STATS_FD, NULL);
+	struct kvm_stats_header h;
+	struct kvm_stats_desc *desc;
+	uint64_t val;
+	unsigned int i;
+
+	if (fd < 0)
+		SKIP("no statistics: %s", strerror(errno));
+	CHECK_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
+	desc = malloc(sizeof(*desc) + h.name_size);
+	for (i = 0; i < h.num_desc; i++) {
+		size_t size = sizeof(*desc) + h.name_size;
+
+		CHECK_EQ(pread(fd, desc, size, h.desc_offset + i * size), size);
+		if (!strcmp(desc->name, name))
+			break;
+	}
+	if (i == h.num_desc)
+		SKIP("no counter %s", name);
+	CHECK_EQ(pread(fd, &val, sizeof(val), h.data_offset + desc->offset), sizeof(val));
+	free(desc);
+	close(fd);
+	return val;
+}

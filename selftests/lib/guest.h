@@ -88,4 +88,7 @@ uint64_t guest_exec(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, ui
 /* Fails the test unless the last exit was this one. */
 void guest_expect(struct guest_cpu *cpu, uint32_t reason);
 
+/* A counter of the VM's binary statistics; skips the test when it has none. */
+uint64_t guest_vm_stat(struct guest *g, const char *name);
+
 #endif /* SELFTESTS_GUEST_H */

@@ -344,6 +344,39 @@ static void thp(void)
 		CHECK_EQ(*word(&h, i), (GPA + i * PAGE_4K) ^ 3);
 }
 
+/* Huge in the host means huge in the guest, but for what a dirty log splits. */
+static void thp_levels(void)
+{
+	struct host h;
+	uint64_t base, n = SIZE / PAGE_2M;
+
+	write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
+	host_create(&h, NULL);
+	if (madvise(h.mem, SIZE, MADV_HUGEPAGE))
+		SKIP("no transparent huge pages");
+	memset(h.mem, 1, SIZE);
+	if (smaps(h.mem, "AnonHugePages:") != SIZE / 1024)
+		SKIP("no huge pages to be had");
+	base = guest_vm_stat(&h.g, "pages_2m");
+	fill(&h, 1);
+	CHECK_EQ(guest_vm_stat(&h.g, "pages_2m") - base, n);
+	guest_slot(&h.g, 1, KVM_MEM_LOG_DIRTY_PAGES, GPA, SIZE, h.mem);
+	fill(&h, 2);
+	CHECK_EQ(guest_vm_stat(&h.g, "pages_2m") - base, 0);
+	CHECK(guest_vm_stat(&h.g, "pages_4k") >= SIZE / PAGE_4K);
+	guest_slot(&h.g, 1, 0, GPA, SIZE, h.mem);
+	fill(&h, 3);
+	CHECK_EQ(guest_vm_stat(&h.g, "pages_2m") - base, n);
+	/* Mapped by 4K entries of the host, though it is one huge page still. */
+	MUST(mprotect(h.mem + PAGE_4K, PAGE_4K, PROT_READ | PROT_WRITE | PROT_EXEC));
+	fill(&h, 4);
+	CHECK_EQ(guest_vm_stat(&h.g, "pages_2m") - base, n - 1);
+	CHECK_EQ(wrong(&h, 4), 0);
+	guest_slot(&h.g, 1, 0, 0, 0, NULL);
+	CHECK_EQ(guest_vm_stat(&h.g, "pages_2m"), base);
+	CHECK(guest_vm_stat(&h.g, "pages_4k") < 512);
+}
+
 static void thp_running(void)
 {
 	struct host h;
@@ -363,9 +396,10 @@ static void thp_running(void)
 			MUST(mprotect(h.mem + i + 0x3000, PAGE_4K, PROT_READ | PROT_WRITE));
 			usleep(2000);
 		}
-		collapsed += !madvise(h.mem, SIZE / 2, MADV_COLLAPSE);
+		for (i = 0; i < SIZE / 2; i += PAGE_2M)
+			collapsed += !madvise(h.mem + i, PAGE_2M, MADV_COLLAPSE);
 	}
-	printf("# collapsed %lu times of %lu\n", collapsed, n);
+	printf("# collapsed %lu times of %lu\n", collapsed, n * (SIZE / 2 / PAGE_2M));
 	rounds = mm_stop_bump(h.cpu);
 	CHECK(rounds > 0);
 	for (i = 0; i < SIZE / 2 / PAGE_4K; i++)
@@ -592,6 +626,7 @@ static const struct test tests[] = {
 	{ "swap", swapped, 180 },
 	{ "swap_while_running", swap_running, 180 },
 	{ "thp", thp },
+	{ "thp_levels", thp_levels },
 	{ "thp_while_running", thp_running, 180 },
 	{ "ksm", ksm, 120 },
 	{ "userfaultfd", uffd_missing },
