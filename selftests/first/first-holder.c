@@ -9,6 +9,7 @@ int main(int argc, char **argv)
 	struct guest_cpu *cpu;
 	struct guest g;
 
+	test_device = "/dev/vmm";
 	cpu = long_guest(&g);
 	guest_load_code(&g, spin);
 	if (argc > 1 && !strcmp(argv[1], "run")) {
