@@ -162,6 +162,14 @@ static const struct {
 	{ 0x8000001e, cpuid_amd_ids },
 };
 
+unsigned int cpuid_phys_bits(const struct kvm_cpuid2 *table)
+{
+	for (uint32_t i = 0; i < table->nent; i++)
+		if (table->entries[i].function == 0x80000008)
+			return table->entries[i].eax & 0xff;
+	return 36;
+}
+
 /* Takes all entries of a leaf out. Return: whether there were any. */
 static bool cpuid_drop(struct kvm_cpuid2 *table, uint32_t function)
 {

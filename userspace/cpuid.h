@@ -25,6 +25,9 @@ struct cpuid_topology {
  */
 int cpuid_supported(const struct kvm *kvm, struct kvm_cpuid2 **table);
 
+/* Width of the guest's physical addresses. */
+unsigned int cpuid_phys_bits(const struct kvm_cpuid2 *table);
+
 /* Edits such a table for one vCPU; may be repeated for the next. */
 void cpuid_apply(struct kvm_cpuid2 *table, const struct cpuid_topology *topo);
 

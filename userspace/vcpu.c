@@ -91,6 +91,16 @@ static int vcpus_check_count(struct machine *m)
 	return 0;
 }
 
+static int vcpus_check_mem(struct machine *m, const struct kvm_cpuid2 *cpuid)
+{
+	unsigned int bits = cpuid_phys_bits(cpuid);
+
+	if (bits < 64 && m->mem.high && (MEM_HOLE_END + m->mem.high - 1) >> bits)
+		return msg_fail(-EINVAL, "--mem %lluM: more than this processor's %u address bits reach",
+				(unsigned long long)(m->cfg.mem >> 20), bits);
+	return 0;
+}
+
 int vcpus_create(struct machine *m)
 {
 	struct kvm_cpuid2 *cpuid = NULL;
@@ -103,6 +113,8 @@ int vcpus_create(struct machine *m)
 	if (!m->vcpus)
 		return msg_fail(-ENOMEM, "out of memory");
 	err = cpuid_supported(&m->kvm, &cpuid);
+	if (!err)
+		err = vcpus_check_mem(m, cpuid);
 	while (!err && m->nr_vcpus < m->cfg.cpus) {
 		err = vcpu_create(m, &m->vcpus[m->nr_vcpus], m->nr_vcpus,
 				  cpuid);
