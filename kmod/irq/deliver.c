@@ -164,6 +164,9 @@ int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *m
 	rcu_read_lock();
 	n = deliver(vm, source, msg);
 	rcu_read_unlock();
+	/* KVM tells "nobody there" from "nobody took it" only where it asks them all. */
+	if (!msg->shorthand && msg->dest != XAPIC_BROADCAST && msg->dest != X2APIC_BROADCAST)
+		n = max(n, 0);
 	return n;
 }
 

@@ -107,7 +107,7 @@ struct irq_message {
 	u8 shorthand;		/* 0 none, 1 self, 2 all, 3 all but self */
 	bool from_msi;		/* physical 0xff is broadcast in x2APIC mode too */
 };
-/* Number of APICs that took it, 0 = none, -1 = no such destination. */
+/* Number of APICs that took it, 0 = none, -1 = a broadcast that nobody heard. */
 int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg);
 bool irq_message_matches(struct lapic *target, struct lapic *source,
 			 const struct irq_message *msg);
