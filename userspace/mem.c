@@ -67,6 +67,9 @@ static int mem_slot(struct machine *m, uint32_t slot, uint64_t gpa,
 	if (!size)
 		return 0;
 	err = kvm_ioctl(m->kvm.vm, KVM_SET_USER_MEMORY_REGION, &region);
+	if (err == -EINVAL)
+		return msg_fail(err, "--mem %lluM: more than this host's KVM takes",
+				(unsigned long long)(m->mem.size >> 20));
 	if (err < 0)
 		return msg_fail(err, "cannot give the guest %llu MiB of memory at %#llx: %s",
 				(unsigned long long)(size >> 20),
