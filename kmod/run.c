@@ -6,7 +6,8 @@
  *	exit handler -> again, or to user space
  *
  * Nothing between interrupts off and entry sleeps or allocates. vm->srcu is
- * held for reading all the time but when blocked or rescheduled.
+ * held for reading outside the guest: neither in a stay, which may last as
+ * long as the guest likes, nor when blocked or rescheduled.
  */
 #include <linux/context_tracking.h>
 #include <linux/sched/signal.h>
@@ -25,7 +26,9 @@
 /* Requests dealt with inside a stay; all others need a context that sleeps. */
 #define FAST_REQUESTS \
 	(BIT(REQ_EVENT) | BIT(REQ_TLB_FLUSH) | BIT(REQ_TLB_FLUSH_GUEST) | \
-	 BIT(REQ_TIMER) | BIT(REQ_UNBLOCK))
+	 BIT(REQ_TIMER))
+
+static int slow_requests(struct vcpu *vcpu);
 
 /* -------- leaving HLT -------- */
 
@@ -44,8 +47,6 @@ static bool vcpu_woken(struct vcpu *vcpu)
 		return true;
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return false;
-	if (vcpu_take_request(vcpu, REQ_UNBLOCK))
-		return true;
 	if (vcpu->lapic && lapic_timer_pending(vcpu)) {
 		lapic_timer_fired(vcpu);
 		clear_bit(REQ_TIMER, &vcpu->requests);
@@ -83,7 +84,8 @@ static int vcpu_block(struct vcpu *vcpu)
 		vcpu->stats.halt_wakeup++;
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	}
-	return VMM_RESUME;
+	/* What woke it though it may still not run: a dead VM, a triple fault. */
+	return vcpu_runnable(vcpu) ? VMM_RESUME : slow_requests(vcpu);
 }
 
 int vcpu_halt(struct vcpu *vcpu)
@@ -127,7 +129,6 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 /* Those that may sleep. RESUME, USER or -errno. */
 static int slow_requests(struct vcpu *vcpu)
 {
-	clear_bit(REQ_UNBLOCK, &vcpu->requests);
 	if (!(READ_ONCE(vcpu->requests) & ~FAST_REQUESTS))
 		return VMM_RESUME;
 	if (test_bit(REQ_DEAD, &vcpu->requests))
@@ -174,6 +175,8 @@ static bool must_leave(struct vcpu *vcpu)
 /* One entry. False when the stay must end before it. */
 static bool stay_enter(struct vcpu *vcpu)
 {
+	int tpr;
+
 	local_irq_disable();
 	vcpu_set_state(vcpu, VCPU_IN_GUEST);
 	if (must_leave(vcpu)) {
@@ -197,17 +200,9 @@ static bool stay_enter(struct vcpu *vcpu)
 	trace_vmm_exit(vcpu->id, vcpu->exit.kind, vcpu->exit.hw_reason,
 		       vcpu->exit.info1, vcpu->exit.info2);
 	events_requeue(vcpu, &vcpu->exit.vectored);
-	if (vcpu->lapic) {
-		int tpr = vendor_call(get_tpr, vcpu);
-
-		if (tpr >= 0)
-			lapic_set_tpr(vcpu, tpr);
-	} else {
-		int tpr = vendor_call(get_tpr, vcpu);
-
-		if (tpr >= 0)
-			vcpu->regs.cr8 = tpr;
-	}
+	tpr = vendor_call(get_tpr, vcpu);
+	if (tpr >= 0)
+		vcpu_set_cr8(vcpu, tpr);
 	/*
 	 * A host interrupt that caused the exit is taken here, and before the
 	 * guest's time ends: a tick is the guest's.
@@ -234,6 +229,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 		clear_bit(REQ_INIT_SIPI, &vcpu->requests);
 	vcpu->stats.stays++;
 
+	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	preempt_disable();
 	WRITE_ONCE(vcpu->cpu, smp_processor_id());
 	vcpu_set_state(vcpu, VCPU_LOADED);
@@ -249,6 +245,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	vendor_call(stay_end, vcpu);
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
 	preempt_enable();
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 
 	return entered ? vcpu_handle_exit(vcpu) : VMM_RESUME;
 }
@@ -285,8 +282,11 @@ static int run_loop(struct vcpu *vcpu)
 
 	for (;;) {
 		r = vcpu_runnable(vcpu) ? vcpu_stay(vcpu) : vcpu_block(vcpu);
-		if (r <= 0)
+		if (r <= 0) {
+			/* A step that ended with another exit: that one tells. */
+			vcpu->debug_exit = false;
 			return r;
+		}
 		if (vcpu->debug_exit) {
 			vcpu->debug_exit = false;
 			vcpu->run->exit_reason = KVM_EXIT_DEBUG;
@@ -346,9 +346,13 @@ static int run_resume(struct vcpu *vcpu, bool immediate_exit)
 
 static int wait_for_sipi(struct vcpu *vcpu, bool immediate_exit)
 {
+	int r;
+
 	if (immediate_exit)
 		return -EINTR;
-	vcpu_block(vcpu);
+	r = vcpu_block(vcpu);
+	if (r <= 0)
+		return r;
 	if (signal_pending(current)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
 		vcpu->stats.signal_exits++;
@@ -400,7 +404,7 @@ int vcpu_prefault(struct vcpu *vcpu, struct kvm_pre_fault_memory *range)
 	long done = 0;
 	int idx;
 
-	if (range->flags || memchr_inv(range->padding, 0, sizeof(range->padding)))
+	if (range->flags)
 		return -EINVAL;
 	if (!PAGE_ALIGNED(range->gpa) || !PAGE_ALIGNED(range->size) ||
 	    range->gpa + range->size <= range->gpa)

@@ -66,7 +66,6 @@ enum vcpu_request {
 	REQ_TIMER,		/* the LAPIC timer expired */
 	REQ_CLOCK,		/* rewrite the kvmclock page */
 	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
-	REQ_UNBLOCK,		/* leave HLT whatever is pending */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID changed: vendor recomputes intercepts */
@@ -129,7 +128,7 @@ struct vcpu {
 	int state;			/* (a) enum vcpu_state */
 	int cpu;			/* (a) last physical CPU, -1 at first */
 	struct rcuwait wait;
-	int srcu_idx;			/* (v) read side of vm->srcu during KVM_RUN */
+	int srcu_idx;			/* (v) vm->srcu, held in KVM_RUN but in stays and sleep */
 	u32 mp_state;			/* (v) KVM_MP_STATE_* */
 	bool in_kernel_irqchip;		/* (c) has a LAPIC */
 
