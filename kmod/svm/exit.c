@@ -157,18 +157,12 @@ static void fill_iret(struct vcpu_svm *svm, struct vmm_exit *e)
 }
 
 #define MC_CODE	(SVM_EXIT_EXCP_BASE + X86_TRAP_MC)
-#define CR_ROWS(base) \
-	[(base) ... (base) + 0xf] = { EXIT_CR, INSN, fill_cr }
-#define DR_ROWS(base) \
-	[(base) ... (base) + 0xf] = { EXIT_DR, INSN, fill_dr }
 #define UD_ROW(code) \
 	[code] = { EXIT_UD, INSN }
 
 static const struct exit_row exit_rows[] = {
-	CR_ROWS(SVM_EXIT_READ_CR0),
-	CR_ROWS(SVM_EXIT_WRITE_CR0),
-	DR_ROWS(SVM_EXIT_READ_DR0),
-	DR_ROWS(SVM_EXIT_WRITE_DR0),
+	[SVM_EXIT_READ_CR0 ... SVM_EXIT_READ_DR0 - 1] = { EXIT_CR, INSN, fill_cr },
+	[SVM_EXIT_READ_DR0 ... SVM_EXIT_EXCP_BASE - 1] = { EXIT_DR, INSN, fill_dr },
 	[SVM_EXIT_EXCP_BASE ... MC_CODE - 1] = { EXIT_EXCEPTION, KNOWN, fill_exception },
 	[MC_CODE] = { EXIT_NONE, KNOWN, fill_machine_check },
 	[MC_CODE + 1 ... SVM_EXIT_LAST_EXCP] = { EXIT_EXCEPTION, KNOWN, fill_exception },

@@ -4,6 +4,7 @@
  * interrupt (15.21.4), TPR (15.21.2), and NMI blocking, which the hardware does
  * not virtualize: 15.20 and the IRET intercept.
  */
+#include <linux/sched.h>
 #include <asm/debugreg.h>
 #include <asm/traps.h>
 

@@ -185,6 +185,15 @@ static void flush_desc(struct vcpu_svm *svm, struct vcpu_regs *r)
 			 X86_CR4_PCIDE | X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE)
 #define EFER_PAGING	(EFER_LME | EFER_LMA | EFER_NX)
 
+static void hide_cr(struct vcpu_svm *svm, bool cr0, bool cr4)
+{
+	if (svm->cr0_hidden == cr0 && svm->cr4_hidden == cr4)
+		return;
+	svm->cr0_hidden = cr0;
+	svm->cr4_hidden = cr4;
+	svm_recalc_intercepts(svm);
+}
+
 /*
  * The caches stay on whatever CR0.CD says (firmware often leaves it set), and
  * machine checks stay the host's: those bits of the hardware's registers are
@@ -205,11 +214,7 @@ static void flush_cr(struct vcpu_svm *svm, struct vcpu_regs *r)
 	s->cr4 = cr4;
 	s->efer = efer;
 	vmcb_dirty(svm, CLEAN_CR | CLEAN_CR2);
-	if (svm->cr0_hidden == (cr0 != r->cr0) && svm->cr4_hidden == (cr4 != r->cr4))
-		return;
-	svm->cr0_hidden = cr0 != r->cr0;
-	svm->cr4_hidden = cr4 != r->cr4;
-	svm_recalc_intercepts(svm);
+	hide_cr(svm, cr0 != r->cr0, cr4 != r->cr4);
 }
 
 static void flush_cr3(struct vcpu_svm *svm, struct vcpu_regs *r)
