@@ -39,6 +39,23 @@ static u64 make_canonical(struct vcpu *vcpu, u64 addr)
 	return (s64)(addr << shift) >> shift;
 }
 
+/* Which bits there are, no CPUID leaf says for all CPUs: it is tried. */
+bool spec_ctrl_writable(u64 val)
+{
+	unsigned long flags;
+	bool ok = false;
+	u64 old;
+
+	local_irq_save(flags);
+	if (!vmm_rdmsr_safe(MSR_IA32_SPEC_CTRL, &old) &&
+	    !vmm_wrmsr_safe(MSR_IA32_SPEC_CTRL, val)) {
+		vmm_wrmsr(MSR_IA32_SPEC_CTRL, old);
+		ok = true;
+	}
+	local_irq_restore(flags);
+	return ok;
+}
+
 /* -------- registers that live in a register group -------- */
 
 static u64 *syscall_reg(struct vcpu *vcpu, u32 msr)

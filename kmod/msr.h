@@ -40,6 +40,8 @@ int msrs_set_user(struct vcpu *vcpu, struct kvm_msrs __user *argp);
 int vcpu_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int vcpu_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 bool is_canonical(struct vcpu *vcpu, u64 addr);
+/* Whether this CPU takes @val in SPEC_CTRL: the entry writes it unchecked. */
+bool spec_ctrl_writable(u64 val);
 
 /* EXIT_RDMSR/EXIT_WRMSR of MSR regs.rcx. RESUME, USER or -errno. */
 int msr_handle_exit(struct vcpu *vcpu, bool write);

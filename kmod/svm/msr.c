@@ -6,6 +6,7 @@
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 
+#include "../msr.h"
 #include "svm.h"
 
 #define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))	/* TlbCacheDis, FFDIS, IGNNE */
@@ -47,7 +48,8 @@ static int set_spec_ctrl(struct vcpu_svm *svm, u64 val, bool host)
 {
 	if (!host && !svm_guest_has_spec_ctrl(&svm->vcpu))
 		return 1;
-	if (val && (!svm_caps.spec_ctrl || (val & ~SPEC_CTRL_KNOWN)))
+	if (val && (!svm_caps.spec_ctrl || (val & ~SPEC_CTRL_KNOWN) ||
+		    !spec_ctrl_writable(val)))
 		return 1;
 	*spec_ctrl(svm) = val;
 	/* A guest that uses it will do so often: no more exits. */

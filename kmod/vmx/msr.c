@@ -7,6 +7,7 @@
 #include <asm/nospec-branch.h>
 
 #include "../cpuid.h"
+#include "../msr.h"
 #include "vmx.h"
 
 /* Four bitmaps of 1 KB: read low, read high, write low, write high. SDM 25.6.9. */
@@ -86,7 +87,7 @@ static int set_spec_ctrl(struct vcpu_vmx *vmx, u64 val, bool host)
 
 	if (!bits)
 		return -ENOENT;
-	if (val & ~bits)
+	if ((val & ~bits) || (val && !spec_ctrl_writable(val)))
 		return 1;
 	vmx->vcpu.regs.spec_ctrl = val;
 	if (val && !vmx->spec_passthrough) {
