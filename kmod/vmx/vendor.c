@@ -245,7 +245,8 @@ static void flush_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 		info = GUEST_INTR_STATE_MOV_SS;
 	else if (r->intr_shadow & KVM_X86_SHADOW_INT_STI)
 		info = GUEST_INTR_STATE_STI;
-	if (r->nmi_blocked)
+	/* An entry that injects an NMI blocks them itself, and wants the bit clear. */
+	if (r->nmi_blocked && vmx->event.type != EVENT_NMI)
 		info |= GUEST_INTR_STATE_NMI;
 	vmcs_write32(GUEST_INTERRUPTIBILITY_INFO, info);
 }
@@ -603,6 +604,8 @@ static void vmx_vcpu_reset(struct vcpu *vcpu, bool init)
 	preempt_disable();
 	vmx_vmcs_load(vmx);
 	vmcs_writel(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	/* HLT without exit may have left it halted. */
+	vmcs_write32(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write32(VM_ENTRY_INTR_INFO_FIELD, 0);
 	if (vmx_host.tpr_shadow)
 		vmcs_write32(TPR_THRESHOLD, 0);
