@@ -134,6 +134,13 @@ void __init cpuid_init(void)
 		offer(emulated[i]);
 }
 
+bool cpuid_offered(unsigned int feature)
+{
+	unsigned int n;
+
+	return word_of(feature, &n) && (host_features[n] & BIT(feature & 31));
+}
+
 static u32 host_word(u32 function, u32 index, int reg)
 {
 	int i;
@@ -341,11 +348,6 @@ static int rule_address_sizes(struct cpuid_list *list, struct kvm_cpuid_entry2 *
 	return 0;
 }
 
-static int rule_cache_amd(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
-{
-	return rule_cache(list, e);
-}
-
 static int rule_amd_ext2(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 {
 	/* No nested data breakpoints, LFENCE serializes, null selectors clear the base. */
@@ -403,7 +405,7 @@ static const struct leaf_rule {
 	{ 0x80000007, rule_apm },
 	{ 0x80000008, rule_address_sizes },
 	{ 0x80000019, rule_host },
-	{ 0x8000001d, rule_cache_amd },
+	{ 0x8000001d, rule_cache },
 	{ 0x8000001e, rule_zero },
 	{ 0x80000021, rule_amd_ext2 },
 };

@@ -36,6 +36,8 @@ static inline u64 rsvd_bits_above(u8 maxphyaddr)
 	return maxphyaddr >= 64 ? 0 : ~0ull << maxphyaddr;
 }
 
+/* KVM_GET_SUPPORTED_CPUID has it. */
+bool cpuid_offered(unsigned int feature);
 /* XCR0 bits of the guest's leaf 0xd that the host has too. */
 u64 guest_xcr0_mask(struct vcpu *vcpu);
 bool guest_pv_feature(struct vcpu *vcpu, unsigned int bit);

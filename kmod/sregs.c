@@ -22,7 +22,7 @@
 	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_LA57)
 #define CR4_PDPTR	(CR4_PAGING | X86_CR4_SMAP | X86_CR4_PKE)
 
-/* CR4 bits that exist only with a CPUID feature. */
+/* CR4 bits that exist only with a CPUID feature, which the host must have too. */
 static const struct {
 	u64 bit;
 	u32 feature;
@@ -43,9 +43,16 @@ u64 cr4_guest_reserved(struct vcpu *vcpu)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (guest_cpuid_has(vcpu, cr4_features[i].feature))
+		if (guest_cpuid_has(vcpu, cr4_features[i].feature) &&
+		    cpuid_offered(cr4_features[i].feature))
 			known |= cr4_features[i].bit;
 	return ~known;
+}
+
+/* Reserved bits of the low half are ignored, those of the high half fault (SDM 2.5). */
+static u64 cr0_fixed(u64 cr0)
+{
+	return (cr0 & ~(u64)(u32)CR0_RESERVED) | X86_CR0_ET;
 }
 
 static bool cr0_valid(u64 cr0)
@@ -99,7 +106,7 @@ int vcpu_set_cr0(struct vcpu *vcpu, u64 cr0)
 	u64 old = vcpu_cr0(vcpu), efer;
 	struct vcpu_regs *r;
 
-	cr0 |= X86_CR0_ET;
+	cr0 = cr0_fixed(cr0);
 	if (!cr0_valid(cr0) || cr0_long_mode(vcpu, cr0, &efer))
 		return 1;
 	if (!(cr0 & X86_CR0_PG) && (vcpu_cr4(vcpu) & X86_CR4_PCIDE))
@@ -286,6 +293,8 @@ void sregs_get(struct vcpu *vcpu, struct kvm_sregs *s)
 	memcpy(s, &s2, SREGS_COMMON);
 	if (vcpu->ev.irq.injected && !vcpu->ev.irq.soft)
 		__set_bit(vcpu->ev.irq.vector, (unsigned long *)s->interrupt_bitmap);
+	else if (!vcpu->lapic && vcpu->ev.user_vector >= 0)
+		__set_bit(vcpu->ev.user_vector, (unsigned long *)s->interrupt_bitmap);
 }
 
 static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs2 *s)
@@ -300,14 +309,15 @@ static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	}
 	if (s->cr4 & cr4_guest_reserved(vcpu))
 		return false;
-	return cr0_valid(s->cr0 | X86_CR0_ET);
+	return cr0_valid(cr0_fixed(s->cr0));
 }
 
 static int sregs_set_common(struct vcpu *vcpu, const struct kvm_sregs2 *s, bool pdptrs)
 {
 	const struct kvm_segment *seg[NR_SEGS] = SREGS_SEGMENTS(s);
 	struct vcpu_regs *r = &vcpu->regs;
-	bool osxsave;
+	u64 old_base = vcpu->apic_base;
+	bool mirrored;
 	int i;
 
 	if (!sregs_valid(vcpu, s))
@@ -315,9 +325,10 @@ static int sregs_set_common(struct vcpu *vcpu, const struct kvm_sregs2 *s, bool 
 	if (lapic_set_base(vcpu, s->apic_base, true))
 		return -EINVAL;
 	vcpu_set_cr8(vcpu, s->cr8 & 0xf);
-	osxsave = (vcpu_cr4(vcpu) ^ s->cr4) & (X86_CR4_OSXSAVE | X86_CR4_PKE);
+	mirrored = ((vcpu_cr4(vcpu) ^ s->cr4) & (X86_CR4_OSXSAVE | X86_CR4_PKE)) ||
+		   old_base != vcpu->apic_base;
 	regs_mod(vcpu, RG_CR);
-	r->cr0 = s->cr0 | X86_CR0_ET;
+	r->cr0 = cr0_fixed(s->cr0);
 	r->cr2 = s->cr2;
 	r->cr4 = s->cr4;
 	r->efer = s->efer & vendor_caps.efer_mask;
@@ -333,7 +344,7 @@ static int sregs_set_common(struct vcpu *vcpu, const struct kvm_sregs2 *s, bool 
 		vcpu_load_pdptrs(vcpu, s->cr3);
 		srcu_read_unlock(&vcpu->vm->srcu, i);
 	}
-	if (osxsave)
+	if (mirrored)
 		cpuid_runtime_update(vcpu);
 	vcpu_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	vcpu_request(vcpu, REQ_EVENT);
@@ -360,6 +371,8 @@ int sregs_set(struct vcpu *vcpu, const struct kvm_sregs *s)
 		return err;
 	vector = find_first_bit((const unsigned long *)s->interrupt_bitmap, 256);
 	if (vector < 256) {
+		if (!vcpu->lapic)
+			vcpu->ev.user_vector = -1;
 		vcpu->ev.irq.injected = true;
 		vcpu->ev.irq.soft = false;
 		vcpu->ev.irq.vector = vector;

@@ -15,7 +15,6 @@
 #include "regs_access.h"
 #include "xstate.h"
 
-#define XSTATE_AMX	(XFEATURE_MASK_XTILE_CFG | XFEATURE_MASK_XTILE_DATA)
 #define XSTATE_KNOWN \
 	(XFEATURE_MASK_FP | XFEATURE_MASK_SSE | XFEATURE_MASK_YMM | \
 	 XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | \
@@ -180,7 +179,9 @@ static bool xcr0_valid(struct vcpu *vcpu, u64 xcr0)
 {
 	u64 avx512 = XFEATURE_MASK_AVX512;
 
-	if (!(xcr0 & XFEATURE_MASK_FP) || (xcr0 & ~guest_xcr0_mask(vcpu)))
+	/* x87 is there even for a guest without leaf 0xd. */
+	if (!(xcr0 & XFEATURE_MASK_FP) ||
+	    (xcr0 & ~(guest_xcr0_mask(vcpu) | XFEATURE_MASK_FP)))
 		return false;
 	if ((xcr0 & XFEATURE_MASK_YMM) && !(xcr0 & XFEATURE_MASK_SSE))
 		return false;
