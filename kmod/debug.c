@@ -197,10 +197,8 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg)
 	for (i = 0; i < 4; i++)
 		vcpu->debug_dr[i] = debug_owns_drs(vcpu) ? dbg->arch.debugreg[i] : 0;
 	vcpu->debug_dr7 = debug_owns_drs(vcpu) ? dbg->arch.debugreg[7] : 0;
-	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
-		vcpu->singlestep_rip = vcpu_linear_rip(vcpu);
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		rflags |= X86_EFLAGS_TF;
-	}
 	vcpu_set_rflags(vcpu, rflags);
 	debug_regs_changed(vcpu);
 	vendor_call(update_intercepts, vcpu);

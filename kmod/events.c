@@ -123,7 +123,7 @@ bool nmi_allowed(struct vcpu *vcpu)
 	struct vcpu_regs *r = regs_get(vcpu, RG_INTR);
 
 	return !r->nmi_blocked && !(r->intr_shadow & KVM_X86_SHADOW_INT_MOV_SS) &&
-	       !vcpu->ev.nmi_injected;
+	       !vcpu->ev.nmi_injected && !(vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ);
 }
 
 static int next_irq(struct vcpu *vcpu)
@@ -298,20 +298,28 @@ static bool inject_new(struct vcpu *vcpu)
 	return true;
 }
 
-void events_inject(struct vcpu *vcpu)
+static u32 windows_wanted(struct vcpu *vcpu)
 {
 	struct vcpu_events *ev = &vcpu->ev;
 	u32 windows = 0;
 
-	drain_nmis(vcpu);
-	if (!reinject(vcpu))
-		inject_new(vcpu);
+	/* An open window of a blocked event would exit for ever. */
+	if (vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ)
+		return 0;
 	if (ev->nmi_pending)
 		windows |= WINDOW_NMI;
 	if (ev->user_vector >= 0 || next_irq(vcpu) >= 0 ||
-	    (!vcpu->lapic && vcpu->run->request_interrupt_window))
+	    (vcpu->vm->irq.mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window))
 		windows |= WINDOW_IRQ;
-	vendor_call(set_window, vcpu, windows);
+	return windows;
+}
+
+void events_inject(struct vcpu *vcpu)
+{
+	drain_nmis(vcpu);
+	if (!reinject(vcpu))
+		inject_new(vcpu);
+	vendor_call(set_window, vcpu, windows_wanted(vcpu));
 	if (vcpu->lapic)
 		vendor_call(set_tpr_threshold, vcpu, lapic_get_tpr(vcpu),
 			    lapic_highest_irr(vcpu));
@@ -356,6 +364,11 @@ void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->exception_payload = ex->payload;
 	out->interrupt.injected = ev->irq.injected && !ev->irq.soft;
 	out->interrupt.nr = ev->irq.vector;
+	/* Without a LAPIC what KVM_INTERRUPT left counts as injected, as in KVM. */
+	if (!ev->irq.injected && !vcpu->lapic && ev->user_vector >= 0) {
+		out->interrupt.injected = 1;
+		out->interrupt.nr = ev->user_vector;
+	}
 	out->interrupt.shadow = regs_get(vcpu, RG_INTR)->intr_shadow;
 	out->nmi.injected = ev->nmi_injected;
 	out->nmi.pending = ev->nmi_pending;
@@ -410,11 +423,14 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 		.has_payload = pending && in->exception_has_payload,
 		.payload = pending ? in->exception_payload : 0,
 	};
+	if (!vcpu->lapic)
+		ev->user_vector = -1;
 	ev->irq.injected = in->interrupt.injected;
 	ev->irq.soft = in->interrupt.soft;
 	ev->irq.vector = in->interrupt.nr;
 	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)
-		vcpu_set_shadow(vcpu, in->interrupt.shadow);
+		vcpu_set_shadow(vcpu, in->interrupt.shadow &
+				(KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS));
 	ev->nmi_injected = in->nmi.injected;
 	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
 		ev->nmi_pending = 0;

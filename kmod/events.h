@@ -59,7 +59,6 @@ struct vcpu_events {
 	u8 nmi_pending;		/* 0..2 */
 	atomic_t nmi_queued;	/* by other threads, drained by the vCPU */
 	s16 user_vector;	/* KVM_INTERRUPT without LAPIC, -1 none */
-	bool triple_fault;	/* pending (KVM_CAP_X86_TRIPLE_FAULT_EVENT) */
 };
 
 /* Interrupt windows asked of the vendor. */

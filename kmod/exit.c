@@ -185,6 +185,21 @@ static int memory_error(struct vcpu *vcpu, int err)
 	return err;
 }
 
+static int internal_error(struct vcpu *vcpu, u32 suberror)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->internal, 0, sizeof(run->internal));
+	run->internal.suberror = suberror;
+	run->internal.ndata = 3;
+	run->internal.data[0] = e->hw_reason;
+	run->internal.data[1] = e->info1;
+	run->internal.data[2] = e->info2;
+	return VMM_USER;
+}
+
 static int handle_tdp_fault(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -204,6 +219,9 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	case TDP_MMIO:
 	case TDP_MMIO_WRITE:
 		vcpu->stats.pf_mmio++;
+		/* The access was an event's delivery, not the instruction's at RIP. */
+		if (e->vectored.type != EVENT_NONE)
+			return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
 		return emulate_insn(vcpu);
 	default:
 		return memory_error(vcpu, r);
@@ -261,25 +279,14 @@ static int handle_triple_fault(struct vcpu *vcpu)
 	return VMM_USER;
 }
 
-static int internal_error(struct vcpu *vcpu, u32 suberror)
-{
-	struct vmm_exit *e = &vcpu->exit;
-	struct kvm_run *run = vcpu->run;
-
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	memset(&run->internal, 0, sizeof(run->internal));
-	run->internal.suberror = suberror;
-	run->internal.ndata = 3;
-	run->internal.data[0] = e->hw_reason;
-	run->internal.data[1] = e->info1;
-	run->internal.data[2] = e->info2;
-	return VMM_USER;
-}
-
 /* Hardware task switches are left to no emulator of ours; see ARCHITECTURE.md. */
 static int handle_task_switch(struct vcpu *vcpu)
 {
-	return internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	int r = internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+
+	/* The first word would be taken for KVM_INTERNAL_ERROR_EMULATION_FLAG_*. */
+	vcpu->run->internal.ndata = 0;
+	return r;
 }
 
 static int handle_invlpg(struct vcpu *vcpu)
@@ -430,7 +437,8 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		done = vcpu->vm->irq.mode != IRQCHIP_SPLIT && msr_fast_write(vcpu);
 		break;
 	case EXIT_IRQ_WINDOW:
-		done = vcpu->lapic && handle_irq_window(vcpu);
+		/* Else user space may have asked for it: run.c. */
+		done = vcpu->vm->irq.mode == IRQCHIP_KERNEL && handle_irq_window(vcpu);
 		break;
 	case EXIT_NMI_WINDOW:
 		done = handle_nmi_window(vcpu);

@@ -190,7 +190,9 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->ev.nmi_injected = false;
 	vcpu->ev.nmi_pending = 0;
 	atomic_set(&vcpu->ev.nmi_queued, 0);
-	vcpu->ev.triple_fault = false;
+	vcpu->ev.user_vector = -1;
+	/* An instruction that waits for user space is not finished in the new state. */
+	vcpu->complete = NULL;
 	regs_reset(vcpu, init);
 	if (vcpu->lapic)
 		lapic_reset(vcpu, init);
@@ -199,5 +201,6 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 		msrs_reset(vcpu);
 	}
 	vendor_call(vcpu_reset, vcpu, init);
+	cpuid_runtime_update(vcpu);
 	vcpu_request(vcpu, REQ_EVENT);
 }

@@ -94,7 +94,6 @@ struct vm {
 	u32 default_tsc_khz;		/* (m) */
 	struct vm_clock *clock;		/* time.c: kvmclock base, TSC matching */
 
-	struct list_head coalesced_zones; /* slots_lock */
 	u64 disabled_quirks;		/* (m) */
 	u32 disabled_exits;		/* (m) KVM_X86_DISABLE_EXITS_* */
 	bool exception_payload;		/* (m) KVM_CAP_EXCEPTION_PAYLOAD on */
@@ -154,7 +153,6 @@ struct vcpu {
 	u32 guest_debug;		/* (v) KVM_GUESTDBG_* */
 	unsigned long debug_dr7;	/* (v) user space's breakpoints */
 	unsigned long debug_dr[4];
-	unsigned long singlestep_rip;
 	bool debug_exit;		/* (v) an emulated step filled run->debug */
 
 	sigset_t sigset;		/* (v) KVM_SET_SIGNAL_MASK */
