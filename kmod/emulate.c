@@ -34,7 +34,6 @@ struct emulation {
 	u64 rip;		/* linear, of the instruction that waits */
 	bool halt;		/* the instruction was HLT */
 	struct {
-		u16 port;
 		u8 size;
 		bool in;
 	} pio;			/* single IN or OUT that waits */
@@ -297,7 +296,6 @@ int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 		val = 0;
 	r = pio_access(vcpu, port, size, 1, in ? &val : NULL, in ? NULL : &val);
 	if (r == INSN_USER) {
-		emu->pio.port = port;
 		emu->pio.size = size;
 		emu->pio.in = in;
 		emu->rip = vcpu_linear_rip(vcpu);
@@ -443,12 +441,19 @@ static int op_set_dr(void *v, unsigned int dr, u64 val, struct insn_fault *fault
 
 static int op_get_msr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
 {
-	return gp_or_ok(vcpu_rdmsr(v, msr, val, false), fault);
+	struct vcpu *vcpu = v;
+
+	/* Code that changes under the exit may bring one here; no exit to user space. */
+	return gp_or_ok(!msr_filter_allowed(vcpu->vm, msr, false) ||
+			vcpu_rdmsr(vcpu, msr, val, false), fault);
 }
 
 static int op_set_msr(void *v, u32 msr, u64 val, struct insn_fault *fault)
 {
-	return gp_or_ok(vcpu_wrmsr(v, msr, val, false), fault);
+	struct vcpu *vcpu = v;
+
+	return gp_or_ok(!msr_filter_allowed(vcpu->vm, msr, true) ||
+			vcpu_wrmsr(vcpu, msr, val, false), fault);
 }
 
 static int op_cpuid(void *v, u32 regs[4], struct insn_fault *fault)
