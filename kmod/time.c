@@ -121,7 +121,8 @@ int vm_clock_set(struct vm *vm, const struct kvm_clock_data *data)
 	u64 clock = data->clock;
 	struct time_pair now;
 
-	if (data->flags & ~KVM_CLOCK_REALTIME)
+	/* The others may come back from KVM_GET_CLOCK and mean nothing. */
+	if (data->flags & ~VMM_CLOCK_FLAGS)
 		return -EINVAL;
 	time_pair_now(&now);
 	/* Time that passed since the clock was read, on the wall. */
@@ -135,9 +136,19 @@ int vm_clock_set(struct vm *vm, const struct kvm_clock_data *data)
 	return 0;
 }
 
+static bool khz_within_tolerance(u64 khz)
+{
+	u64 slack = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
+
+	return khz >= tsc_khz - slack && khz <= tsc_khz + slack;
+}
+
 int vm_set_tsc_khz(struct vm *vm, unsigned long khz)
 {
 	if (khz > U32_MAX)
+		return -EINVAL;
+	/* New vCPUs could not have it. */
+	if (!vendor_caps.tsc_scaling && khz && !khz_within_tolerance(khz))
 		return -EINVAL;
 	if (vendor_caps.tsc_scaling &&
 	    mul_u64_u32_div(khz, 1u << 16, tsc_khz) >
@@ -168,13 +179,6 @@ static void set_offset(struct vcpu *vcpu, u64 offset)
 	if (vcpu->lapic)
 		lapic_tsc_changed(vcpu);
 	vcpu_request(vcpu, REQ_CLOCK);
-}
-
-static bool khz_within_tolerance(u64 khz)
-{
-	u64 slack = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
-
-	return khz >= tsc_khz - slack && khz <= tsc_khz + slack;
 }
 
 /* KVM_SET_TSC_KHZ of a vCPU: without scaling only the host's own rate will do. */

@@ -6,6 +6,7 @@
 #include <linux/math64.h>
 #include <linux/slab.h>
 #include <asm/pvclock-abi.h>
+#include <asm/tsc.h>
 
 #include "pv/pv.h"
 #include "regs_access.h"
@@ -73,7 +74,8 @@ void pv_clock_update(struct vcpu *vcpu)
 	vm_clock_anchor(vcpu->vm, &anchor);
 	info.tsc_timestamp = vcpu_guest_tsc(vcpu, anchor.tsc);
 	info.system_time = anchor.ns;
-	clock_scale(vcpu->tsc_khz, &info.tsc_shift, &info.tsc_to_system_mul);
+	/* Within the tolerance nothing is scaled: the guest's TSC is the host's. */
+	clock_scale(vcpu->tsc_ratio ? vcpu->tsc_khz : tsc_khz, &info.tsc_shift, &info.tsc_to_system_mul);
 	if (anchor.stable)
 		info.flags |= PVCLOCK_TSC_STABLE_BIT;
 	if (vcpu->pv->paused)
