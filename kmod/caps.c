@@ -11,8 +11,7 @@
 #include "xstate.h"
 
 #define VALID_DISABLE_EXITS \
-	(KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | \
-	 KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE)
 
 #define VALID_QUIRKS \
 	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE)
@@ -75,7 +74,6 @@ static const struct {
 	{ KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS |
 			      KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
-	{ KVM_CAP_X86_DISABLE_EXITS, VALID_DISABLE_EXITS },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
@@ -90,13 +88,20 @@ static const struct {
 				      KVM_MSR_EXIT_REASON_FILTER },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_VM_TYPES, BIT(0) },
-	{ KVM_CAP_VM_TSC_CONTROL, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
 				    KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |
-				    KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB },
+				    KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB |
+				    KVM_GUESTDBG_BLOCKIRQ },
 	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
 };
+
+/* C-state residency MSRs are not passed through, so no _CSTATE. */
+static u64 valid_disable_exits(void)
+{
+	return VALID_DISABLE_EXITS |
+	       (boot_cpu_has(X86_FEATURE_MWAIT) ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
+}
 
 /* Capabilities whose value is the host's. */
 static long caps_dynamic(unsigned long cap)
@@ -108,7 +113,10 @@ static long caps_dynamic(unsigned long cap)
 		return boot_cpu_has(X86_FEATURE_XSAVE);
 	case KVM_CAP_XSAVE2:
 		return xstate_uabi_size();
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return valid_disable_exits();
 	case KVM_CAP_TSC_CONTROL:
+	case KVM_CAP_VM_TSC_CONTROL:
 		return vendor_caps.tsc_scaling;
 	default:
 		return 0;
@@ -158,7 +166,7 @@ static int enable_x2apic_api(struct vm *vm, const struct kvm_enable_cap *cap)
 
 static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~VALID_DISABLE_EXITS)
+	if (cap->args[0] & ~valid_disable_exits())
 		return -EINVAL;
 	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
