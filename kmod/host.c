@@ -105,7 +105,9 @@ static int host_suspend(void)
 
 static void host_resume(void)
 {
-	if (!READ_ONCE(rebooting) && vendor_call(cpu_on))
+	if (READ_ONCE(rebooting))
+		return;
+	if (vendor_call(cpu_on))
 		pr_warn_once("virtualization did not come back after suspend\n");
 	else
 		__this_cpu_write(virt_on, true);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * I/O inside the kernel: one sorted array of devices per bus, replaced as a
- * whole under SRCU, so that a lookup is a binary search without locks.
+ * whole under SRCU, so that a lookup takes no locks. A binary search finds where
+ * the ranges end that could cover the address, and a walk from the start asks
+ * those below, since ranges may be nested.
  */
 #include <linux/slab.h>
 
@@ -121,12 +123,11 @@ static bool range_covers(const struct io_range *r, u64 addr, unsigned int len)
 	return addr >= r->addr && addr + len <= r->addr + r->len;
 }
 
-/* Index of the first range that could cover @addr; ranges may be nested. */
-static unsigned int first_candidate(const struct io_bus *bus, u64 addr)
+/* Index behind the last range that could cover @addr: the first that begins above. */
+static unsigned int candidates_end(const struct io_bus *bus, u64 addr)
 {
 	unsigned int lo = 0, hi = bus->nr;
 
-	/* First range that begins above addr; go back from there. */
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
 
@@ -153,7 +154,7 @@ static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct 
 
 	if (!bus)
 		return -EOPNOTSUPP;
-	end = first_candidate(bus, a->addr);
+	end = candidates_end(bus, a->addr);
 	for (i = 0; i < end; i++) {
 		const struct io_range *r = &bus->range[i];
 		struct io_device *dev = READ_ONCE(r->dev);

@@ -27,7 +27,7 @@ int mce_setup(struct vcpu *vcpu, u64 mcg_cap)
 	struct vcpu_msrs *m = vcpu->msrs;
 	unsigned int banks = mcg_cap & 0xff, i;
 
-	if (!banks || banks > VMM_MCE_BANKS || (mcg_cap & ~(MCG_CAP_SUPPORTED | 0xffull)))
+	if (!banks || banks > VMM_MCE_BANKS || (mcg_cap & ~(MCG_CAP_SUPPORTED | MCG_EXT_CNT_MASK | 0xffull)))
 		return -EINVAL;
 	m->mcg_cap = mcg_cap;
 	if (mcg_cap & MCG_CTL_P)
