@@ -20,8 +20,10 @@ enum io_bus_kind { IO_BUS_PIO, IO_BUS_MMIO, IO_BUS_FAST_MMIO, NR_IO_BUSES };
  * Called from the vCPU thread, sleepable. destroy may be NULL.
  */
 struct io_device_ops {
-	int (*read)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len, void *data);
-	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len, const void *data);
+	int (*read)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
+		    void *data);
+	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
+		     const void *data);
 	void (*destroy)(struct io_device *dev);
 };
 
@@ -30,13 +32,16 @@ struct io_device {
 };
 
 /* Caller holds vm->slots_lock. @len 0 matches any length at @addr (ioeventfd). */
-int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int len, struct io_device *dev);
+int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int len,
+		    struct io_device *dev);
 /* Returns after no reader can still see @dev; does not call destroy. */
 void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *dev);
 void io_bus_destroy(struct vm *vm);
 
 /* Under vm->srcu: 0 served, -EOPNOTSUPP nobody took it. */
-int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, void *data);
-int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, const void *data);
+int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		void *data);
+int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		 const void *data);
 
 #endif /* VMM_IO_H */

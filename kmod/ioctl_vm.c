@@ -99,7 +99,14 @@ static int do_irq_line(struct vm *vm, void *buf, unsigned long arg)
 {
 	if (vm->irq.mode == IRQCHIP_NONE)
 		return -ENXIO;
-	return irq_line_ioctl(vm, buf);
+	return irq_line_ioctl(vm, buf, false);
+}
+
+static int do_irq_line_status(struct vm *vm, void *buf, unsigned long arg)
+{
+	if (vm->irq.mode == IRQCHIP_NONE)
+		return -ENXIO;
+	return irq_line_ioctl(vm, buf, true);
 }
 
 static int do_set_routing(struct vm *vm, void __user *argp)
@@ -234,7 +241,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_GET_IRQCHIP, INOUT, NONE, do_get_irqchip),
 	VM_IOCTL(KVM_SET_IRQCHIP, IN, NONE, do_set_irqchip),
 	VM_IOCTL(KVM_IRQ_LINE, IN, NONE, do_irq_line),
-	VM_IOCTL(KVM_IRQ_LINE_STATUS, INOUT, NONE, do_irq_line),
+	VM_IOCTL(KVM_IRQ_LINE_STATUS, INOUT, NONE, do_irq_line_status),
 	VM_IOCTL_RAW(KVM_SET_GSI_ROUTING, NONE, do_set_routing),
 	VM_IOCTL(KVM_SIGNAL_MSI, IN, NONE, do_signal_msi),
 	VM_IOCTL(KVM_IRQFD, IN, NONE, do_irqfd),

@@ -103,6 +103,9 @@ static struct lapic *arbitrate(struct vm *vm, struct lapic *source,
 
 static int accept(struct lapic *l, const struct irq_message *msg)
 {
+	/* Before it is seen: the EOI may come at once. */
+	if (msg->takers && lapic_enabled(l))
+		set_bit(l->vcpu->index, msg->takers);
 	return lapic_accept(l, msg->mode, msg->vector, msg->level);
 }
 
@@ -310,6 +313,7 @@ int irqchip_create_split(struct vm *vm, u32 pins)
 	if (err)
 		return err;
 	vm->irq.split_reserved_pins = pins;
+	/* Pairs with readers that test the mode before they use the rest. */
 	smp_store_release(&vm->irq.mode, IRQCHIP_SPLIT);
 	return 0;
 }

@@ -22,9 +22,14 @@
 #define REG_REDIR		0x10
 /* Re-deliveries in a row of a line nobody lowers, before they are slowed down. */
 #define STORM_LIMIT		10000
+/*
+ * The RTC's periodic interrupt is an edge, yet user space wants to hear whether
+ * the guest ended the last one, to repeat those that were lost.
+ */
+#define RTC_PIN			8
 
 struct ioapic {
-	spinlock_t lock;
+	spinlock_t lock;			/* all below but the work */
 	struct vm *vm;
 	struct io_device dev;
 	u64 base;
@@ -36,6 +41,9 @@ struct ioapic {
 	u8 levels[VMM_IOAPIC_PINS];		/* BIT(source) */
 	u32 eoi_count[VMM_IOAPIC_PINS];
 	struct delayed_work storm;
+	/* LAPICs that have not yet ended the last interrupt of RTC_PIN. */
+	DECLARE_BITMAP(rtc_waits, VMM_MAX_VCPUS);
+	u8 rtc_vector;
 };
 
 #define redir(io, pin)	((io)->state.redirtbl[pin].fields)
@@ -68,13 +76,19 @@ static int service(struct ioapic *io, u32 pin)
 	/* An edge is gone once it was sent, whether or not somebody took it. */
 	if (!level)
 		io->irr_delivered |= BIT(pin);
+	if (pin == RTC_PIN && (msg.mode == APIC_DM_FIXED || msg.mode == APIC_DM_LOWEST)) {
+		bitmap_zero(io->rtc_waits, VMM_MAX_VCPUS);
+		io->rtc_vector = msg.vector;
+		msg.takers = io->rtc_waits;
+	}
 	n = irq_deliver(io->vm, NULL, &msg);
 	if (n > 0 && level)
 		redir(io, pin).remote_irr = 1;
 	return n;
 }
 
-static int set_level(struct ioapic *io, u32 pin, bool high)
+/* @status: the caller asks whether the interrupt was coalesced. */
+static int set_level(struct ioapic *io, u32 pin, bool high, bool status)
 {
 	bool edge = !redir(io, pin).trig_mode;
 	bool was = io->irr & BIT(pin);
@@ -83,6 +97,8 @@ static int set_level(struct ioapic *io, u32 pin, bool high)
 		io->irr &= ~BIT(pin);
 		return 1;
 	}
+	if (status && pin == RTC_PIN && !bitmap_empty(io->rtc_waits, VMM_MAX_VCPUS))
+		return 0;
 	io->irr |= BIT(pin);
 	if (edge) {
 		io->irr_delivered &= ~BIT(pin);
@@ -92,7 +108,7 @@ static int set_level(struct ioapic *io, u32 pin, bool high)
 	return service(io, pin);
 }
 
-int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level)
+int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level, bool status)
 {
 	struct ioapic *io = vm->irq.ioapic;
 	unsigned long flags;
@@ -103,7 +119,7 @@ int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level)
 		io->levels[pin] |= BIT(source);
 	else
 		io->levels[pin] &= ~BIT(source);
-	ret = set_level(io, pin, io->levels[pin]);
+	ret = set_level(io, pin, io->levels[pin], status);
 	spin_unlock_irqrestore(&io->lock, flags);
 	return ret;
 }
@@ -138,8 +154,9 @@ static void redeliver(struct ioapic *io, u32 pin)
 	schedule_delayed_work(&io->storm, HZ / 100);
 }
 
-void ioapic_eoi(struct vm *vm, u8 vector, bool level)
+void ioapic_eoi(struct vcpu *vcpu, u8 vector, bool level)
 {
+	struct vm *vm = vcpu->vm;
 	struct ioapic *io = vm->irq.ioapic;
 	unsigned long flags;
 	u32 pin;
@@ -147,6 +164,8 @@ void ioapic_eoi(struct vm *vm, u8 vector, bool level)
 	if (!io)
 		return;
 	spin_lock_irqsave(&io->lock, flags);
+	if (vector == io->rtc_vector)
+		clear_bit(vcpu->index, io->rtc_waits);
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++) {
 		if (redir(io, pin).vector != vector)
 			continue;
@@ -162,6 +181,14 @@ void ioapic_eoi(struct vm *vm, u8 vector, bool level)
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
+void ioapic_forget(struct vcpu *vcpu)
+{
+	struct ioapic *io = vcpu->vm->irq.ioapic;
+
+	if (io)
+		clear_bit(vcpu->index, io->rtc_waits);
+}
+
 void ioapic_mark_eoi(struct vm *vm)
 {
 	struct ioapic *io = vm->irq.ioapic;
@@ -173,14 +200,15 @@ void ioapic_mark_eoi(struct vm *vm)
 	spin_lock_irqsave(&io->lock, flags);
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
 		if (!redir(io, pin).trig_mode &&
-		    ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin))
+		    (pin == RTC_PIN || ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin)))
 			set_bit(redir(io, pin).vector, vm->irq.eoi_vectors);
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
 /* -------- registers -------- */
 
-static void write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
+/* True when a level pin with a request was unmasked: the caller services it. */
+static bool write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
 {
 	u64 bits = io->state.redirtbl[pin].bits;
 	/* Delivery status and remote IRR are read-only. */
@@ -196,26 +224,48 @@ static void write_redir(struct ioapic *io, u32 pin, bool high, u32 val)
 		redir(io, pin).remote_irr = 0;
 	if (masked && !redir(io, pin).mask)
 		pit_unmasked(io->vm, KVM_IRQCHIP_IOAPIC, pin);
-	if (redir(io, pin).trig_mode && (io->irr & BIT(pin)))
-		service(io, pin);
+	if (!redir(io, pin).trig_mode || !(io->irr & BIT(pin)))
+		return false;
+	if (masked && !redir(io, pin).mask && !redir(io, pin).remote_irr)
+		return true;
+	service(io, pin);
+	return false;
 }
 
-static void window_write(struct ioapic *io, u32 val)
+/*
+ * A guest that masks a pin, handles the device in a thread and then unmasks
+ * ended the interrupt long ago, but a resampled line learns that only here:
+ * its notifier lowers it, and the owner raises it again if need be.
+ */
+static void service_unmasked(struct ioapic *io, u32 pin)
+{
+	unsigned long flags;
+
+	ack_notify(io->vm, KVM_IRQCHIP_IOAPIC, pin);
+	spin_lock_irqsave(&io->lock, flags);
+	if (redir(io, pin).trig_mode && (io->irr & BIT(pin)))
+		service(io, pin);
+	spin_unlock_irqrestore(&io->lock, flags);
+}
+
+/* A pin for service_unmasked(), or -1. */
+static int window_write(struct ioapic *io, u32 val)
 {
 	u32 index;
 
 	switch (io->select) {
 	case REG_ID:
 		io->id = (val >> 24) & 0xf;
-		return;
+		return -1;
 	case REG_VER:
 	case REG_ARB:
-		return;
+		return -1;
 	}
 	index = (io->select - REG_REDIR) >> 1;
-	if (io->select >= REG_REDIR && index < VMM_IOAPIC_PINS)
-		write_redir(io, array_index_nospec(index, VMM_IOAPIC_PINS),
-			    io->select & 1, val);
+	if (io->select < REG_REDIR || index >= VMM_IOAPIC_PINS)
+		return -1;
+	index = array_index_nospec(index, VMM_IOAPIC_PINS);
+	return write_redir(io, index, io->select & 1, val) ? index : -1;
 }
 
 static u32 window_read(struct ioapic *io)
@@ -264,6 +314,7 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 	struct ioapic *io = container_of(dev, struct ioapic, dev);
 	unsigned long flags;
 	bool scan = false;
+	int unmasked = -1;
 	u32 val = 0;
 
 	memcpy(&val, data, min(len, 4u));
@@ -273,13 +324,16 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 		io->select = val & 0xff;
 		break;
 	case REG_WINDOW:
-		window_write(io, val);
+		unmasked = window_write(io, val);
 		scan = io->select >= REG_REDIR;
 		break;
 	}
 	spin_unlock_irqrestore(&io->lock, flags);
+	/* The marks before the interrupt whose EOI they are for. */
 	if (scan)
 		irq_mark_eoi(io->vm);
+	if (unmasked >= 0)
+		service_unmasked(io, unmasked);
 	return 0;
 }
 
@@ -357,9 +411,10 @@ void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 	io->id = state->id & 0xf;
 	io->irr = 0;
 	io->irr_delivered = 0;
+	bitmap_zero(io->rtc_waits, VMM_MAX_VCPUS);
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
 		if (state->irr & BIT(pin))
-			set_level(io, pin, true);
+			set_level(io, pin, true, false);
 	spin_unlock_irqrestore(&io->lock, flags);
 	irq_mark_eoi(io->vm);
 }

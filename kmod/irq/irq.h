@@ -4,10 +4,11 @@
  * routing table, eventfds. Each chip is one file with the same verbs (create,
  * destroy, reset, read, write, get, set).
  *
- * Locks: pic->lock and ioapic->lock are raw/plain spinlocks taken with irqs
- * saved (injection comes from eventfd wake-ups and hrtimers); pic before
- * ioapic is never needed. The LAPIC's IRR is atomic and written by anybody;
- * everything else in a LAPIC belongs to the vCPU thread.
+ * Locks: pic->lock and ioapic->lock are taken with irqs saved (injection comes
+ * from eventfd wake-ups and hrtimers), never one inside the other, and never
+ * held while acknowledge notifiers run. The LAPIC's IRR, TMR, ESR bits and
+ * pending INIT/SIPI are atomic and written by anybody; everything else in a
+ * LAPIC belongs to the vCPU thread, and senders only read it.
  */
 #ifndef VMM_IRQ_H
 #define VMM_IRQ_H
@@ -75,8 +76,10 @@ int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 
 /* routing.c */
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags);
-int irq_set_line(struct vm *vm, int source, u32 gsi, int level); /* >=0 delivered, <0 masked/-errno */
-int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level);	/* fills level->status */
+/* >= 0 delivered, < 0 masked or -errno */
+int irq_set_line(struct vm *vm, int source, u32 gsi, int level);
+/* Fills level->status; @status: KVM_IRQ_LINE_STATUS, which asks for it. */
+int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level, bool status);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI */
 
 /* irqfd.c, ioeventfd.c */

@@ -62,6 +62,7 @@ int lapic_highest_irr(struct vcpu *vcpu)
 	if (vector < 0) {
 		/* Cleared before the second look, so that no bit set meanwhile is lost. */
 		WRITE_ONCE(l->irr_dirty, false);
+		/* Pairs with set_irr(): bit first, then the flag. */
 		smp_mb();
 		vector = highest_bit(l, APIC_IRR);
 		if (vector >= 0)
@@ -191,7 +192,7 @@ static void end_of_interrupt(struct lapic *l)
 	level = lapic_vec_test(l, APIC_TMR, vector);
 	if (vm->irq.mode != IRQCHIP_SPLIT) {
 		if (level || test_bit(vector, vm->irq.eoi_vectors))
-			ioapic_eoi(vm, vector, level);
+			ioapic_eoi(l->vcpu, vector, level);
 	} else if (level && test_bit(vector, vm->irq.eoi_vectors)) {
 		l->eoi_exit = vector;
 	}
@@ -581,6 +582,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	u32 id;
 	int i;
 
+	ioapic_forget(vcpu);
 	lapic_timer_cancel(l);
 	if (!init) {
 		vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE |
@@ -632,6 +634,7 @@ bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector)
 
 	if (!test_and_clear_bit(PENDING_SIPI, &l->pending))
 		return false;
+	/* Pairs with accept_sipi(). */
 	smp_rmb();
 	*vector = l->sipi_vector;
 	return true;
@@ -685,6 +688,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	/* The x2APIC id is read-only: another one is refused, or ignored as KVM does. */
 	if (lapic_x2apic(l) && !id_needs_shift(l) && id != vcpu->id)
 		return -EINVAL;
+	ioapic_forget(vcpu);
 	lapic_timer_cancel(l);
 	memcpy(l->regs, state->regs, sizeof(state->regs));
 	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION);

@@ -106,7 +106,9 @@ struct irq_message {
 	bool logical, level, assert, lowest;
 	u8 shorthand;		/* 0 none, 1 self, 2 all, 3 all but self */
 	bool from_msi;		/* physical 0xff is broadcast in x2APIC mode too */
+	unsigned long *takers;	/* bitmap of vCPU indices that took it, or NULL */
 };
+
 /* Number of APICs that took it, 0 = none, -1 = a broadcast that nobody heard. */
 int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *msg);
 bool irq_message_matches(struct lapic *target, struct lapic *source,

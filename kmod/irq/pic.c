@@ -21,7 +21,7 @@ struct pic_port {
 };
 
 struct pic {
-	spinlock_t lock;
+	spinlock_t lock;		/* all below */
 	struct vm *vm;
 	bool output;
 	struct kvm_pic_state chip[2];	/* master, slave */

@@ -54,8 +54,11 @@ static u32 route_first(const struct routing *r, u32 gsi)
 	return lo;
 }
 
-#define for_each_route(r, i, want) \
-	for ((i) = route_first(r, want); (i) < (r)->nr && (r)->route[i].gsi == (want); (i)++)
+/* The routes of a GSI are those from route_first() on for which this holds. */
+static bool route_is(const struct routing *r, u32 i, u32 gsi)
+{
+	return i < r->nr && r->route[i].gsi == gsi;
+}
 
 static int route_chip(struct vm *vm, struct route *out,
 		      const struct kvm_irq_routing_entry *in)
@@ -199,18 +202,19 @@ void routing_destroy(struct vm *vm)
 
 /* -------- use -------- */
 
-static int route_fire(struct vm *vm, const struct route *r, int source, int level)
+static int route_fire(struct vm *vm, const struct route *r, int source, int level,
+		      bool status)
 {
 	if (r->type == KVM_IRQ_ROUTING_MSI)
 		return level ? irq_deliver_msi(vm, r->address, r->data) : -1;
 	if (r->irqchip == KVM_IRQCHIP_IOAPIC)
-		return ioapic_set_pin(vm, r->pin, source, level);
+		return ioapic_set_pin(vm, r->pin, source, level, status);
 	return pic_set_pin(vm, r->pin + (r->irqchip == KVM_IRQCHIP_PIC_SLAVE ? 8 : 0),
 			   source, level);
 }
 
 /* Any context. Delivered count, 0 coalesced, -1 masked or nothing there. */
-int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
+static int set_line(struct vm *vm, int source, u32 gsi, int level, bool status)
 {
 	struct route copy[NR_IRQ_SOURCES + 1];
 	struct routing *r;
@@ -222,7 +226,7 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 	rcu_read_lock();
 	r = rcu_dereference(vm->irq.routing);
 	if (r) {
-		for_each_route(r, i, gsi) {
+		for (i = route_first(r, gsi); route_is(r, i, gsi); i++) {
 			copy[n++] = r->route[i];
 			if (n == ARRAY_SIZE(copy))
 				break;
@@ -230,7 +234,7 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 	}
 	rcu_read_unlock();
 	while (n--) {
-		one = route_fire(vm, &copy[n], source, level);
+		one = route_fire(vm, &copy[n], source, level, status);
 		if (one >= 0)
 			ret = one + (ret < 0 ? 0 : ret);
 	}
@@ -238,9 +242,14 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 	return ret;
 }
 
-int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level)
+int irq_set_line(struct vm *vm, int source, u32 gsi, int level)
 {
-	level->status = irq_set_line(vm, IRQ_SOURCE_USER, level->irq, level->level);
+	return set_line(vm, source, gsi, level, false);
+}
+
+int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level, bool status)
+{
+	level->status = set_line(vm, IRQ_SOURCE_USER, level->irq, level->level, status);
 	return 0;
 }
 
@@ -262,7 +271,7 @@ bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin)
 	rcu_read_lock();
 	r = rcu_dereference(vm->irq.routing);
 	if (r)
-		for_each_route(r, i, gsi)
+		for (i = route_first(r, gsi); route_is(r, i, gsi); i++)
 			if (r->route[i].type == KVM_IRQ_ROUTING_IRQCHIP &&
 			    r->route[i].irqchip == irqchip && r->route[i].pin == pin)
 				found = true;

@@ -47,6 +47,41 @@ static void ioapic_edge(void)
 	CHECK_EQ(irq_next(&g.cpu[0]), 2);
 }
 
+GUEST void rtc_guest(void)
+{
+	apic_on();
+	ioapic_set(8, 0x38, 0);
+	report(1);
+	for (;;) {
+		sti_();
+		pause_();
+		cli_();
+		report(SH->total);
+		apic_write(0xb0, 0);
+		report(0);
+	}
+}
+
+/* Of the RTC's edge user space hears whether the last one was ended. */
+static void rtc_coalescing(void)
+{
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	shared(&g)->eoi = EOI_NONE;
+	CHECK_EQ(irq_exec(&g.cpu[0], rtc_guest), 1);
+	CHECK(irq_line_status(&g, 8, 1) > 0);
+	irq_line_status(&g, 8, 0);
+	CHECK_EQ(irq_next(&g.cpu[0]), 1);
+	irq_line(&g, 8, 0);
+	/* In service. The PIC, whose edge came again, has its own opinion. */
+	CHECK_EQ(irq_line_status(&g, 8, 1), 0);
+	irq_line_status(&g, 8, 0);
+	CHECK_EQ(irq_next(&g.cpu[0]), 0);
+	CHECK(irq_line_status(&g, 8, 1) > 0);
+	CHECK_EQ(irq_next(&g.cpu[0]), 2);
+}
+
 static void ioapic_level(void)
 {
 	struct kvm_ioapic_state s;
@@ -406,6 +441,7 @@ static void split_eoi(void)
 static const struct test tests[] = {
 	{ "IOAPIC registers", ioapic_regs },
 	{ "IOAPIC edge", ioapic_edge },
+	{ "IOAPIC: coalescing of the RTC", rtc_coalescing },
 	{ "IOAPIC level and remote IRR", ioapic_level },
 	{ "IOAPIC redelivery at EOI", ioapic_eoi },
 	{ "IOAPIC state", ioapic_round_trip },
