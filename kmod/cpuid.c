@@ -72,7 +72,7 @@ static const u16 offered[] = {
 	F(AVX_VNNI), F(AVX512_BF16),
 	F(XSAVEOPT), F(XSAVEC), F(XGETBV1),
 	F(CLZERO), F(XSAVEERPTR), F(WBNOINVD), F(AMD_IBPB), F(AMD_IBRS), F(AMD_STIBP),
-	F(AMD_SSBD), F(AMD_SSB_NO), F(AMD_PSFD), F(BTC_NO),
+	F(AMD_SSBD), F(AMD_SSB_NO), F(BTC_NO),
 };
 
 /* Emulated in software: offered whatever the host has. */
@@ -711,12 +711,12 @@ static struct kvm_cpuid_entry2 *out_of_range_leaf(struct vcpu *vcpu, u32 functio
 {
 	struct kvm_cpuid_entry2 *e = guest_cpuid_leaf(vcpu, 0, 0);
 	struct kvm_cpuid_entry2 *class;
+	bool hypervisor = function >= 0x40000000 && function < 0x50000000;
 	static const char amd[] = "AuthcAMDenti", hygon[] = "HygouinenGen";
 
 	if (!e || !memcmp(&e->ebx, amd, 12) || !memcmp(&e->ebx, hygon, 12))
 		return NULL;
-	class = guest_cpuid_leaf(vcpu, function & (function >= 0x40000000 &&
-				 function < 0x50000000 ? 0xffffff00 : 0x80000000), 0);
+	class = guest_cpuid_leaf(vcpu, function & (hypervisor ? 0xffffff00 : 0x80000000), 0);
 	if (class && function <= class->eax)
 		return NULL;
 	return guest_cpuid_leaf(vcpu, e->eax, index);

@@ -408,7 +408,7 @@ int vcpu_handle_exit(struct vcpu *vcpu)
 {
 	u16 kind = vcpu->exit.kind;
 
-	if (VM_BUG(kind >= NR_EXIT_KINDS, vcpu->vm))
+	if (VM_BROKEN(kind >= NR_EXIT_KINDS, vcpu->vm))
 		return -EIO;
 	return finish_eoi(vcpu, handlers[kind](vcpu));
 }

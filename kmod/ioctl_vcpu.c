@@ -210,7 +210,7 @@ static int do_guest_debug(struct vcpu *vcpu, void *buf, unsigned long arg)
 
 static int do_setup_mce(struct vcpu *vcpu, void *buf, unsigned long arg)
 {
-	return mce_setup(vcpu, *(u64 *)buf);
+	return mce_configure(vcpu, *(u64 *)buf);
 }
 
 static int do_set_mce(struct vcpu *vcpu, void *buf, unsigned long arg)

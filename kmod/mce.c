@@ -22,12 +22,14 @@ static unsigned int nr_banks(struct vcpu *vcpu)
 }
 
 /* KVM_X86_SETUP_MCE */
-int mce_setup(struct vcpu *vcpu, u64 mcg_cap)
+int mce_configure(struct vcpu *vcpu, u64 mcg_cap)
 {
 	struct vcpu_msrs *m = vcpu->msrs;
 	unsigned int banks = mcg_cap & 0xff, i;
 
-	if (!banks || banks > VMM_MCE_BANKS || (mcg_cap & ~(MCG_CAP_SUPPORTED | MCG_EXT_CNT_MASK | 0xffull)))
+	if (!banks || banks > VMM_MCE_BANKS)
+		return -EINVAL;
+	if (mcg_cap & ~(MCG_CAP_SUPPORTED | MCG_EXT_CNT_MASK | 0xffull))
 		return -EINVAL;
 	m->mcg_cap = mcg_cap;
 	if (mcg_cap & MCG_CTL_P)

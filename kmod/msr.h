@@ -56,7 +56,7 @@ bool msr_filter_allowed(struct vm *vm, u32 msr, bool write);
 
 /* mce.c */
 int mce_cap_supported(u64 __user *argp);
-int mce_setup(struct vcpu *vcpu, u64 mcg_cap);
+int mce_configure(struct vcpu *vcpu, u64 mcg_cap);
 int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mce_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);

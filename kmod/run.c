@@ -219,6 +219,7 @@ static bool stay_enter(struct vcpu *vcpu)
 }
 
 static int vcpu_stay(struct vcpu *vcpu)
+	__must_hold(&vcpu->vm->srcu)
 {
 	bool entered;
 	int r = slow_requests(vcpu);

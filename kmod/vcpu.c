@@ -30,6 +30,7 @@ static const u8 legal_from[] = {	/* by new state: bits of the old one */
 void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
 {
 	WARN_ON_ONCE(!(legal_from[state] & BIT(vcpu->state)));
+	/* See above; pairs with vcpu_kick() and vm_request_all(). */
 	smp_store_mb(vcpu->state, state);
 }
 

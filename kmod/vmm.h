@@ -75,9 +75,9 @@ enum vcpu_request {
 struct vm {
 	struct mm_struct *mm;		/* (c) ioctls from another mm: -EIO */
 	refcount_t users;		/* (a) */
-	struct mutex lock;
-	struct mutex slots_lock;
-	struct mutex irq_lock;
+	struct mutex lock;		/* see the lock order above */
+	struct mutex slots_lock;	/* same */
+	struct mutex irq_lock;		/* same */
 	struct srcu_struct srcu;
 
 	struct vm_mm mem;		/* mm/mm.h */
@@ -167,7 +167,7 @@ void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
 /* Stops @vm for good after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);
-#define VM_BUG(cond, vm) \
+#define VM_BROKEN(cond, vm) \
 	({ bool bug__ = (cond); if (unlikely(bug__)) vm_kill(vm, #cond); bug__; })
 
 /* vcpu by index (below nr_vcpus) or by APIC id; NULL when there is none. */
@@ -193,6 +193,7 @@ static inline bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request req)
 	if (!test_bit(req, &vcpu->requests))
 		return false;
 	clear_bit(req, &vcpu->requests);
+	/* The bit before what it stands for: pairs with vcpu_request(). */
 	smp_mb__after_atomic();
 	return true;
 }

@@ -91,7 +91,7 @@ int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len)
 	int r;
 
 	might_sleep();
-	if (VM_BUG(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vm))
+	if (VM_BROKEN(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vm))
 		return -EFAULT;
 	slot = slot_for(vm, gpa >> PAGE_SHIFT, true);
 	if (!slot)
@@ -111,6 +111,7 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
 	gfn_t first = gc->gpa >> PAGE_SHIFT;
 	gfn_t last = (gc->gpa + gc->len - 1) >> PAGE_SHIFT;
 
+	/* Before the slots are looked at: mm_set_region() orders the other way. */
 	gc->generation = smp_load_acquire(&vm->mem.generation);
 	gc->hva = 0;
 	gc->slot = slot_for(vm, first, true);
@@ -122,8 +123,9 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
 static void __user *cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
 			      unsigned int len)
 {
-	if (VM_BUG(off > gc->len || len > gc->len - off, vm))
+	if (VM_BROKEN(off > gc->len || len > gc->len - off, vm))
 		return NULL;
+	/* Pairs with the release in memslot.c. */
 	if (gc->generation != smp_load_acquire(&vm->mem.generation))
 		cache_fill(vm, gc);
 	return gc->hva ? (void __user *)(gc->hva + off) : NULL;

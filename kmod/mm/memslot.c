@@ -150,6 +150,7 @@ static void publish(struct vm *vm, int as_id, struct memslots *slots)
 	struct memslots *old = memslots_get(vm, as_id);
 
 	rcu_assign_pointer(vm->mem.slots[as_id], slots);
+	/* The slots before the number that announces them. */
 	smp_store_release(&vm->mem.generation, vm->mem.generation + 1);
 	synchronize_srcu_expedited(&vm->srcu);
 	kvfree(old);

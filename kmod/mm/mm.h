@@ -76,7 +76,7 @@ struct vm_mm {
 	u64 generation;			/* of slots, for cached translations */
 
 	struct mmu_notifier notifier;
-	spinlock_t invalidate_lock;
+	spinlock_t invalidate_lock;	/* invalidate_* */
 	unsigned long invalidate_seq;	/* finished invalidations */
 	int invalidate_count;		/* those under way ... */
 	hva_t invalidate_start, invalidate_end;	/* ... and a range over them */
@@ -125,6 +125,7 @@ enum tdp_result {
 	 * queued SIGBUS for this thread, as KVM does, and is TDP_RETRY.
 	 */
 };
+
 int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
 /*
  * Maps @gpa ahead of time, for KVM_PRE_FAULT_MEMORY: bytes mapped, at most
@@ -156,9 +157,12 @@ struct gpa_cache {
 	u64 generation;
 	struct memslot *slot;
 };
+
 int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int len);
-int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off, unsigned int len);
-int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off, unsigned int len);
+int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off,
+		   unsigned int len);
+int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
+		    unsigned int len);
 
 /* walk.c. The guest's own page tables, in its present paging mode. */
 #define WALK_WRITE	BIT(0)
@@ -170,6 +174,7 @@ struct walk_fault {
 	u32 error;		/* #PF error code */
 	u64 addr;
 };
+
 /*
  * 0 and *gpa; 1 when the guest must get #PF (*fault filled); -EFAULT when a
  * table lies outside memory. Sleeps; sets A and D bits as the hardware does.

@@ -278,7 +278,7 @@ static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct td
 	bool fresh = !tdp_present(it->fmt, it->val);
 
 	/* The old page would still be mapped: the notifiers missed something. */
-	if (VM_BUG(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
+	if (VM_BROKEN(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
 		return true;
 	if (!fresh)
 		new |= it->val & it->fmt->write;

@@ -56,9 +56,11 @@ static void write_time_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *in
 		return;
 	version = (version + 1) | 1;
 	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
+	/* The odd version before the values. */
 	smp_wmb();
 	info->version = version;
 	gpa_cache_write(vcpu->vm, gc, info, 0, sizeof(*info));
+	/* And they before the even one. */
 	smp_wmb();
 	version++;
 	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
@@ -75,7 +77,8 @@ void pv_clock_update(struct vcpu *vcpu)
 	info.tsc_timestamp = vcpu_guest_tsc(vcpu, anchor.tsc);
 	info.system_time = anchor.ns;
 	/* Within the tolerance nothing is scaled: the guest's TSC is the host's. */
-	clock_scale(vcpu->tsc_ratio ? vcpu->tsc_khz : tsc_khz, &info.tsc_shift, &info.tsc_to_system_mul);
+	clock_scale(vcpu->tsc_ratio ? vcpu->tsc_khz : tsc_khz, &info.tsc_shift,
+		    &info.tsc_to_system_mul);
 	if (anchor.stable)
 		info.flags |= PVCLOCK_TSC_STABLE_BIT;
 	if (vcpu->pv->paused)

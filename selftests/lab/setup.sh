@@ -101,6 +101,7 @@ copy_modules() {
 	rm "$order.paths"
 }
 
+# shellcheck disable=SC2016 # the inner shell expands it
 strip_modules() { "$LAB/in-tree" trixie "$1" -- sh -c 'strip -g -R .BTF "$0"/*.ko' "$1"; }
 
 make_initrd() {
@@ -175,6 +176,7 @@ setup_checkpatch() {
 	say "fetching the kernel's source package for its checkpatch.pl, once"
 	rm -rf "$dir"
 	mkdir -p "$dir"
+	# shellcheck disable=SC2016 # the inner shell expands it
 	"$LAB/in-tree" trixie -- sh -c 'cd "$0" && { apt-get -qq update || true; } && apt-get -qq download linux-source-6.12 &&
 		dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards "*/linux-source-*.tar.xz" |
 		tar -xJ --strip-components=2 --wildcards "*/scripts/checkpatch.pl" "*/scripts/spelling.txt" \
