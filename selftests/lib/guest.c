@@ -214,7 +214,7 @@ void guest_call(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, uint64
 	struct kvm_regs r = {
 		.rip = GUEST_CODE_GPA + entry,
 		.rsp = STACK_GPA + 0x400 * (cpu->id + 1),
-		.rflags = 2,
+		.rflags = 2 | cpu->guest->rflags,
 		.rdi = rdi,
 		.rsi = rsi,
 		.rdx = rdx,

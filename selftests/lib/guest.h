@@ -43,6 +43,7 @@ struct guest {
 	uint8_t *mem;		/* what slot 0 maps */
 	size_t size;
 	int ncpus;
+	uint64_t rflags;	/* that guest_call() sets beside bit 1 */
 	struct guest_cpu cpu[GUEST_MAX_CPUS];
 };
 

@@ -49,6 +49,11 @@ extern const char mm_fill[], mm_check[], mm_zeros[], mm_read[], mm_write[], mm_b
 static inline void mm_guest(struct guest *g, size_t size, int ncpus)
 {
 	guest_create(g, size);
+	/*
+	 * IF, though nothing interrupts these guests: Bochs does not let a host
+	 * interrupt end the stay of a guest that runs without.
+	 */
+	g->rflags = 0x200;
 	guest_load_code(g, mm_code);
 	while (ncpus--)
 		guest_mode(guest_add_cpu(g), GUEST_LONG);
