@@ -99,7 +99,6 @@ void svm_prepare_asid(struct vcpu_svm *svm, struct svm_cpu *cpu)
 	if (svm->asid_generation == cpu->generation) {
 		if (!svm->flush)
 			return;
-		svm->vcpu.stats.tlb_flush++;
 		if (svm_caps.flush_asid) {
 			svm->flush = false;
 			c->tlb_ctl = TLBCTL_FLUSH_ASID;
