@@ -85,11 +85,11 @@ static bool interrupted_since_flush(void)
 
 static void fill_l1d(void)
 {
-	const volatile char *p = l1d_fill;
+	const char *p = l1d_fill;
 	unsigned int i;
 
 	for (i = 0; i < L1D_SIZE; i += 64)
-		(void)p[i];
+		(void)READ_ONCE(p[i]);
 	barrier_nospec();
 }
 
