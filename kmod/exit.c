@@ -110,15 +110,26 @@ static u64 read_cr(struct vcpu *vcpu, u8 nr)
 	}
 }
 
+/* User space's own interrupt controller learns of a lowered priority. */
+static int tpr_written(struct vcpu *vcpu, u8 old_tpr)
+{
+	if (vcpu->lapic || vcpu_cr8(vcpu) >= old_tpr)
+		return VMM_RESUME;
+	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+	return VMM_USER;
+}
+
 static int handle_cr(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
 	u8 old_tpr = vcpu_cr8(vcpu);
 	u64 cr0 = vcpu_cr0(vcpu);
-	int gp = 0;
+	int r, gp = 0;
 
-	if (!e->cr.decoded)
-		return emulate_insn(vcpu);
+	if (!e->cr.decoded) {
+		r = emulate_insn(vcpu);
+		return r == VMM_RESUME ? tpr_written(vcpu, old_tpr) : r;
+	}
 	switch (e->cr.access) {
 	case CR_READ:
 		vcpu_set_gpr(vcpu, e->cr.gpr, read_cr(vcpu, e->cr.nr));
@@ -139,13 +150,7 @@ static int handle_cr(struct vcpu *vcpu)
 		return VMM_RESUME;
 	}
 	vcpu_skip_insn(vcpu);
-	/* User space's own interrupt controller learns of a lowered priority. */
-	if (e->cr.nr == 8 && e->cr.access == CR_WRITE && !vcpu->lapic &&
-	    vcpu_cr8(vcpu) < old_tpr) {
-		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
-		return VMM_USER;
-	}
-	return VMM_RESUME;
+	return tpr_written(vcpu, old_tpr);
 }
 
 /* MOV DR: privilege was checked by the CPU; GD, DR4/5 and the values are ours. */
