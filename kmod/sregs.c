@@ -52,7 +52,7 @@ u64 cr4_guest_reserved(struct vcpu *vcpu)
 /* Reserved bits of the low half are ignored, those of the high half fault (SDM 2.5). */
 static u64 cr0_fixed(u64 cr0)
 {
-	return (cr0 & ~(u64)(u32)CR0_RESERVED) | X86_CR0_ET;
+	return (cr0 & ~(CR0_RESERVED & 0xffffffffull)) | X86_CR0_ET;
 }
 
 static bool cr0_valid(u64 cr0)
