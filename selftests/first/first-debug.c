@@ -91,15 +91,6 @@ static void single_step(void)
 	CHECK_EQ(*guest_word(&g, 3), 0);
 }
 
-/* QEMU's own emulation of SVM never intercepts #BP of an INT3. */
-static bool host_is_tcg(void)
-{
-	unsigned int eax = 0x40000000, ebx, ecx, edx;
-
-	asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "=c" (ecx), "=d" (edx));
-	return ebx == 0x54474354;
-}
-
 static void software_breakpoint(void)
 {
 	struct guest g;

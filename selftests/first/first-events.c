@@ -8,6 +8,9 @@ GUEST_CODE(ev,
 	"ev_window: out %al, $0x10; sti; nop\n"
 	"1: cmpq $0, 0xf000; je 1b; hlt\n"
 	"ev_irq: incq 0xf000; iretq\n"
+	/* TPR of a user-space interrupt controller */
+	"ev_tpr: mov $9, %eax; mov %rax, %cr8; mov $5, %eax; mov %rax, %cr8\n"
+	"mov %cr8, %rbx; mov $7, %eax; mov %rax, %cr8; out %al, $0x15; mov %cr8, %rbx; hlt\n"
 	/* NMI */
 	"ev_nmis: out %al, $0x11\n"
 	"1: cmpq $2, 0xf008; jne 1b; out %al, $0x14; hlt\n"
@@ -28,7 +31,7 @@ GUEST_CODE(ev,
 	/* page fault inside the delivery of another exception is a double fault */
 	"ev_on_df: mov $8, %eax; pop %rbx; hlt\n");
 
-extern const char ev_window[], ev_irq[], ev_nmis[], ev_nmi[], ev_ud[], ev_gp[],
+extern const char ev_window[], ev_irq[], ev_tpr[], ev_nmis[], ev_nmi[], ev_ud[], ev_gp[],
 		  ev_pf[], ev_de[], ev_bp[], ev_int[], ev_on_ud[], ev_on_de[], ev_on_bp[],
 		  ev_on_gp[], ev_on_pf[], ev_on_80[], ev_on_df[];
 
@@ -75,6 +78,22 @@ static void irq_window(void)
 	interrupt(cpu, 0x20);
 	expect_exit(cpu, KVM_EXIT_HLT);
 	CHECK_EQ(*guest_word(&g, 0), 1);
+}
+
+/* User space hears of each lowered CR8, and its own value is the guest's. */
+static void task_priority(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(tpr));
+
+	expect_exit(cpu, KVM_EXIT_SET_TPR);
+	CHECK_EQ(cpu->run->cr8, 5);
+	CHECK_EQ(expect_out(cpu, 0x15), 7);
+	CHECK_EQ(cpu->run->cr8, 7);
+	CHECK_EQ(guest_regs(cpu).rbx, 5);
+	cpu->run->cr8 = 3;
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(guest_regs(cpu).rbx, 3);
 }
 
 static void nmi_blocking(void)
@@ -213,6 +232,7 @@ static void inject_from_user(void)
 
 static const struct test tests[] = {
 	{ "interrupt window", irq_window },
+	{ "task priority", task_priority },
 	{ "NMI blocking", nmi_blocking },
 	{ "50 NMIs", nmi_many },
 	{ "exceptions", exceptions },

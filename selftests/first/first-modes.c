@@ -200,12 +200,65 @@ static void mmio_sizes(void)
 	CHECK_EQ(guest_regs(cpu).rcx, 0x21212142);
 }
 
+/*
+ * CR0.CD, CR4.MCE and CR0.TS as the guest wrote them, whatever the hardware
+ * has, and what LMSW, SMSW and CLTS make of TS.
+ */
+GUEST_CODE(bits,
+	".code64\n"
+	"mov %cr0, %rax; mov %rax, 0xf000; or $0x40000000, %eax; mov %rax, %cr0\n"
+	"mov %cr0, %rax; mov %rax, 0xf008; and $~0x60000000, %eax; mov %rax, %cr0\n"
+	"mov %cr0, %rax; mov %rax, 0xf010\n"
+	"mov %cr4, %rax; mov %rax, 0xf018; or $0x40, %eax; mov %rax, %cr4\n"
+	"mov %cr4, %rax; mov %rax, 0xf020; and $~0x40, %eax; mov %rax, %cr4\n"
+	"mov %cr4, %rax; mov %rax, 0xf028\n"
+	"smsw %rax; or $8, %eax; lmsw %ax; smsw %rbx; mov %rbx, 0xf030\n"
+	"clts; smsw %rbx; mov %rbx, 0xf038\n"
+	"hlt");
+
+static void control_bits(void)
+{
+	const uint64_t cd = 1u << 30, nw = 1u << 29, mce = 1u << 6, ts = 1u << 3;
+	struct guest g;
+	struct guest_cpu *cpu;
+	struct kvm_sregs s;
+
+	guest_create(&g, 2 * PAGE_2M);
+	cpu = guest_add_cpu(&g);
+	guest_mode(cpu, GUEST_LONG);
+	give_cpuid(cpu);
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	s.cr0 |= cd | nw;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	guest_load_code(&g, bits);
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(*guest_word(&g, 0) & (cd | nw), cd | nw);
+	CHECK_EQ(*guest_word(&g, 1) & (cd | nw), cd | nw);
+	CHECK_EQ(*guest_word(&g, 2) & (cd | nw), 0);
+	CHECK_EQ(*guest_word(&g, 4) & mce, mce);
+	if (!host_is_tcg()) {
+		CHECK_EQ(*guest_word(&g, 3) & mce, 0);
+		CHECK_EQ(*guest_word(&g, 5) & mce, 0);
+	}
+	CHECK_EQ(*guest_word(&g, 6) & ts, ts);
+	CHECK_EQ(*guest_word(&g, 7) & ts, 0);
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	CHECK_EQ(s.cr0 & (cd | nw | ts), 0);
+	CHECK_EQ(s.cr4 & mce, 0);
+	/* And once it has CD by itself. */
+	*guest_word(&g, 0) = 0;
+	guest_exec(cpu, 0, 0, 0, 0, 0);
+	CHECK_EQ(*guest_word(&g, 1) & (cd | nw), cd);
+	CHECK_EQ(*guest_word(&g, 2) & (cd | nw), 0);
+}
+
 static const struct test tests[] = {
 	{ "real mode", real_mode },
 	{ "protected mode", protected_mode },
 	{ "PAE", pae_mode },
 	{ "long mode", long_mode },
 	{ "from real to long mode and back", up_and_down },
+	{ "control register bits", control_bits },
 	{ "triple fault", triple_fault },
 	{ "MMIO of all sizes", mmio_sizes },
 };
