@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Debugging by the guest itself, and by user space (KVM_SET_GUEST_DEBUG). */
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+
 #include "first.h"
 
 GUEST_CODE(dbg,
@@ -169,6 +173,41 @@ static void set_debugregs(void)
 	CHECK_EQ(errno, EINVAL);
 }
 
+static int watch(volatile uint64_t *word)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .bp_type = HW_BREAKPOINT_W,
+		.bp_addr = (uintptr_t)word, .bp_len = HW_BREAKPOINT_LEN_8, .exclude_kernel = 1,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+}
+
+/* A breakpoint of the host on this thread, while the guest uses DR0 and DR7. */
+static void host_breakpoint(void)
+{
+	static volatile uint64_t word;
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, 0);
+	uint64_t hits;
+	int i, fd = watch(&word);
+
+	if (fd < 0)
+		SKIP("no breakpoints on this host: %s", strerror(errno));
+	word = 1;
+	CHECK_EQ(read(fd, &hits, sizeof(hits)), sizeof(hits));
+	if (hits != 1)
+		SKIP("the machine counts no breakpoints");
+	for (i = 0; i < 10; i++) {
+		*guest_word(&g, 3) = 0;
+		guest_exec(cpu, AT(own), 0, 0, 0, 0);
+		CHECK_EQ(*guest_word(&g, 3), 1);
+		word = i;
+		CHECK_EQ(read(fd, &hits, sizeof(hits)), sizeof(hits));
+		CHECK_EQ(hits, 2 + i);
+	}
+}
+
 static const struct test tests[] = {
 	{ "single step", single_step },
 	{ "software breakpoint", software_breakpoint },
@@ -176,6 +215,7 @@ static const struct test tests[] = {
 	{ "breakpoint of the guest", own_breakpoint },
 	{ "single step of the guest", own_single_step },
 	{ "KVM_SET_DEBUGREGS", set_debugregs },
+	{ "breakpoint of the host", host_breakpoint },
 };
 
 TEST_MAIN(tests)
