@@ -5,7 +5,8 @@
  * Kernel symbols with a story, and what we do where they are missing:
  *	cpu_emergency_register_virt_callback	6.1-6.12; the 7.x core switches
  *		virtualization off by itself, looking at the real EFER and CR4
- *	register_syscore_ops -> register_syscore (7.x)
+ *	register_syscore_ops -> register_syscore (6.19, and in stable updates of 6.12:
+ *		Kbuild looks at the header)
  *	cr4_update_irqsoff	exported to any GPL module up to 6.x only; without it
  *		VT-x cannot be left on with a true CR4 shadow, so vmx refuses to load
  *	xfer_to_guest_mode_handle_work	wants a struct kvm_vcpu up to 6.17: it only
@@ -29,7 +30,7 @@ static int (*power_suspend)(void);
 static void (*power_resume)(void);
 static void (*power_emergency)(void);
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#ifdef VMM_HAVE_STRUCT_SYSCORE
 static int compat_suspend(void *data)
 {
 	return power_suspend();

@@ -240,6 +240,38 @@ static void move_running(void)
 	CHECK(mm_stop_bump(cpu) > 0);
 }
 
+static int prefault(struct guest_cpu *cpu, struct kvm_pre_fault_memory *range)
+{
+	return ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, range) ? -errno : 0;
+}
+
+static void map_ahead(void)
+{
+	struct kvm_pre_fault_memory r = { .gpa = 64 * MB, .size = 4 * MB };
+	uint8_t *mem = guest_alloc(4 * MB);
+	struct guest g;
+	uint64_t base;
+
+	mm_guest(&g, 32 * MB, 1);
+	if (ioctl(g.fd, KVM_CHECK_EXTENSION, KVM_CAP_PRE_FAULT_MEMORY) <= 0)
+		SKIP("not offered");
+	madvise(mem, 4 * MB, MADV_NOHUGEPAGE);
+	guest_slot(&g, 1, 0, 64 * MB, 4 * MB, mem);
+	base = guest_vm_stat(&g, "pages_4k");
+	CHECK_EQ(prefault(&g.cpu[0], &r), 0);
+	CHECK_EQ(r.size, 0);
+	CHECK_EQ(r.gpa, 68 * MB);
+	CHECK(guest_vm_stat(&g, "pages_4k") >= base + 1024);
+	r = (struct kvm_pre_fault_memory){ .gpa = 68 * MB - 0x1000, .size = 0x2000 };
+	CHECK_EQ(prefault(&g.cpu[0], &r), 0);
+	CHECK_EQ(r.gpa, 68 * MB);
+	CHECK_EQ(r.size, 0x1000);
+	CHECK_EQ(prefault(&g.cpu[0], &r), -ENOENT);
+	r.gpa = 64 * MB + 8;
+	CHECK_EQ(prefault(&g.cpu[0], &r), -EINVAL);
+	CHECK_EQ(CALL(&g.cpu[0], read, 64 * MB), 0);
+}
+
 static const struct test tests[] = {
 	{ "errno_table", errno_table },
 	{ "beyond_slots_is_mmio", beyond },
@@ -250,6 +282,7 @@ static const struct test tests[] = {
 	{ "alias", alias },
 	{ "many", many, 180 },
 	{ "move_while_running", move_running },
+	{ "prefault", map_ahead },
 };
 
 TEST_MAIN(tests)
