@@ -21,7 +21,7 @@
 #define TSC_TOLERANCE_PPM	250
 
 struct vm_clock {
-	spinlock_t lock;
+	spinlock_t lock;		/* of all that follows */
 	struct time_pair anchor;
 	s64 offset;		/* kvmclock - CLOCK_MONOTONIC_RAW */
 	/* The last TSC written, to recognize vCPUs that are meant to agree. */
