@@ -23,8 +23,8 @@ module:
 endif
 
 userspace:
-	@$(LAB)/setup.sh tree trixie
-	@$(LAB)/build-userspace userspace
+	@$(LAB)/setup.sh compiler
+	$(MAKE) -C userspace
 
 lab:
 	@$(LAB)/setup.sh host
@@ -43,6 +43,7 @@ setup:
 	@$(LAB)/setup.sh tree trixie machine guest tree bookworm tree forky checkpatch
 
 symbols:
+	@$(LAB)/setup.sh host
 	@selftests/gates/symbols
 
 gates:

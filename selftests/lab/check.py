@@ -50,6 +50,7 @@ class Boot:
         self.output = b""
         self.rest = b""
         self.trouble = {}
+        self.blamed = set()
         self.said = 0
 
     def run(self):
@@ -89,6 +90,17 @@ class Boot:
         self.feed(box.drain(), box)
         if self.current or not self.done:
             self.finish(box, None)
+        self.find_strays(box)
+
+    def find_strays(self, box):
+        """Trouble that no test was blamed for: while the module was loaded, or after the test before it had ended."""
+        for name, line in self.trouble.items():
+            if name in self.blamed:
+                continue
+            stray = registry.Test("lab-console", self.first.where, 0, {}, "after %s" % (name or "the start"), "lab")
+            outcome = Outcome(stray, 0, "", time.monotonic() - self.since, "%s (after %s)" % (line, name or "the start"))
+            outcome.console = box.last_words()
+            self.report.add(outcome)
 
     def feed(self, data, box):
         self.rest += data.replace(b"\r", b"")
@@ -134,6 +146,8 @@ class Boot:
             say("%s: QEMU itself aborted; trying it once more" % test.label())
             test.again = True
             raise Again(self.done)
+        if trouble:
+            self.blamed.add(test.name)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
         if outcome.why:
             outcome.console = words
@@ -174,18 +188,20 @@ def run_batch(tests, report):
             raise LabError("the machine does not come up")
 
 
-def run_machine(tests, report, errors):
-    try:
-        batches = {}
-        for test in tests:
-            if test.where == "host":
-                run_host_test(test, report)
-            else:
-                batches.setdefault(test.boot_key(), []).append(test)
-        for batch in batches.values():
+def run_machine(tests, report):
+    batches = {}
+    for test in tests:
+        if test.where == "host":
+            run_host_test(test, report)
+        else:
+            batches.setdefault(test.boot_key(), []).append(test)
+    for batch in batches.values():
+        try:
             run_batch(batch, report)
-    except Exception as error:      # pylint: disable=broad-except
-        errors.append(error)
+        except Exception as error:      # pylint: disable=broad-except
+            for test in batch:
+                if not report.has(test):
+                    report.add(Outcome(test, None, "", 0, "not run: %s: %s" % (type(error).__name__, error)))
 
 
 def prepare(tests):
@@ -217,17 +233,15 @@ def main():
     for test in tests:
         if test.where == "host" and "machine" not in test.options:
             run_host_test(test, report)
-    errors, workers = [], []
+    workers = []
     for vendor in vendors:
         mine = [test for test in tests if vendor in (test.where, test.options.get("machine"))]
-        workers.append(threading.Thread(target=run_machine, args=(mine, report, errors), daemon=True))
+        workers.append(threading.Thread(target=run_machine, args=(mine, report), daemon=True))
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    for error in errors:
-        say("%s: %s" % (type(error).__name__, error))
-    return report.close(began) or (1 if errors else 0)
+    return report.close(began)
 
 
 if __name__ == "__main__":

@@ -52,9 +52,8 @@ def make_stage(vendor, module, mode, job, files=(), params=""):
         shutil.copy(os.path.join(LAB, name), stage)
     if module in ("vmm", "none") and os.path.exists(module_path()):
         shutil.copy(module_path(), stage + "/vmm.ko")
-    vmrun = TOP + "/userspace/vmrun"
-    if os.path.exists(vmrun):
-        shutil.copy(vmrun, stage + "/bin/vmrun")
+    if os.path.exists(vmrun_path()):
+        shutil.copy(vmrun_path(), stage + "/bin/vmrun")
     for source, name in files:
         os.makedirs(os.path.dirname(os.path.join(stage, name)), exist_ok=True)
         shutil.copy(source, os.path.join(stage, name))
@@ -69,19 +68,26 @@ def make_stage(vendor, module, mode, job, files=(), params=""):
     return stage
 
 
-def module_path():
-    script = '. %s/env.sh; build_dir "$(lab_kernel)"' % LAB
+def build_dir(what):
+    script = '. %s/env.sh; build_dir %s' % (LAB, what)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=True, text=True)
-    return done.stdout.strip() + "/vmm.ko.lab"
+    return done.stdout.strip()
+
+
+def module_path():
+    return build_dir('"$(lab_kernel)"') + "/vmm.ko.lab"
+
+
+def vmrun_path():
+    return build_dir("userspace") + "/vmrun"
 
 
 def build(module):
     if module == "vmm":
         run_quietly([LAB + "/build-module"], "vmm.ko does not build (see above); KVM=1 runs the lab on the stock modules")
-    if os.path.exists(TOP + "/userspace/Makefile"):
-        done = subprocess.run([LAB + "/build-userspace"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        if done.returncode:
-            say("vmrun does not build (make userspace shows why); going on without it")
+    done = subprocess.run([LAB + "/build-userspace"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        say("vmrun does not build (make userspace shows why); going on without it")
 
 
 def relay(box, interactive, timeout, output=None):

@@ -28,7 +28,7 @@ TROUBLE = re.compile(
     rb"Kernel panic|Oops:|BUG: |WARNING: CPU|kernel BUG at|general protection fault|soft lockup|hard LOCKUP"
     rb"|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked"
     rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|possible recursive locking"
-    rb"|unchecked MSR access|refcount_t: |corrupted stack end|VMM: broken promise")
+    rb"|unchecked MSR access|refcount_t: |corrupted stack end|vmm: internal promise broken")
 FATAL = re.compile(rb"Kernel panic - not syncing|---\[ end Kernel panic")
 
 COMMON_APPEND = ("console=ttyS0,115200 panic=-1 quiet nokaslr security=none apparmor=0 audit=0 nmi_watchdog=0 "

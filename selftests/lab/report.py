@@ -63,11 +63,13 @@ class Report:
         self.total, self.number = total, 0
         self.passed = self.failed = self.skipped = 0
         self.losers = []
+        self.seen = set()
         print("KTAP version 1\n1..%d" % total, flush=True)
 
     def add(self, outcome):
         with self.lock:
             self.number += 1
+            self.seen.add(outcome.test)
             self.passed += outcome.passed
             self.failed += outcome.failed
             self.skipped += outcome.skipped
@@ -83,6 +85,9 @@ class Report:
                     print("#   console: " + line)
             skipped = " # SKIP" if outcome.skipped and not outcome.passed and not outcome.why else ""
             print("%s %d %s%s" % (outcome.verdict(), self.number, label, skipped), flush=True)
+
+    def has(self, test):
+        return test in self.seen
 
     def close(self, began):
         for line in self.losers:

@@ -76,8 +76,9 @@ def run_here(interactive):
         shutil.copyfile(CACHE + "/guest/guest.img", scratch + "/guest.img")
         os.mkdir(scratch + "/guest")
         subprocess.run(["mount", "-o", "loop", scratch + "/guest.img", scratch + "/guest"], check=True)
-        line = "PATH=%s/userspace:$PATH; %s" % (TOP, command_line(scratch + "/guest", "/dev/vmm", interactive))
-        command = machine.in_tree([TOP, scratch], ["sh", "-c", line])
+        line = "PATH=%s:$PATH; %s" % (os.path.dirname(lab.vmrun_path()),
+                                      command_line(scratch + "/guest", "/dev/vmm", interactive))
+        command = machine.in_tree([scratch], ["sh", "-c", line])
         tell(interactive)
         if interactive:
             return subprocess.run(command, check=False).returncode
@@ -95,8 +96,8 @@ def run_emulated(vendor, interactive):
     module = "kvm" if lab.setting("KVM", "0") != "0" else "vmm"
     lab.set_up("machine", "guest")
     lab.build(module)
-    if not os.path.exists(TOP + "/userspace/vmrun"):
-        raise LabError("there is no userspace/vmrun")
+    if not os.path.exists(lab.vmrun_path()):
+        raise LabError("vmrun does not build")
     device = "/dev/kvm" if module == "kvm" else "/dev/vmm"
     stage = lab.make_stage(vendor, module, "console" if interactive else "command",
                            command_line("/guest", device, interactive))

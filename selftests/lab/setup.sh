@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # setup.sh STEP...: brings what the lab needs into the cache ($VMM_CACHE, default /var/cache/vmm), once.
-#   host             the packages of this machine
+#   host             the packages that the lab needs on this machine
+#   compiler         those that building vmrun for this machine needs
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
 #   machine          kernel, initrd and root image of the emulated machines
 #   guest            the Debian guest image
@@ -16,11 +17,24 @@ packages() { grep -v '^#' "$LAB/packages.$1" | xargs; }
 # COMMAND PACKAGE of what the lab's scripts call on this machine
 HOST_TOOLS="mmdebstrap mmdebstrap
 gpg gpg
+nm binutils
 python3 python3
 unshare util-linux
 flock util-linux
 xz xz-utils
 zstd zstd"
+
+install() {
+	[ $# -gt 0 ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		die "this is not a Debian system: install $* by hand, then run this again"
+	fi
+	[ "$(id -u)" = 0 ] || die "must be root to install $*"
+	say "installing on this machine: $*"
+	apt-get -qq update || say "apt-get update had errors; going on"
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null ||
+		die "could not install $*"
+}
 
 setup_host() {
 	local need=() tool package
@@ -28,14 +42,17 @@ setup_host() {
 	while read -r tool package; do
 		command -v "$tool" >/dev/null || need+=("$package")
 	done <<<"$HOST_TOOLS"
-	[ ${#need[@]} -gt 0 ] || return 0
-	if ! command -v apt-get >/dev/null; then
-		die "this is not a Debian system: install ${need[*]} by hand, then run this again"
-	fi
-	say "installing on this machine: ${need[*]}"
-	apt-get -qq update || say "apt-get update had errors; going on"
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${need[@]}" >/dev/null ||
-		die "could not install ${need[*]}"
+	install "${need[@]}"
+}
+
+# Asked of the compiler itself: it finds what it needs, wherever that came from.
+setup_compiler() {
+	local need=()
+	command -v cc >/dev/null || need+=(gcc libc6-dev)
+	[ ${#need[@]} = 0 ] && echo '#include <gelf.h>' | cc -E - >/dev/null 2>&1 || need+=(libelf-dev)
+	[ ${#need[@]} = 0 ] && { echo '#include <slirp/libslirp.h>' | cc -E - || pkg-config --exists slirp; } >/dev/null 2>&1 ||
+		need+=(libslirp-dev pkgconf)
+	install "${need[@]}"
 }
 
 make_tree() {
@@ -202,4 +219,8 @@ main() {
 	done
 }
 
-with_lock setup main "$@"
+if [ "$*" = compiler ]; then
+	setup_compiler
+else
+	with_lock setup main "$@"
+fi
