@@ -15,6 +15,7 @@
 #include "registry.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "virtio/console.h"
 
 #define LINE_MAX_LEN	256
 #define BACKLOG		8
@@ -38,9 +39,11 @@ struct client {
 
 static int command_status(struct machine *m, char *reply, size_t size)
 {
-	return snprintf(reply, size, "ok pid=%d cpus=%u mem=%lluM kernel=%s\n",
+	return snprintf(reply, size,
+			"ok pid=%d cpus=%u mem=%lluM hvc0=%s kernel=%s\n",
 			(int)getpid(), m->cfg.cpus,
-			(unsigned long long)(m->cfg.mem >> 20), m->cfg.kernel);
+			(unsigned long long)(m->cfg.mem >> 20),
+			virtio_console_path(m), m->cfg.kernel);
 }
 
 static int command_powerdown(struct machine *m, char *reply, size_t size)

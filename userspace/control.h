@@ -3,7 +3,7 @@
  * The control socket of a running machine: NAME.sock in the directory of
  * registry.h. A line in, a line out, both of plain words:
  *
- *	status		ok pid=… cpus=… mem=… kernel=…
+ *	status		ok pid=… cpus=… mem=… hvc0=… kernel=…
  *	powerdown	ok		(presses the power button)
  *	quit		ok		(ends the machine)
  *
