@@ -20,6 +20,7 @@
 #include <linux/smp.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
+#include <asm/cpu.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
 #include <asm/perf_event.h>
@@ -147,6 +148,19 @@ static inline void compat_intel_pt_vmx(bool on)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 	intel_pt_handle_vmx(on);
+#endif
+}
+
+/*
+ * A split lock of the guest, where the host detects them: the host's policy
+ * about this thread (warn and slow down). False when it forbids them. May sleep.
+ */
+static inline bool compat_guest_split_lock(unsigned long rip)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+	return handle_guest_split_lock(rip);
+#else
+	return false;
 #endif
 }
 

@@ -158,6 +158,9 @@ int debug_handle_db(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
 		return debug_exit(vcpu, X86_TRAP_DB, payload | DR6_INIT | (1 << 16));
+	/* INT1, a trap: the handler returns behind it. */
+	if (vcpu->exit.insn_len)
+		vcpu_skip_insn(vcpu);
 	queue_exception_payload(vcpu, X86_TRAP_DB, payload);
 	return VMM_RESUME;
 }

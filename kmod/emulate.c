@@ -104,6 +104,8 @@ static int mmio_access(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
 	struct emulation *emu = vcpu->emu;
 	struct kvm_run *run = vcpu->run;
 
+	if (len > sizeof(run->mmio.data))
+		return INSN_UNHANDLEABLE;
 	if (emu->answered) {
 		emu->answered = false;
 		if (in)
@@ -131,6 +133,18 @@ static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
 	return !mm_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, write, &hva);
 }
 
+/*
+ * RAM, to be accessed as such. What user space answered for this access, when
+ * there was none yet, is not the answer to the next one.
+ */
+static bool take_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
+{
+	if (!is_ram(vcpu, gpa, write))
+		return false;
+	vcpu->emu->answered = false;
+	return true;
+}
+
 static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned int flags,
 		   struct insn_fault *fault)
 {
@@ -140,9 +154,12 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 
 	if (r != INSN_OK)
 		return r;
-	if (is_ram(vcpu, gpa, false))
-		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	if (flags & INSN_ACC_FETCH)
+		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	if (take_ram(vcpu, gpa, false))
+		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	/* A batch for RAM that is gone since it was planned is no single access. */
+	if (flags & INSN_ACC_BULK)
 		return INSN_UNHANDLEABLE;
 	return mmio_access(vcpu, gpa, len, buf, NULL);
 }
@@ -156,8 +173,10 @@ static int op_write(void *v, u64 linear, const void *buf, unsigned int len,
 
 	if (r != INSN_OK)
 		return r;
-	if (is_ram(vcpu, gpa, true))
+	if (take_ram(vcpu, gpa, true))
 		return gpa_write(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+	if (flags & INSN_ACC_BULK)
+		return INSN_UNHANDLEABLE;
 	return mmio_access(vcpu, gpa, len, NULL, buf);
 }
 
@@ -173,7 +192,7 @@ static int op_cmpxchg(void *v, u64 linear, const void *old, const void *new,
 		return r;
 	if (len > 8)
 		return INSN_UNHANDLEABLE;
-	if (!is_ram(vcpu, gpa, true))
+	if (!take_ram(vcpu, gpa, true))
 		return mmio_access(vcpu, gpa, len, NULL, new);
 	if (gpa & (len - 1))	/* a split lock: not atomic, as on the bus of old */
 		return gpa_write(vcpu->vm, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;

@@ -131,12 +131,27 @@ static int next_irq(struct vcpu *vcpu)
 	return vcpu->lapic ? irq_pending(vcpu) : vcpu->ev.user_vector;
 }
 
+/* KVM_INTERRUPT: without a LAPIC, or ExtINT of a split irqchip. */
+static bool user_irq_pending(struct vcpu *vcpu)
+{
+	return vcpu->ev.user_vector >= 0 && irq_takes_extint(vcpu);
+}
+
+bool events_user_irq_ready(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+
+	/* At an instruction boundary, nothing half delivered: it may inject by registers. */
+	return ev->user_vector < 0 && !ev->irq.injected && !ev->nmi_injected &&
+	       !ev->ex.injected && !ev->ex.pending && irq_takes_extint(vcpu) &&
+	       irq_allowed(vcpu);
+}
+
 static int take_irq(struct vcpu *vcpu)
 {
 	int vector = vcpu->ev.user_vector;
 
-	/* KVM_INTERRUPT, or ExtINT of a split irqchip. */
-	if (vector >= 0) {
+	if (user_irq_pending(vcpu)) {
 		vcpu->ev.user_vector = -1;
 		return vector;
 	}
@@ -152,7 +167,7 @@ bool events_pending(struct vcpu *vcpu)
 	drain_nmis(vcpu);
 	if (ev->nmi_pending && nmi_allowed(vcpu))
 		return true;
-	return (ev->user_vector >= 0 || next_irq(vcpu) >= 0) && irq_allowed(vcpu);
+	return (user_irq_pending(vcpu) || next_irq(vcpu) >= 0) && irq_allowed(vcpu);
 }
 
 void events_requeue(struct vcpu *vcpu, const struct vmm_event *event)
@@ -308,8 +323,9 @@ static u32 windows_wanted(struct vcpu *vcpu)
 		return 0;
 	if (ev->nmi_pending)
 		windows |= WINDOW_NMI;
-	if (ev->user_vector >= 0 || next_irq(vcpu) >= 0 ||
-	    (vcpu->vm->irq.mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window))
+	if (user_irq_pending(vcpu) || next_irq(vcpu) >= 0 ||
+	    (vcpu->vm->irq.mode != IRQCHIP_KERNEL && vcpu->run->request_interrupt_window &&
+	     irq_takes_extint(vcpu)))
 		windows |= WINDOW_IRQ;
 	return windows;
 }

@@ -182,7 +182,10 @@ static int memory_error(struct vcpu *vcpu, int err)
 	struct vmm_exit *e = &vcpu->exit;
 	struct kvm_run *run = vcpu->run;
 
-	if (err == -EFAULT) {
+	if (err == -EINTR) {
+		run->exit_reason = KVM_EXIT_INTR;
+		vcpu->stats.signal_exits++;
+	} else if (err == -EFAULT) {
 		/* KVM_CAP_MEMORY_FAULT_INFO is for private memory; the errno says it all. */
 		run->exit_reason = KVM_EXIT_UNKNOWN;
 		run->hw.hardware_exit_reason = e->hw_reason;
@@ -246,6 +249,29 @@ static int handle_hypercall(struct vcpu *vcpu)
 	return skip(vcpu);
 }
 
+/*
+ * #AC is the guest's own where it asked for alignment checks (SDM 6.15);
+ * elsewhere the host's split-lock detection caught it.
+ */
+static bool host_split_lock(struct vcpu *vcpu)
+{
+	return boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	       !(vcpu_cpl(vcpu) == 3 && (vcpu_cr0(vcpu) & X86_CR0_AM) &&
+		 (vcpu_rflags(vcpu) & X86_EFLAGS_AC));
+}
+
+static int handle_split_lock(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (compat_guest_split_lock(vcpu_rip(vcpu)))
+		return VMM_RESUME;
+	run->exit_reason = KVM_EXIT_EXCEPTION;
+	run->ex.exception = X86_TRAP_AC;
+	run->ex.error_code = vcpu->exit.ex.error;
+	return VMM_USER;
+}
+
 static int handle_exception(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -257,6 +283,10 @@ static int handle_exception(struct vcpu *vcpu)
 		return debug_handle_bp(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */
+	case X86_TRAP_AC:
+		if (host_split_lock(vcpu))
+			return handle_split_lock(vcpu);
+		fallthrough;
 	default:
 		if (e->ex.has_error)
 			queue_exception_error(vcpu, e->ex.vector, e->ex.error);

@@ -12,9 +12,11 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/reboot.h>
+#include <linux/suspend.h>
 
 #include "host.h"
 #include "vendor.h"
+#include "vmm.h"
 
 struct vmm_vendor_caps vendor_caps __ro_after_init;
 const struct vmm_vendor_ops *vendor_ops __ro_after_init;
@@ -29,6 +31,7 @@ static const struct vmm_vendor_ops * const vendors[] = { &vmx_ops, &svm_ops };
 static DEFINE_PER_CPU(bool, virt_on);
 static enum cpuhp_state hotplug_state;
 static bool rebooting;
+static u64 suspend_tsc;
 
 static void host_bind(const struct vmm_vendor_ops *ops)
 {
@@ -100,11 +103,16 @@ static int host_cpu_offline(unsigned int cpu)
 static int host_suspend(void)
 {
 	host_cpu_off(NULL);
+	suspend_tsc = rdtsc_ordered();
 	return 0;
 }
 
+/* Deep sleep resets the TSC; the guests' must not go back with it. */
 static void host_resume(void)
 {
+	u64 now = rdtsc_ordered();
+
+	vms_resumed(suspend_tsc > now ? suspend_tsc - now : 0);
 	if (READ_ONCE(rebooting))
 		return;
 	if (vendor_call(cpu_on))
@@ -112,6 +120,18 @@ static void host_resume(void)
 	else
 		__this_cpu_write(virt_on, true);
 }
+
+/* Later: the clock chip's driver has told how long it was. */
+static int host_pm(struct notifier_block *nb, unsigned long action, void *data)
+{
+	if (action == PM_POST_SUSPEND || action == PM_POST_HIBERNATION)
+		vms_slept();
+	return NOTIFY_OK;
+}
+
+static struct notifier_block pm_notifier = {
+	.notifier_call = host_pm,
+};
 
 /* Crash path: other CPUs are stopped, nothing may be locked. */
 static void host_emergency_off(void)
@@ -164,6 +184,7 @@ int __init host_init(void)
 	if (err)
 		goto out_off;
 	register_reboot_notifier(&reboot_notifier);
+	register_pm_notifier(&pm_notifier);
 	return 0;
 
 out_off:
@@ -175,6 +196,7 @@ out_unsetup:
 
 void host_exit(void)
 {
+	unregister_pm_notifier(&pm_notifier);
 	unregister_reboot_notifier(&reboot_notifier);
 	compat_power_unregister();
 	cpuhp_remove_state(hotplug_state);

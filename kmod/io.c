@@ -10,6 +10,7 @@
 #include "io.h"
 #include "vmm.h"
 
+/* KVM's limit, of devices that are no ioeventfds. */
 #define MAX_IO_DEVICES	1000
 
 struct io_range {
@@ -20,6 +21,7 @@ struct io_range {
 
 struct io_bus {
 	unsigned int nr;
+	unsigned int nr_counted;	/* against MAX_IO_DEVICES */
 	struct io_range range[];
 };
 
@@ -36,22 +38,24 @@ static void bus_replace(struct vm *vm, enum io_bus_kind kind, struct io_bus *new
 
 	rcu_assign_pointer(vm->bus[kind], new);
 	synchronize_srcu_expedited(&vm->srcu);
-	kfree(old);
+	kvfree(old);
 }
 
 int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int len,
 		    struct io_device *dev)
 {
 	struct io_bus *old = bus_protected(vm, kind), *new;
-	unsigned int nr = old ? old->nr : 0, i;
+	unsigned int nr = old ? old->nr : 0, counted, i;
 
 	lockdep_assert_held(&vm->slots_lock);
-	if (nr >= MAX_IO_DEVICES)
+	counted = old ? old->nr_counted : 0;
+	if (!dev->ops->unlimited && counted++ >= MAX_IO_DEVICES)
 		return -ENOSPC;
-	new = kmalloc(struct_size(new, range, nr + 1), GFP_KERNEL_ACCOUNT);
+	new = kvmalloc(struct_size(new, range, nr + 1), GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return -ENOMEM;
 	new->nr = nr + 1;
+	new->nr_counted = counted;
 	/* Behind its equals, so that the first registered is asked first. */
 	for (i = 0; i < nr && old->range[i].addr <= addr; i++)
 		new->range[i] = old->range[i];
@@ -71,7 +75,7 @@ void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *d
 	if (!old)
 		return;
 	/* Without memory the old array is edited in place; readers skip NULL. */
-	new = kmalloc(struct_size(new, range, old->nr), GFP_KERNEL_ACCOUNT);
+	new = kvmalloc(struct_size(new, range, old->nr), GFP_KERNEL_ACCOUNT);
 	for (i = 0; i < old->nr; i++) {
 		if (old->range[i].dev != dev) {
 			if (new)
@@ -82,6 +86,9 @@ void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *d
 	}
 	if (new) {
 		new->nr = n;
+		new->nr_counted = old->nr_counted;
+		if (!dev->ops->unlimited)
+			new->nr_counted -= old->nr - n;
 		bus_replace(vm, kind, new);
 	} else {
 		synchronize_srcu_expedited(&vm->srcu);
@@ -111,7 +118,7 @@ void io_bus_destroy(struct vm *vm)
 			if (dev->ops->destroy)
 				dev->ops->destroy(dev);
 		}
-		kfree(bus);
+		kvfree(bus);
 		RCU_INIT_POINTER(vm->bus[kind], NULL);
 	}
 }

@@ -25,6 +25,7 @@ struct io_device_ops {
 	int (*write)(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
 		     const void *data);
 	void (*destroy)(struct io_device *dev);
+	bool unlimited;		/* not counted: an ioeventfd */
 };
 
 struct io_device {

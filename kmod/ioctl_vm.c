@@ -4,6 +4,7 @@
  * and what is held while the handler runs.
  */
 #include <linux/anon_inodes.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -46,14 +47,27 @@ static int do_set_region2(struct vm *vm, void *buf, unsigned long arg)
 	return mm_set_region(vm, buf);
 }
 
+/* A pointer from 32-bit user space has anything in its upper half. */
+static void compat_pointer(u64 *ptr)
+{
+	if (in_compat_syscall())
+		*ptr = (u32)*ptr;
+}
+
 static int do_get_dirty_log(struct vm *vm, void *buf, unsigned long arg)
 {
-	return mm_get_dirty_log(vm, buf);
+	struct kvm_dirty_log *log = buf;
+
+	compat_pointer(&log->padding2);
+	return mm_get_dirty_log(vm, log);
 }
 
 static int do_clear_dirty_log(struct vm *vm, void *buf, unsigned long arg)
 {
-	return mm_clear_dirty_log(vm, buf);
+	struct kvm_clear_dirty_log *log = buf;
+
+	compat_pointer(&log->padding2);
+	return mm_clear_dirty_log(vm, log);
 }
 
 static int do_set_tss_addr(struct vm *vm, void *buf, unsigned long addr)

@@ -47,10 +47,8 @@ static bool vcpu_woken(struct vcpu *vcpu)
 		return true;
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return false;
-	if (vcpu->lapic && lapic_timer_pending(vcpu)) {
+	if (vcpu_take_request(vcpu, REQ_TIMER))
 		lapic_timer_fired(vcpu);
-		clear_bit(REQ_TIMER, &vcpu->requests);
-	}
 	return events_pending(vcpu);
 }
 
@@ -141,8 +139,11 @@ static int slow_requests(struct vcpu *vcpu)
 		run_accept_init_sipi(vcpu);
 	if (vcpu_take_request(vcpu, REQ_CPUID))
 		vendor_call(update_intercepts, vcpu);
-	if (vcpu_take_request(vcpu, REQ_TSC))
+	if (vcpu_take_request(vcpu, REQ_TSC)) {
 		vendor_call(write_tsc, vcpu);
+		if (vcpu->lapic)
+			lapic_tsc_changed(vcpu);
+	}
 	if (vcpu_take_request(vcpu, REQ_CLOCK))
 		pv_clock_update(vcpu);
 	return VMM_RESUME;
@@ -256,8 +257,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 static bool irq_window_wanted(struct vcpu *vcpu)
 {
 	return vcpu->vm->irq.mode != IRQCHIP_KERNEL &&
-	       vcpu->run->request_interrupt_window &&
-	       vcpu->ev.user_vector < 0 && !vcpu->ev.irq.injected && irq_allowed(vcpu);
+	       vcpu->run->request_interrupt_window && events_user_irq_ready(vcpu);
 }
 
 /* Signals, reschedule and task work between two stays. */
@@ -314,8 +314,7 @@ static void run_store(struct vcpu *vcpu)
 	run->apic_base = vcpu->apic_base;
 	run->flags = 0;
 	run->ready_for_interrupt_injection =
-		vcpu->vm->irq.mode == IRQCHIP_KERNEL ||
-		(vcpu->ev.user_vector < 0 && !vcpu->ev.irq.injected && irq_allowed(vcpu));
+		vcpu->vm->irq.mode == IRQCHIP_KERNEL || events_user_irq_ready(vcpu);
 	regs_store_run(vcpu);
 }
 

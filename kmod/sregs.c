@@ -273,11 +273,24 @@ static void sregs_get_common(struct vcpu *vcpu, struct kvm_sregs2 *s)
 
 #define SREGS_COMMON	offsetof(struct kvm_sregs2, flags)
 
+/* Where the CPU keeps no PDPTEs, those in memory are the guest's at any time. */
+static void load_memory_pdptrs(struct vcpu *vcpu, u64 cr3)
+{
+	int idx;
+
+	if (!vendor_caps.pdptrs_in_memory)
+		return;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	vcpu_load_pdptrs(vcpu, cr3);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
 void sregs2_get(struct vcpu *vcpu, struct kvm_sregs2 *s)
 {
 	memset(s, 0, sizeof(*s));
 	sregs_get_common(vcpu, s);
 	if (pae_paging(s->cr0, s->cr4, s->efer)) {
+		load_memory_pdptrs(vcpu, s->cr3);
 		memcpy(s->pdptrs, regs_get(vcpu, RG_CR3)->pdptr, sizeof(s->pdptrs));
 		s->flags |= KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	}

@@ -4,8 +4,8 @@
  * VM, and the VM-wide kvmclock.
  *
  * CLOCK_MONOTONIC_RAW advances at exactly tsc_khz on a host whose clocksource
- * is the TSC, so one (TSC, ns) anchor per VM stays true and all vCPUs may
- * extrapolate from it (PVCLOCK_TSC_STABLE_BIT).
+ * is the TSC, so one (TSC, ns) anchor per VM stays true until the host sleeps,
+ * and all vCPUs may extrapolate from it (PVCLOCK_TSC_STABLE_BIT).
  */
 #include <linux/math64.h>
 #include <linux/slab.h>
@@ -23,12 +23,18 @@
 struct vm_clock {
 	spinlock_t lock;		/* of all that follows */
 	struct time_pair anchor;
-	s64 offset;		/* kvmclock - CLOCK_MONOTONIC_RAW */
+	s64 offset;		/* kvmclock - base_now() */
 	/* The last TSC written, to recognize vCPUs that are meant to agree. */
 	u64 tsc_value, tsc_ns, tsc_offset;
 	u32 tsc_khz;
 	bool tsc_written;
 };
+
+/* As KVM's: it runs at the TSC's pace, and leaps over the host's sleep. */
+static u64 base_now(void)
+{
+	return ktime_get_raw_ns() + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+}
 
 void time_pair_now(struct time_pair *now)
 {
@@ -41,7 +47,7 @@ void time_pair_now(struct time_pair *now)
 		struct time_pair p;
 
 		before = rdtsc_ordered();
-		p.raw_ns = ktime_get_raw_ns();
+		p.base_ns = base_now();
 		after = rdtsc_ordered();
 		if (after - before >= best)
 			continue;
@@ -61,7 +67,7 @@ int vm_clock_create(struct vm *vm)
 		return -ENOMEM;
 	spin_lock_init(&c->lock);
 	time_pair_now(&c->anchor);
-	c->offset = -(s64)c->anchor.raw_ns;
+	c->offset = -(s64)c->anchor.base_ns;
 	vm->clock = c;
 	vm->default_tsc_khz = tsc_khz;
 	return 0;
@@ -81,7 +87,7 @@ void vm_clock_anchor(struct vm *vm, struct vm_clock_anchor *anchor)
 	if (!anchor->stable)
 		time_pair_now(&c->anchor);
 	anchor->tsc = c->anchor.tsc;
-	anchor->ns = c->anchor.raw_ns + c->offset;
+	anchor->ns = c->anchor.base_ns + c->offset;
 	spin_unlock(&c->lock);
 }
 
@@ -91,7 +97,7 @@ u64 vm_clock_now(struct vm *vm)
 	u64 ns;
 
 	spin_lock(&c->lock);
-	ns = ktime_get_raw_ns() + c->offset;
+	ns = base_now() + c->offset;
 	spin_unlock(&c->lock);
 	return ns;
 }
@@ -104,7 +110,7 @@ int vm_clock_get(struct vm *vm, struct kvm_clock_data *data)
 
 	time_pair_now(&now);
 	spin_lock(&c->lock);
-	data->clock = now.raw_ns + c->offset;
+	data->clock = now.base_ns + c->offset;
 	spin_unlock(&c->lock);
 	data->realtime = now.real_ns;
 	data->host_tsc = now.tsc;
@@ -130,10 +136,43 @@ int vm_clock_set(struct vm *vm, const struct kvm_clock_data *data)
 		clock += now.real_ns - data->realtime;
 	spin_lock(&c->lock);
 	c->anchor = now;
-	c->offset = clock - now.raw_ns;
+	c->offset = clock - now.base_ns;
 	spin_unlock(&c->lock);
 	vm_request_all(vm, REQ_CLOCK);
 	return 0;
+}
+
+void vm_clock_anchor_again(struct vm *vm)
+{
+	struct vm_clock *c = vm->clock;
+
+	spin_lock(&c->lock);
+	time_pair_now(&c->anchor);
+	spin_unlock(&c->lock);
+	vm_request_all(vm, REQ_CLOCK);
+}
+
+/* No vCPU is in the guest, so requests need no kick. */
+void vm_clock_resumed(struct vm *vm, u64 lost)
+{
+	struct vm_clock *c = vm->clock;
+	u64 shared = c->tsc_offset;
+	struct vcpu *vcpu;
+	unsigned long i;
+
+	spin_lock(&c->lock);
+	time_pair_now(&c->anchor);
+	vm_for_each_vcpu(i, vcpu, vm) {
+		u64 ticks = time_scale_tsc(vcpu, lost);
+
+		/* What later vCPUs are matched with goes along. */
+		if (vcpu->tsc_offset == shared)
+			c->tsc_offset = shared + ticks;
+		vcpu->tsc_offset += ticks;
+		vcpu_request(vcpu, REQ_TSC);
+		vcpu_request(vcpu, REQ_CLOCK);
+	}
+	spin_unlock(&c->lock);
 }
 
 static bool khz_within_tolerance(u64 khz)

@@ -11,7 +11,7 @@
 /* One moment on the host, read so that all fields belong together. */
 struct time_pair {
 	u64 tsc;		/* host TSC */
-	u64 raw_ns;		/* CLOCK_MONOTONIC_RAW */
+	u64 base_ns;		/* CLOCK_MONOTONIC_RAW and what the host slept */
 	u64 real_ns;
 };
 
@@ -32,6 +32,13 @@ struct vm_clock_anchor {
 
 void vm_clock_anchor(struct vm *vm, struct vm_clock_anchor *anchor);
 u64 vm_clock_now(struct vm *vm);
+/*
+ * After a suspend. resumed: on the only CPU, before anything else runs, when
+ * the host's TSC went back by @lost. anchor_again: when the host knows how long
+ * it slept.
+ */
+void vm_clock_resumed(struct vm *vm, u64 lost);
+void vm_clock_anchor_again(struct vm *vm);
 
 void time_vcpu_init(struct vcpu *vcpu);
 /* IA32_TSC written: by user space with KVM's matching of several vCPUs, or by the guest. */

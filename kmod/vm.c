@@ -12,6 +12,10 @@
 #include "time.h"
 #include "vendor.h"
 
+/* Complete VMs, for what befalls the whole host. */
+static LIST_HEAD(vms);
+static DEFINE_SPINLOCK(vms_lock);
+
 static void vm_init_fields(struct vm *vm)
 {
 	mutex_init(&vm->lock);
@@ -71,6 +75,9 @@ struct vm *vm_create(unsigned long type)
 	err = mm_create(vm);
 	if (err)
 		goto out_vendor;
+	spin_lock(&vms_lock);
+	list_add(&vm->link, &vms);
+	spin_unlock(&vms_lock);
 	return vm;
 
 out_vendor:
@@ -87,6 +94,9 @@ static void vm_destroy(struct vm *vm)
 	struct vcpu *vcpu;
 	unsigned long i;
 
+	spin_lock(&vms_lock);
+	list_del(&vm->link);
+	spin_unlock(&vms_lock);
 	irq_vm_stop(vm);
 	/* The tables go first: no vCPU runs any more, notifiers may still come. */
 	mm_destroy(vm);
@@ -96,6 +106,27 @@ static void vm_destroy(struct vm *vm)
 	irq_vm_destroy(vm);
 	vendor_call(vm_destroy, vm);
 	vm_free(vm);
+}
+
+void vms_resumed(u64 lost)
+{
+	struct vm *vm;
+
+	/* Who held it when the host went to sleep could not have slept. */
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &vms, link)
+		vm_clock_resumed(vm, lost);
+	spin_unlock(&vms_lock);
+}
+
+void vms_slept(void)
+{
+	struct vm *vm;
+
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &vms, link)
+		vm_clock_anchor_again(vm);
+	spin_unlock(&vms_lock);
 }
 
 void vm_get(struct vm *vm)

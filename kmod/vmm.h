@@ -105,7 +105,7 @@ struct vm {
 	bool dead;			/* a promise of ours was broken: all ioctls -EIO */
 	struct vm_stats stats;
 	char stats_id[24];		/* (c) name in the binary stats header */
-	struct list_head link;		/* (c) list of all VMs, vm.c */
+	struct list_head link;		/* vms_lock, vm.c: list of all VMs */
 
 	void *vendor;			/* (c) vendor's per-VM state */
 };
@@ -165,6 +165,9 @@ struct vcpu {
 struct vm *vm_create(unsigned long type);
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
+/* All VMs after the host's suspend: see vm_clock_resumed(), vm_clock_anchor_again(). */
+void vms_resumed(u64 lost);
+void vms_slept(void);
 /* Stops @vm for good after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);
 #define VM_BROKEN(cond, vm) \

@@ -31,6 +31,7 @@ struct vcpu_xstate {
 
 static u64 supported __ro_after_init;
 static u64 host_xcr0 __ro_after_init;
+static u64 host_xss __ro_after_init;
 static unsigned int image_size __ro_after_init;
 static u32 mxcsr_mask __ro_after_init;
 static u16 offset_ymm __ro_after_init, offset_pkru __ro_after_init;
@@ -66,6 +67,8 @@ int __init xstate_init(void)
 		return 0;
 	host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	supported = host_xcr0 & XSTATE_KNOWN;
+	if (boot_cpu_has(X86_FEATURE_XSAVES))
+		vmm_rdmsr(MSR_IA32_XSS, host_xss);
 	offset_ymm = component(XFEATURE_YMM, &image_size);
 	component(XFEATURE_OPMASK, &image_size);
 	offset_zmm = component(XFEATURE_ZMM_Hi256, &image_size);
@@ -145,6 +148,9 @@ void xstate_load(struct vcpu *vcpu)
 	if (boot_cpu_has(X86_FEATURE_OSPKE))
 		xs->host_pkru = rdpkru();
 	image_restore(xs->image);
+	/* XSAVES cannot be taken from every guest; it finds no host state to save. */
+	if (host_xss)
+		vmm_wrmsr(MSR_IA32_XSS, 0);
 	if (supported && (vcpu->regs.cr4 & X86_CR4_OSXSAVE) && xs->xcr0 != host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xs->xcr0);
 }
@@ -155,6 +161,8 @@ void xstate_save(struct vcpu *vcpu)
 
 	if (supported && xgetbv(XCR_XFEATURE_ENABLED_MASK) != host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
+	if (host_xss)
+		vmm_wrmsr(MSR_IA32_XSS, host_xss);
 	image_save(xs->image);
 	if (boot_cpu_has(X86_FEATURE_OSPKE))
 		wrpkru(xs->host_pkru);

@@ -194,6 +194,11 @@ int irq_deliver_msi(struct vm *vm, u64 address, u32 data)
 
 /* -------- what the run loop asks -------- */
 
+bool irq_takes_extint(struct vcpu *vcpu)
+{
+	return !vcpu->lapic || lapic_takes_pic(vcpu->lapic);
+}
+
 static bool pic_waits(struct vcpu *vcpu)
 {
 	struct pic *pic = vcpu->vm->irq.pic;

@@ -70,11 +70,13 @@ static void ioeventfd_destroy(struct ioeventfd *p)
 static const struct io_device_ops ioeventfd_ops = {
 	.read = ioeventfd_read,
 	.write = ioeventfd_write,
+	.unlimited = true,
 };
 
 static const struct io_device_ops fast_ops = {
 	.read = ioeventfd_read,
 	.write = fast_write,
+	.unlimited = true,
 };
 
 /* The buses are gone already. */

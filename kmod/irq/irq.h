@@ -119,13 +119,15 @@ void lapic_set_tpr(struct vcpu *vcpu, u64 cr8);
  *		(PIC ExtINT through LVT0 or virtual wire, or LAPIC), or -1.
  * irq_ack:	takes it (IRR -> ISR, or PIC INTA) and returns it, or -1.
  * lapic_highest_irr: for the TPR threshold; -1 when none.
+ * irq_takes_extint: would it take a vector from user space's own PIC: the
+ *		LAPIC is off, absent, or has LINT0 open for ExtINT.
  */
 int irq_pending(struct vcpu *vcpu);
 int irq_ack(struct vcpu *vcpu);
 int lapic_highest_irr(struct vcpu *vcpu);
+bool irq_takes_extint(struct vcpu *vcpu);
 /* REQ_TIMER was raised. */
 void lapic_timer_fired(struct vcpu *vcpu);
-bool lapic_timer_pending(struct vcpu *vcpu);	/* expired but not yet injected */
 /* REQ_INIT_SIPI: true when INIT or SIPI is waiting (or *vector) and clears it. */
 bool lapic_take_init(struct vcpu *vcpu);
 bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector);

@@ -367,8 +367,9 @@ static bool reg_write(struct lapic *l, u32 reg, u32 val)
 		lapic_timer_restart(l, val);
 		return true;
 	case APIC_TDCR:
-		/* The count stays, its pace changes. */
-		count = lapic_timer_count(l);
+		/* The count stays, its pace changes; an expiry is of the old one. */
+		lapic_timer_fired(l->vcpu);
+		count = lapic_timer_left(l);
 		lapic_set_reg(l, APIC_TDCR, val & 0xb);
 		lapic_timer_restart(l, count);
 		return true;
@@ -667,10 +668,7 @@ int lapic_get(struct vcpu *vcpu, struct kvm_lapic_state *state)
 	/* An expiry goes to IRR, the only place that the image has for it. */
 	lapic_timer_fired(vcpu);
 	lapic_update_ppr(l);
-	count = lapic_timer_count(l);
-	/* 0 would read as over, and this one has yet to fire. */
-	if (!count && l->timer.period_ns && lapic_timer_busy(l))
-		count = 1;
+	count = lapic_timer_left(l);
 	memcpy(state->regs, l->regs, sizeof(state->regs));
 	*(u32 *)(state->regs + APIC_TMCCT) = count;
 	if (lapic_x2apic(l))
@@ -684,6 +682,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 {
 	struct lapic *l = vcpu->lapic;
 	u32 id = *(const u32 *)(state->regs + APIC_ID);
+	u64 deadline = l->timer.deadline;
 
 	/* The x2APIC id is read-only: another one is refused, or ignored as KVM does. */
 	if (lapic_x2apic(l) && !id_needs_shift(l) && id != vcpu->id)
@@ -697,7 +696,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	l->isr_top = highest_bit(l, APIC_ISR);
 	l->irr_dirty = true;
 	lapic_update_ppr(l);
-	lapic_timer_restore(l);
+	lapic_timer_restore(l, deadline);
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
 }

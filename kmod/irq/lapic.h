@@ -93,10 +93,10 @@ void lapic_update_ppr(struct lapic *l);
 void lapic_timer_init(struct lapic *l);
 void lapic_timer_cancel(struct lapic *l);
 void lapic_timer_restart(struct lapic *l, u32 count);
-void lapic_timer_restore(struct lapic *l);
-bool lapic_timer_busy(struct lapic *l);
+void lapic_timer_restore(struct lapic *l, u64 deadline);
 void lapic_timer_lvt_changed(struct lapic *l);
 u32 lapic_timer_count(struct lapic *l);
+u32 lapic_timer_left(struct lapic *l);
 
 /* deliver.c */
 struct irq_message {

@@ -75,24 +75,6 @@ static u64 count_to_ns(struct lapic *l, u32 count)
 	return min_t(u64, ns, KTIME_MAX / 2);
 }
 
-/* KVM_SET_LAPIC: TMCCT holds what was left, 0 for a one-shot that is over. */
-void lapic_timer_restore(struct lapic *l)
-{
-	u32 count = min(lapic_reg(l, APIC_TMCCT), lapic_reg(l, APIC_TMICT));
-
-	/* Both in one: no change of mode that would clear TMICT. */
-	l->timer.mode = lapic_reg(l, APIC_LVTT) & TIMER_MODES;
-	if (!count && l->timer.mode == APIC_LVT_TIMER_PERIODIC)
-		count = lapic_reg(l, APIC_TMICT);
-	lapic_timer_restart(l, count);
-}
-
-/* Runs, or fired and nobody took note yet. */
-bool lapic_timer_busy(struct lapic *l)
-{
-	return hrtimer_active(&l->timer.hr) || atomic_read(&l->timer.expired);
-}
-
 void lapic_timer_restart(struct lapic *l, u32 count)
 {
 	u64 ns;
@@ -127,6 +109,17 @@ u32 lapic_timer_count(struct lapic *l)
 	}
 	/* A period that was stretched to the minimum is longer than TMICT says. */
 	return min_t(u64, div64_u64(left, unit), lapic_reg(l, APIC_TMICT));
+}
+
+/* As lapic_timer_count(), but 0 only when the count-down is over and noted. */
+u32 lapic_timer_left(struct lapic *l)
+{
+	u32 count = lapic_timer_count(l);
+
+	if (!count && l->timer.period_ns &&
+	    (hrtimer_active(&l->timer.hr) || atomic_read(&l->timer.expired)))
+		return 1;
+	return count;
 }
 
 /* -------- deadline mode -------- */
@@ -173,6 +166,29 @@ static void arm_deadline(struct lapic *l)
 		arm_deadline_sw(l);
 }
 
+/*
+ * KVM_SET_LAPIC. TMCCT holds what was left, but not every user space gives it:
+ * a count of 0 may also be a one-shot that still runs, so that one fires now,
+ * as in KVM. A deadline has its own MSR and outlives the image.
+ */
+void lapic_timer_restore(struct lapic *l, u64 deadline)
+{
+	u32 count = min(lapic_reg(l, APIC_TMCCT), lapic_reg(l, APIC_TMICT));
+	u32 old = l->timer.mode;
+
+	/* Both in one: no change of mode that would clear TMICT. */
+	l->timer.mode = lapic_reg(l, APIC_LVTT) & TIMER_MODES;
+	if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE) {
+		if (old == l->timer.mode)
+			l->timer.deadline = deadline;
+		arm_deadline(l);
+		return;
+	}
+	if (!count && lapic_reg(l, APIC_TMICT))
+		count = l->timer.mode == APIC_LVT_TIMER_PERIODIC ? lapic_reg(l, APIC_TMICT) : 1;
+	lapic_timer_restart(l, count);
+}
+
 u64 lapic_get_tscdeadline(struct vcpu *vcpu)
 {
 	struct lapic *l = vcpu->lapic;
@@ -209,11 +225,6 @@ void lapic_timer_lvt_changed(struct lapic *l)
 	WRITE_ONCE(l->timer.mode, mode);
 }
 
-bool lapic_timer_pending(struct vcpu *vcpu)
-{
-	return atomic_read(&vcpu->lapic->timer.expired);
-}
-
 /* REQ_TIMER: one interrupt however often it expired. */
 void lapic_timer_fired(struct vcpu *vcpu)
 {
@@ -224,7 +235,9 @@ void lapic_timer_fired(struct vcpu *vcpu)
 	if (l->timer.mode == APIC_LVT_TIMER_TSCDEADLINE) {
 		/* The host's clock and the guest's TSC may not agree, or it was far. */
 		if (l->timer.deadline > guest_now(l)) {
-			arm_deadline(l);
+			/* The vCPU may be about to sleep: no timer that runs with it only. */
+			disarm(l);
+			arm_deadline_sw(l);
 			return;
 		}
 		l->timer.deadline = 0;

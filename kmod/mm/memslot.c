@@ -6,7 +6,8 @@
  * mm_set_region(), publishes a new set and waits for the readers of the old
  * one; only then does it take away what they may have mapped. A vCPU fault is
  * one read section, so after the wait nobody adds entries for a slot that is
- * gone, and one zap is final.
+ * gone, and one zap is final. Until then the slot is vm->mem.going, where the
+ * notifiers find it.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -268,6 +269,13 @@ static struct memslot *new_slot(struct vm *vm, const struct kvm_userspace_memory
 	return slot;
 }
 
+/* Its entries are gone, too: the notifiers may forget it, and it may be freed. */
+static void slot_gone(struct vm *vm)
+{
+	smp_store_release(&vm->mem.going, NULL);
+	synchronize_srcu_expedited(&vm->srcu);
+}
+
 /* The set without @old has no reader any more; @new may be faulted in already. */
 static void after_change(struct vm *vm, enum slot_change change,
 			 const struct memslot *old, const struct memslot *new)
@@ -278,6 +286,7 @@ static void after_change(struct vm *vm, enum slot_change change,
 	case SLOT_DELETE:
 	case SLOT_MOVE:
 		tdp_zap(vm, old->base_gfn, memslot_gfn_end(old), true);
+		slot_gone(vm);
 		break;
 	case SLOT_FLAGS:
 		/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
@@ -320,6 +329,9 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 	r = store_id(vm, as_id, mem->slot, new);
 	if (r)
 		goto out_free_slots;
+	/* Before the set that lacks it: publish() has the barrier. */
+	if (change == SLOT_DELETE || change == SLOT_MOVE)
+		WRITE_ONCE(vm->mem.going, old);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
 	publish(vm, as_id, slots);
 	after_change(vm, change, old, new);

@@ -22,6 +22,11 @@
  * slot was published after I2 read the slots, hence after I1, and F4, which
  * comes later still, sees count (I2 and synchronize_srcu are full barriers); or
  * the slot does not reach into the range.
+ *
+ * A slot that is being deleted or moved leaves the set before its entries are
+ * zapped. It is vm->mem.going from before the first to after the second, and
+ * I2 looks there after it read the set: a set without the slot comes with
+ * going, or with the zap done.
  */
 #include <linux/mmu_notifier.h>
 #include <linux/srcu.h>
@@ -93,22 +98,42 @@ static void slot_gfns(const struct memslot *slot, hva_t start, hva_t end,
 	*last = slot->base_gfn + ((PAGE_ALIGN(end) - slot->hva) >> PAGE_SHIFT);
 }
 
+/* Under vm->srcu, after the set of slots was read. */
+static struct memslot *going_slot(struct vm *vm, hva_t start, hva_t end)
+{
+	struct memslot *slot;
+
+	/* The set before the slot that left it; pairs with publish(). */
+	smp_rmb();
+	slot = READ_ONCE(vm->mem.going);
+	return slot && slot->hva < end && memslot_hva_end(slot) > start ? slot : NULL;
+}
+
+static void zap_hvas(struct vm *vm, const struct memslot *slot,
+		     const struct mmu_notifier_range *range)
+{
+	gfn_t first, last;
+
+	slot_gfns(slot, range->start, range->end, &first, &last);
+	tdp_zap(vm, first, last, mmu_notifier_range_blockable(range));
+}
+
 static int mn_range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	struct vm *vm = notifier_vm(mn);
 	struct memslots *slots;
 	struct memslot *slot;
-	gfn_t first, last;
 	int i, idx;
 
 	trace_vmm_unmap_hva_range(range->start, range->end);
 	invalidate_begin(&vm->mem, range->start, range->end);
 	idx = srcu_read_lock(&vm->srcu);
 	slots = memslots_get(vm, 0);
-	for_each_memslot_hva(slot, i, slots, range->start, range->end) {
-		slot_gfns(slot, range->start, range->end, &first, &last);
-		tdp_zap(vm, first, last, mmu_notifier_range_blockable(range));
-	}
+	for_each_memslot_hva(slot, i, slots, range->start, range->end)
+		zap_hvas(vm, slot, range);
+	slot = going_slot(vm, range->start, range->end);
+	if (unlikely(slot))
+		zap_hvas(vm, slot, range);
 	srcu_read_unlock(&vm->srcu, idx);
 	return 0;
 }
@@ -122,22 +147,31 @@ static void mn_range_end(struct mmu_notifier *mn, const struct mmu_notifier_rang
 }
 
 /* The host holds the page's lock: its entry cannot change meanwhile. */
+static bool age_slot(struct vm *vm, const struct memslot *slot, hva_t start, hva_t end,
+		     bool clear)
+{
+	gfn_t first, last;
+
+	slot_gfns(slot, start, end, &first, &last);
+	return tdp_age(vm, first, last, clear);
+}
+
 static bool age_range(struct mmu_notifier *mn, hva_t start, hva_t end, bool clear)
 {
 	struct vm *vm = notifier_vm(mn);
 	struct memslots *slots;
 	struct memslot *slot;
-	gfn_t first, last;
 	bool young = false;
 	int i, idx;
 
 	trace_vmm_age_hva(start, end);
 	idx = srcu_read_lock(&vm->srcu);
 	slots = memslots_get(vm, 0);
-	for_each_memslot_hva(slot, i, slots, start, end) {
-		slot_gfns(slot, start, end, &first, &last);
-		young |= tdp_age(vm, first, last, clear);
-	}
+	for_each_memslot_hva(slot, i, slots, start, end)
+		young |= age_slot(vm, slot, start, end, clear);
+	slot = going_slot(vm, start, end);
+	if (unlikely(slot))
+		young |= age_slot(vm, slot, start, end, clear);
 	srcu_read_unlock(&vm->srcu, idx);
 	return young;
 }

@@ -12,6 +12,7 @@
 
 #include "../cpuid.h"
 #include "../regs_access.h"
+#include "../vendor.h"
 #include "../xstate.h"
 
 #define PTE_P		BIT_ULL(0)
@@ -166,17 +167,22 @@ static gpa_t entry_table(const struct walk *w, u64 entry)
 	return entry & GENMASK_ULL(51, PAGE_SHIFT) & maxphyaddr_mask(w);
 }
 
-/* 0 and *table; 1 for #PF. The root's entries carry no rights in PAE mode. */
+/* 0 and *table; 1 for #PF; -EFAULT. The root's entries carry no rights in PAE mode. */
 static int root_table(struct walk *w, gpa_t *table, struct walk_fault *fault)
 {
 	struct vcpu_regs *r = regs_get(w->vcpu, RG_CR3);
+	unsigned int index = (w->gva >> 30) & 3;
 	u64 pdpte;
 
 	if (!w->pae_pdptr) {
 		*table = entry_table(w, r->cr3);
 		return 0;
 	}
-	pdpte = r->pdptr[(w->gva >> 30) & 3];
+	pdpte = r->pdptr[index];
+	if (vendor_caps.pdptrs_in_memory &&
+	    gpa_read(w->vcpu->vm, (u32)(r->cr3 & ~0x1full) + index * sizeof(pdpte), &pdpte,
+		     sizeof(pdpte)))
+		return -EFAULT;
 	if (!(pdpte & PTE_P))
 		return page_fault(w, fault, 0);
 	*table = entry_table(w, pdpte);

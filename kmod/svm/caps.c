@@ -62,6 +62,7 @@ static void read_caps(void)
 		.ibpb = boot_cpu_has(X86_FEATURE_IBPB),
 		.rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP) ||
 			  boot_cpu_has(X86_FEATURE_RDPID),
+		.bus_lock_detect = boot_cpu_has(X86_FEATURE_BUS_LOCK_DETECT),
 		.nr_asids = cpuid_ebx(SVM_LEAF),
 	};
 }
@@ -75,6 +76,7 @@ static void fill_vendor_caps(void)
 	vendor_caps.tsc_ratio_default = BIT_ULL(32);
 	vendor_caps.timer = false;
 	vendor_caps.insn_bytes = svm_caps.decode;
+	vendor_caps.pdptrs_in_memory = true;
 	vendor_caps.xss_mask = 0;
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	if (boot_cpu_has(X86_FEATURE_FXSR_OPT))

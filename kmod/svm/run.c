@@ -88,8 +88,22 @@ void svm_stay_begin(struct vcpu *vcpu)
 	load_tsc_aux(svm, cpu);
 }
 
+/*
+ * VMLOAD brings back the LDTR of the stay's beginning, whole, though another
+ * thread's modify_ldt() may have freed that table since. The GDT has the new one.
+ */
+static void reload_ldt(void)
+{
+	u16 sel;
+
+	asm volatile("sldt %0" : "=r" (sel));
+	if (unlikely(sel))
+		asm volatile("lldt %0" : : "r" (sel));
+}
+
 void svm_stay_end(struct vcpu *vcpu)
 {
+	reload_ldt();
 	unload_tsc_aux(to_svm(vcpu), this_cpu_ptr(&svm_cpus));
 }
 
@@ -169,6 +183,22 @@ static void unload_guest_drs(struct vcpu_svm *svm, const struct host_drs *host)
 	set_debugreg(__this_cpu_read(cpu_dr7), 7);
 }
 
+/*
+ * Without LBR virtualization DEBUGCTL is not switched, and what the host traps
+ * with it (bus locks, branches that a debugger steps) would be #DB in the guest.
+ */
+static u64 suspend_debugctl(void)
+{
+	u64 val;
+
+	if (likely(!svm_caps.bus_lock_detect && !test_thread_flag(TIF_BLOCKSTEP)))
+		return 0;
+	val = get_debugctlmsr();
+	if (val)
+		update_debugctlmsr(0);
+	return val;
+}
+
 static void prepare_spec_ctrl(struct vcpu_svm *svm)
 {
 	struct svm_run *run = &svm->run;
@@ -209,11 +239,17 @@ void svm_enter(struct vcpu *vcpu)
 	struct vcpu_svm *svm = to_svm(vcpu);
 	struct vmcb_control *c = &svm->vmcb->control;
 	struct host_drs host;
+	u64 debugctl;
+	int broken;
 
 	before_entry(svm, cpu);
 	load_guest_drs(svm, &host);
+	debugctl = suspend_debugctl();
 	c->clean = svm_caps.clean_bits ? svm->clean : 0;
-	if (unlikely(cross(svm))) {
+	broken = cross(svm);
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
+	if (unlikely(broken)) {
 		unload_guest_drs(svm, &host);
 		vcpu->exit = (struct vmm_exit){ .kind = EXIT_BROKEN };
 		return;

@@ -33,6 +33,7 @@ struct svm_caps {
 	bool spec_ctrl;		/* the host has MSR_IA32_SPEC_CTRL */
 	bool ibpb;
 	bool rdtscp;		/* the host has MSR_TSC_AUX */
+	bool bus_lock_detect;	/* the host may trap bus locks by DEBUGCTL */
 	u32 nr_asids;
 };
 

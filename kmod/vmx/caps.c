@@ -217,7 +217,9 @@ static void setup_host_caps(void)
 	vmx_host.ibpb = mitigate && boot_cpu_has(X86_FEATURE_IBPB);
 	vmx_host.l1d_flush = mitigate && boot_cpu_has_bug(X86_BUG_L1TF);
 	vmx_host.l1d_flush_msr = boot_cpu_has(X86_FEATURE_FLUSH_L1D);
-	vmx_host.verw = compat_verw_on_entry();
+	/* For MMIO stale data alone the kernel leaves it to hypervisors. */
+	vmx_host.verw = compat_verw_on_entry() ||
+			(mitigate && boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA));
 	vmx_host.bhb = compat_bhb_clear_on_exit();
 	vmx_host.pebs = boot_cpu_has(X86_FEATURE_PEBS);
 }

@@ -52,9 +52,10 @@ SYM_FUNC_START(vmx_enter_guest)
 	/* HOST_RSP changes only with the task or the depth of the stack. */
 	cmp	%rsp, VMX_RUN_HOST_RSP(%rdi)
 	je	.Lhost_rsp_ok
-	mov	%rsp, VMX_RUN_HOST_RSP(%rdi)
 	mov	$FIELD_HOST_RSP, %eax
+.Lwrite_rsp:
 	vmwrite	%rsp, %rax
+	mov	%rsp, VMX_RUN_HOST_RSP(%rdi)
 .Lhost_rsp_ok:
 	mov	VMX_RUN_FLAGS(%rdi), %r8d
 	bt	$VMX_RUN_SPEC_SWITCH, %r8d
@@ -101,6 +102,8 @@ SYM_FUNC_START(vmx_enter_guest)
 	vmlaunch
 	jmp	.Lrefused
 
+	/* #UD when a reboot has left VMX operation. */
+	_ASM_EXTABLE(.Lwrite_rsp, .Lfaulted)
 	_ASM_EXTABLE(.Lresume, .Lfaulted)
 	_ASM_EXTABLE(.Llaunch, .Lfaulted)
 

@@ -55,6 +55,8 @@ static void fill_exception(struct vcpu_vmx *vmx, struct vmm_exit *e)
 				 e->ex.vector != X86_TRAP_DF);
 	if (is_soft_exception(info))
 		e->insn_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
+	if (e->ex.vector == X86_TRAP_DB)
+		vmx_single_step_taken(vmx);
 }
 
 /* The NMI itself was served before interrupts could come: run.c. */

@@ -3,6 +3,8 @@
  * Events into the guest, event windows, and what an exit interrupted.
  * SDM 25.8.3 (injection), 25.9.3 (IDT vectoring), 28.2.4 and 28.2.3.
  */
+#include <asm/trapnr.h>
+
 #include "vmx.h"
 
 #define LAPIC_TASKPRI	0x80
@@ -34,6 +36,17 @@ void vmx_inject(struct vcpu *vcpu, const struct vmm_event *event)
 		vmcs_write32(VM_ENTRY_INSTRUCTION_LEN, event->insn_len);
 	vmcs_write32(VM_ENTRY_INTR_INFO_FIELD, info);
 	vmx->event = *event;
+	if (event->type == EVENT_EXCEPTION && event->vector == X86_TRAP_DB)
+		vmx_single_step_taken(vmx);
+}
+
+/*
+ * A #DB took the pending single-step trap with it, which the entry wants beside
+ * TF in an interrupt shadow: the flush of RG_INTR sees to that (vendor.c).
+ */
+void vmx_single_step_taken(struct vcpu_vmx *vmx)
+{
+	regs_mod(&vmx->vcpu, RG_INTR);
 }
 
 bool vmx_cancel(struct vcpu *vcpu, struct vmm_event *event)

@@ -334,6 +334,8 @@ static void save_host_debug(struct vcpu_vmx *vmx, struct host_debug *hd)
 {
 	hd->dr7 = this_cpu_read(cpu_dr7);
 	if (unlikely(hd->dr7) && (vmx->dr7 & 0xff)) {
+		/* The guest's addresses must not be breakpoints of the host. */
+		set_debugreg(0, 7);
 		get_debugreg(hd->dr[0], 0);
 		get_debugreg(hd->dr[1], 1);
 		get_debugreg(hd->dr[2], 2);

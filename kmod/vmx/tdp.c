@@ -10,6 +10,19 @@
  */
 #include "vmx.h"
 
+/*
+ * The guest's PAT has a say, but not where the same page under two types may
+ * hang the machine; Linux takes self-snooping off such CPUs.
+ */
+static u64 memtype_wb(void)
+{
+	u64 bits = VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT;
+
+	if (!boot_cpu_has(X86_FEATURE_SELFSNOOP))
+		bits |= VMX_EPT_IPAT_BIT;
+	return bits;
+}
+
 void vmx_tdp_setup(void)
 {
 	struct tdp_format *fmt = &vendor_caps.tdp;
@@ -25,7 +38,7 @@ void vmx_tdp_setup(void)
 		.dirty = vmx_host.ept_ad ? VMX_EPT_DIRTY_BIT : 0,
 		.leaf = BIT(7),
 		.table_bits = VMX_EPT_RWX_MASK,
-		.memtype_wb = VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT,
+		.memtype_wb = memtype_wb(),
 		.memtype_uc = VMX_EPTP_MT_UC << VMX_EPT_MT_EPTE_SHIFT,
 		.levels = 4,
 		.max_leaf_level = 1,

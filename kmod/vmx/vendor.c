@@ -236,14 +236,17 @@ static void fetch_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 	r->nmi_blocked = info & GUEST_INTR_STATE_NMI;
 }
 
-/* Both shadows at once fail the entry, MOV SS is the stronger. SDM 27.3.1.5. */
+/*
+ * Both shadows at once fail the entry, MOV SS is the stronger; so may that of
+ * STI beside an NMI, whose delivery ends it anyway. SDM 27.3.1.5.
+ */
 static void flush_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 {
 	u32 info = 0;
 
 	if (r->intr_shadow & KVM_X86_SHADOW_INT_MOV_SS)
 		info = GUEST_INTR_STATE_MOV_SS;
-	else if (r->intr_shadow & KVM_X86_SHADOW_INT_STI)
+	else if ((r->intr_shadow & KVM_X86_SHADOW_INT_STI) && vmx->event.type != EVENT_NMI)
 		info = GUEST_INTR_STATE_STI;
 	/* An entry that injects an NMI blocks them itself, and wants the bit clear. */
 	if (r->nmi_blocked && vmx->event.type != EVENT_NMI)

@@ -168,6 +168,7 @@ void vmx_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr);
 int vmx_get_tpr(struct vcpu *vcpu);
 /* After an exit: vcpu->exit.vectored, and the guest's NMI blocking made true. */
 void vmx_take_vectored(struct vcpu_vmx *vmx);
+void vmx_single_step_taken(struct vcpu_vmx *vmx);
 void vmx_recover_nmi_blocking(struct vcpu_vmx *vmx, bool unblocked_by_iret);
 
 /* tdp.c */

@@ -15,7 +15,7 @@
  */
 GUEST_CODE(smp,
 	".code16\n"
-	"	cli; xor %ax, %ax; mov %ax, %ds\n"
+	"	xor %ax, %ax; mov %ax, %ds; sti\n"
 	"	mov $1, %ax; lock xadd %ax, 0xf000\n"
 	"	test %ax, %ax; jnz 2f\n"
 	/* the first one here is the BSP: APIC at 0xfee00000 through a flat 4 GiB FS, set by the test */
