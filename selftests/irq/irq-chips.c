@@ -438,6 +438,45 @@ static void split_eoi(void)
 	CHECK_EQ(irq_next(cpu), 3);
 }
 
+GUEST void extint_guest(void)
+{
+	apic_on();				/* LINT0 masked */
+	report(1);
+	sti_();
+	pause_();
+	cli_();
+	report(SH->total);
+	apic_write(0x350, 0x700);		/* LINT0: ExtINT */
+	report(2);
+	sti_();
+	pause_();
+	cli_();
+	report(SH->total);
+}
+
+/* User space's PIC gets through LINT0 or not at all. */
+static void split_extint(void)
+{
+	struct kvm_interrupt irq = { .irq = 0x55 };
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	irq_guest(&g, CHIP_SPLIT, 1);
+	cpu = &g.cpu[0];
+	CHECK_EQ(irq_exec(cpu, extint_guest), 1);
+	cpu->run->request_interrupt_window = 1;
+	CHECK_EQ(irq_next(cpu), 0);		/* no window either */
+	CHECK_EQ(cpu->run->ready_for_interrupt_injection, 0);
+	CHECK_EQ(irq_next(cpu), 2);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	CHECK_EQ(cpu->run->ready_for_interrupt_injection, 1);
+	cpu->run->request_interrupt_window = 0;
+	MUST(ioctl(cpu->fd, KVM_INTERRUPT, &irq));
+	CHECK_EQ(irq_next(cpu), 1);
+	CHECK_EQ(shared(&g)->order[0], 0x55);
+}
+
 static const struct test tests[] = {
 	{ "IOAPIC registers", ioapic_regs },
 	{ "IOAPIC edge", ioapic_edge },
@@ -451,6 +490,7 @@ static const struct test tests[] = {
 	{ "routing errno", routing_errors },
 	{ "routing to MSI", routing_msi },
 	{ "split irqchip: EOI exits", split_eoi },
+	{ "split irqchip: ExtINT by LINT0", split_extint },
 };
 
 TEST_MAIN(tests)

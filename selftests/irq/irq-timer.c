@@ -187,6 +187,70 @@ static void state_expired(void)
 	CHECK_EQ(irq_next(&g.cpu[0]), 1);
 }
 
+/* QEMU's image has no current count: the timer fires at once rather than never. */
+static void state_without_count(void)
+{
+	struct kvm_lapic_state s;
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	shared(&g)->arg[0] = 4000000000u;
+	CHECK_EQ(irq_exec(&g.cpu[0], oneshot_guest), 1);
+	MUST(ioctl(g.cpu[0].fd, KVM_GET_LAPIC, &s));
+	memset(s.regs + 0x390, 0, 4);
+	MUST(ioctl(g.cpu[0].fd, KVM_SET_LAPIC, &s));
+	CHECK_EQ(irq_next(&g.cpu[0]), 1);
+}
+
+GUEST void one_deadline_guest(void)
+{
+	apic_on();
+	apic_write(0x320, LVT_VECTOR | DEADLINE);
+	wrmsr_(0x6e0, rdtsc_() + SH->arg[0]);
+	report(1);
+	while (!SH->total)
+		hlt_();
+	report(SH->total);
+}
+
+/* The deadline is an MSR of its own: the image of the registers leaves it alone. */
+static void deadline_kept(void)
+{
+	struct kvm_lapic_state s;
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	need_deadline(&g);
+	allow_deadline(&g.cpu[0]);
+	shared(&g)->arg[0] = MUST(ioctl(g.cpu[0].fd, KVM_GET_TSC_KHZ, 0)) * 100;
+	CHECK_EQ(irq_exec(&g.cpu[0], one_deadline_guest), 1);
+	MUST(ioctl(g.cpu[0].fd, KVM_GET_LAPIC, &s));
+	MUST(ioctl(g.cpu[0].fd, KVM_SET_LAPIC, &s));
+	CHECK(irq_get_msr(&g.cpu[0], 0x6e0) != 0);
+	CHECK_EQ(irq_next(&g.cpu[0]), 1);
+}
+
+/* Less than one unit of the new divider is left: it still fires. */
+GUEST void divide_short_guest(void)
+{
+	apic_on();
+	apic_write(0x3e0, 0xb);
+	apic_write(0x320, LVT_VECTOR);
+	apic_write(0x380, 100);
+	apic_write(0x3e0, 0xa);
+	while (!SH->total)
+		hlt_();
+	report(SH->total);
+}
+
+static void divide_short(void)
+{
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	CHECK_EQ(irq_exec(&g.cpu[0], divide_short_guest), 1);
+}
+
 GUEST void divide_guest(void)
 {
 	apic_on();
@@ -290,7 +354,10 @@ static const struct test tests[] = {
 	{ "TSC deadline, x2APIC", deadline_x2apic },
 	{ "state mid-count", state_midcount },
 	{ "state after expiry", state_expired },
+	{ "state without a count", state_without_count },
+	{ "deadline over KVM_SET_LAPIC", deadline_kept },
 	{ "divider", divide },
+	{ "divider of a short count", divide_short },
 	{ "PIT rate and state", pit_rate },
 	{ "PIT counter 2", speaker },
 };

@@ -513,6 +513,55 @@ static void uffd_signal(void)
 	alarm(1);
 	CHECK_EQ(ioctl(h.cpu->fd, KVM_RUN, 0), -1);
 	CHECK_EQ(errno, EINTR);
+	guest_expect(h.cpu, KVM_EXIT_INTR);
+}
+
+static void *delete_slot(void *arg)
+{
+	struct host *h = arg;
+
+	guest_slot(&h->g, 1, 0, 0, 0, NULL);
+	return NULL;
+}
+
+/*
+ * A slot that is being deleted waits for a fault that nobody serves. Meanwhile
+ * its memory goes, and with it what a running vCPU has of it.
+ */
+static void going_slot(void)
+{
+	struct uffd u = { 0 };
+	uint8_t *stuck = guest_alloc(PAGE_2M);
+	struct guest_cpu *spin, *wait;
+	struct host h;
+	pthread_t deleter;
+	int i;
+
+	host_create(&h, NULL);
+	spin = h.cpu;
+	wait = guest_add_cpu(&h.g);
+	guest_mode(wait, GUEST_LONG);
+	guest_slot(&h.g, 2, 0, GPA + 2 * SIZE, PAGE_2M, stuck);
+	uffd_open(&u, stuck, PAGE_2M);
+	memset(h.mem, 0, SIZE);
+	mm_start_bump(spin, GPA, GPA + PAGE_4K, PAGE_4K);
+	guest_call(wait, ENTRY(read), GPA + 2 * SIZE, 0, 0, 0);
+	CHECK_EQ(pthread_create(&wait->thread, NULL, mm_thread, wait), 0);
+	usleep(300000);
+	CHECK_EQ(pthread_create(&deleter, NULL, delete_slot, &h), 0);
+	usleep(300000);
+	CHECK(*(volatile uint64_t *)h.mem > 0);
+	MUST(madvise(h.mem, SIZE, MADV_DONTNEED));
+	/* Whatever page is there now, the guest writes to it or stands still. */
+	for (i = 0; i < 20 && spin->run->exit_reason != KVM_EXIT_MMIO; i++) {
+		uint64_t before = *(volatile uint64_t *)h.mem;
+
+		usleep(50000);
+		if (*(volatile uint64_t *)h.mem != before)
+			break;
+	}
+	CHECK(i < 20, "the guest still has the page that went");
+	/* Unserved faults end with the process. */
 }
 
 static void shared_file(void)
@@ -631,6 +680,7 @@ static const struct test tests[] = {
 	{ "ksm", ksm, 120 },
 	{ "userfaultfd", uffd_missing },
 	{ "userfaultfd_signal", uffd_signal },
+	{ "slot_on_its_way_out", going_slot },
 	{ "shared_file", shared_file },
 	{ "hugetlb", hugetlb },
 	{ "pfnmap", pfnmap },

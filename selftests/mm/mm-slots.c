@@ -240,6 +240,32 @@ static void move_running(void)
 	CHECK(mm_stop_bump(cpu) > 0);
 }
 
+GUEST_CODE(ins,
+	".code64\n"
+	"	mov %rsi, %rcx; mov $0x70, %edx; cld; rep insb; hlt");
+
+/* RAM that goes while user space serves a batch for it. */
+static void gone_under_ins(void)
+{
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	mm_guest(&g, 32 * MB, 1);
+	cpu = &g.cpu[0];
+	guest_load_code(&g, ins);
+	guest_slot(&g, 1, 0, 64 * MB, 4 * MB, guest_alloc(4 * MB));
+	guest_call(cpu, 0, 64 * MB, PAGE_4K, 0, 0);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_IO);
+	CHECK_EQ(cpu->run->io.port, 0x70);
+	CHECK(cpu->run->io.count > 8);
+	memset((char *)cpu->run + cpu->run->io.data_offset, 0xee, cpu->run->io.count);
+	guest_slot(&g, 1, 0, 0, 0, NULL);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_INTERNAL_ERROR);
+	CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+}
+
 static int prefault(struct guest_cpu *cpu, struct kvm_pre_fault_memory *range)
 {
 	return ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, range) ? -errno : 0;
@@ -283,6 +309,7 @@ static const struct test tests[] = {
 	{ "many", many, 180 },
 	{ "move_while_running", move_running },
 	{ "prefault", map_ahead },
+	{ "gone_under_ins", gone_under_ins },
 };
 
 TEST_MAIN(tests)

@@ -455,11 +455,46 @@ static void translate(void)
 	}
 }
 
+/* Turns PAE paging on by itself: user space has no hand in the four PDPTEs. */
+GUEST_CODE(enter_pae,
+	".code32\n"
+	"	mov %cr0, %eax; and $0x7fffffff, %eax; mov %eax, %cr0\n"
+	"	mov %cr4, %eax; or $0x20, %eax; mov %eax, %cr4\n"
+	"	mov $0x20000, %eax; mov %eax, %cr3\n"
+	"	mov %cr0, %eax; or $0x80000000, %eax; mov %eax, %cr0\n"
+	"	mov $0xc0000008, %eax; mov (%eax), %ebx\n"
+	"	hlt\n");
+
+static void guest_enters_pae(void)
+{
+	int i;
+
+	guest_create(&g, 32 * MB);
+	cpu = guest_add_cpu(&g);
+	guest_cpuid(cpu);
+	guest_mode(cpu, GUEST_PROTECTED);
+	guest_load_code(&g, enter_pae);
+	memset(g.mem + T4, 0, 6 * PAGE_4K);
+	q(T4)[0] = T2LOW | P;
+	q(T4)[3] = T2HIGH | P;
+	for (i = 0; i < 16; i++)
+		q(T2LOW)[i] = i * PAGE_2M | P | W | PS;
+	q(T2HIGH)[0] = (MMIO + 64 * MB) | P | W | PS;
+	guest_call(cpu, 0, 0, 0, 0, 0);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_MMIO);
+	CHECK_EQ(cpu->run->mmio.phys_addr, MMIO + 64 * MB + 8);
+	mode = GUEST_PAE;
+	expect_translation(0xc0000010, true, MMIO + 64 * MB + 16);
+	expect_translation(0x40000000, false, 0);
+}
+
 static const struct test tests[] = {
 	{ "translate", translate },
 	{ "long_mode", long_mode },
 	{ "pae", pae },
 	{ "legacy", legacy },
+	{ "guest_enters_pae", guest_enters_pae },
 };
 
 TEST_MAIN(tests)
