@@ -310,6 +310,13 @@ static int handle_nmi_window(struct vcpu *vcpu)
 
 static int handle_triple_fault(struct vcpu *vcpu)
 {
+	u32 mp_state = vcpu->mp_state;
+
+	/* As KVM does where nothing else is left of the guest's state. */
+	if (vendor_caps.shutdown_loses_state) {
+		vcpu_reset(vcpu, true);
+		vcpu->mp_state = mp_state;
+	}
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return VMM_USER;
 }

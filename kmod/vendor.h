@@ -108,6 +108,7 @@ struct vmm_vendor_caps {
 	u64 efer_mask;			/* EFER bits a guest may set */
 	u64 xss_mask;
 	bool insn_bytes;		/* decode assists */
+	bool shutdown_loses_state;	/* the registers are undefined after a triple fault */
 	bool pdptrs_in_memory;		/* the CPU itself reads PDPTEs at each use */
 };
 

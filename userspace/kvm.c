@@ -85,7 +85,7 @@ static int kvm_fail_absent(const char *path, int err)
 	if (!strcmp(path, KVM_DEVICE_FALLBACK))
 		return msg_fail(err, "%s: not there: load the module with 'modprobe kvm_intel' or 'modprobe kvm_amd'",
 				path);
-	return msg_fail(err, "%s: not there: load the module with 'modprobe vmm', or name another device with --device",
+	return msg_fail(err, "%s: not there: load the module (insmod vmm.ko), or name another device with --device",
 			path);
 }
 

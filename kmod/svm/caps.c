@@ -77,6 +77,8 @@ static void fill_vendor_caps(void)
 	vendor_caps.timer = false;
 	vendor_caps.insn_bytes = svm_caps.decode;
 	vendor_caps.pdptrs_in_memory = true;
+	/* 15.14.3 */
+	vendor_caps.shutdown_loses_state = true;
 	vendor_caps.xss_mask = 0;
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	if (boot_cpu_has(X86_FEATURE_FXSR_OPT))
