@@ -35,6 +35,7 @@ struct term {
 	struct termios saved;
 	struct loop_fd in;
 	bool watched;		/* in is with the loop */
+	bool file;		/* what epoll does not take */
 	bool eof;
 	struct loop_fd kick;	/* eventfd behind term_want_input() */
 	struct term_sink *sink;
@@ -299,6 +300,18 @@ static void term_deliver(struct term *term)
 	memmove(term->backlog, term->backlog + n, term->len);
 }
 
+/* Return: 0 or -errno. */
+static int term_watch(struct term *term)
+{
+	int err;
+
+	if (term->watched)
+		return 0;
+	err = loop_add(&term->m->loop, &term->in, EPOLLIN);
+	term->watched = !err;
+	return err;
+}
+
 static void term_unwatch(struct term *term)
 {
 	if (term->watched)
@@ -326,7 +339,8 @@ static bool term_read(struct term *term)
 
 /*
  * A terminal is read at all times, for the sake of Ctrl-a; everything else only when all
- * earlier bytes are gone, so that nothing is lost. Files, which epoll does
+ * earlier bytes are gone, so that nothing is lost. Until then a pipe is not with the loop,
+ * which would tell of its writer's end without being asked. Files, which epoll does
  * not take, are read on the sink's demand.
  */
 static void term_pump(struct term *term)
@@ -334,9 +348,11 @@ static void term_pump(struct term *term)
 	term_deliver(term);
 	if (term->eof || term->tty)
 		return;
-	if (term->watched)
-		loop_mod(&term->m->loop, &term->in, term->len ? 0 : EPOLLIN);
-	else if (!term->len && term_read(term))
+	if (term->len)
+		term_unwatch(term);
+	else if (!term->file)
+		term_watch(term);
+	else if (term_read(term))
 		term_deliver(term);
 }
 
@@ -398,8 +414,8 @@ static void term_raw(struct term *term)
 void term_resume(struct term *term)
 {
 	term_raw(term);
-	if (term->raw && !term->watched && !term->eof)
-		term->watched = !loop_add(&term->m->loop, &term->in, EPOLLIN);
+	if (term->raw && !term->eof)
+		term_watch(term);
 }
 
 void term_greet(struct term *term)
@@ -422,11 +438,10 @@ static void term_open_input(struct term *term)
 		term_resume(term);
 		return;
 	}
-	err = loop_add(&term->m->loop, &term->in, EPOLLIN);
-	term->watched = !err;
-	/* -EPERM: a file. Anything else (a closed stdin): no input at all. */
-	if (err && err != -EPERM)
-		term->eof = true;
+	err = term_watch(term);
+	term->file = err == -EPERM;
+	/* Anything else (a closed stdin): no input at all. */
+	term->eof = err && !term->file;
 }
 
 static int term_open_kick(struct term *term)

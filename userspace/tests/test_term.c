@@ -16,6 +16,7 @@
 #include "tests/tap.h"
 #include "vcpu.h"
 
+#define INPUT_SIZE	20000	/* much more than is read at once, less than a pipe holds */
 #define OUTPUT_SIZE	100000	/* more than a pipe holds */
 
 static struct board b;
@@ -233,6 +234,93 @@ static bool test_output(void)
 	return good == (void *)OUTPUT_SIZE;
 }
 
+/* ---- input ---- */
+
+struct sink {
+	struct term_sink sink;
+	pthread_mutex_t lock;
+	size_t held, good;
+};
+
+static struct sink sink = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static size_t sink_room(struct term_sink *s)
+{
+	size_t room;
+
+	(void)s;
+	pthread_mutex_lock(&sink.lock);
+	room = 16 - sink.held;
+	pthread_mutex_unlock(&sink.lock);
+	return room;
+}
+
+static void sink_input(struct term_sink *s, const uint8_t *data, size_t len)
+{
+	(void)s;
+	pthread_mutex_lock(&sink.lock);
+	for (size_t i = 0; i < len; i++)
+		sink.good += data[i] == pattern(sink.good);
+	sink.held += len;
+	pthread_mutex_unlock(&sink.lock);
+}
+
+/* The guest takes what there is and asks for more. Return: whether it has all by now. */
+static bool sink_has_all(void)
+{
+	bool all;
+
+	pthread_mutex_lock(&sink.lock);
+	sink.held = 0;
+	all = sink.good == INPUT_SIZE;
+	pthread_mutex_unlock(&sink.lock);
+	term_want_input(b.m.term);
+	return all;
+}
+
+static void write_input(int fd)
+{
+	for (size_t i = 0; i < INPUT_SIZE; i++)
+		if (write(fd, &(uint8_t){ pattern(i) }, 1) != 1)
+			abort();
+}
+
+static bool takes_input(void)
+{
+	console_up();
+	sink.sink = (struct term_sink){ .room = sink_room, .input = sink_input };
+	term_set_sink(b.m.term, &sink.sink);
+	board_start_loop(&b);
+	return wait_for(sink_has_all());
+}
+
+/* The other side has gone when the bytes are read. */
+static bool test_input_pipe(void)
+{
+	int fds[2];
+
+	if (pipe(fds))
+		return false;
+	write_input(fds[1]);
+	close(fds[1]);
+	put_at(STDIN_FILENO, fds[0]);
+	return takes_input();
+}
+
+static bool test_input_file(void)
+{
+	char path[] = "/tmp/vmrun-test-XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		return false;
+	unlink(path);
+	write_input(fd);
+	lseek(fd, 0, SEEK_SET);
+	put_at(STDIN_FILENO, fd);
+	return takes_input();
+}
+
 static void test_terminals(void)
 {
 	int slave, master = terminal(&slave);
@@ -256,5 +344,7 @@ int main(void)
 	ok(passes(test_pause), "a vCPU that writes to a stalled pipe can be paused");
 	ok(passes(test_destroy), "output that nobody reads does not hold up the end");
 	test_terminals();
+	ok(passes(test_input_pipe), "all of a pipe is taken after its writer has gone");
+	ok(passes(test_input_file), "all of a file is taken");
 	return tap_done();
 }
