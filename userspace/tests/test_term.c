@@ -14,6 +14,7 @@
 #include "term.h"
 #include "tests/board.h"
 #include "tests/tap.h"
+#include "util/msg.h"
 #include "vcpu.h"
 
 #define INPUT_SIZE	20000	/* much more than is read at once, less than a pipe holds */
@@ -180,20 +181,34 @@ static bool test_pause(void)
 	return wait_for(__atomic_load_n(&parked, __ATOMIC_SEQ_CST));
 }
 
-static bool test_destroy(void)
+static void full_pipe_at_stdout(void)
 {
 	char page[4096] = "";
-	int fd;
+	int flags;
 
 	pipe_at_stdout();
-	fd = fcntl(STDOUT_FILENO, F_GETFL);
-	fcntl(STDOUT_FILENO, F_SETFL, fd | O_NONBLOCK);
+	flags = fcntl(STDOUT_FILENO, F_GETFL);
+	fcntl(STDOUT_FILENO, F_SETFL, flags | O_NONBLOCK);
 	while (write(STDOUT_FILENO, page, sizeof(page)) > 0)
 		;
-	fcntl(STDOUT_FILENO, F_SETFL, fd);
+	fcntl(STDOUT_FILENO, F_SETFL, flags);
+}
+
+static bool test_destroy(void)
+{
+	full_pipe_at_stdout();
 	console_up();
 	term_write(b.m.term, "x", 1);
 	term_destroy(&b.m);
+	return true;
+}
+
+/* stdout and stderr are mostly one. */
+static bool test_message(void)
+{
+	full_pipe_at_stdout();
+	dup2(STDOUT_FILENO, STDERR_FILENO);
+	msg_warn("nobody reads this");
 	return true;
 }
 
@@ -343,6 +358,7 @@ int main(void)
 	ok(passes(test_stop_at_pipe), "a vCPU that writes to a stalled pipe ends");
 	ok(passes(test_pause), "a vCPU that writes to a stalled pipe can be paused");
 	ok(passes(test_destroy), "output that nobody reads does not hold up the end");
+	ok(passes(test_message), "nor does a message");
 	test_terminals();
 	ok(passes(test_input_pipe), "all of a pipe is taken after its writer has gone");
 	ok(passes(test_input_file), "all of a file is taken");
