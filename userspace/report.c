@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "mem.h"
 #include "util/list.h"
+#include "util/msg.h"
 #include "vcpu.h"
 
 struct report {
@@ -165,5 +166,5 @@ void vcpu_report(struct vcpu *v, const char *why)
 	report_details(&r, v->run);
 	report_regs(&r, v);
 	report_code(&r, v);
-	fputs(r.text, stderr);
+	msg_text(r.text);
 }

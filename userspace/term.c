@@ -4,22 +4,28 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dev/acpi_pm.h"
 #include "machine.h"
 #include "util/msg.h"
+#include "util/thread.h"
 
 #define TERM_BACKLOG	4096
-#define TERM_OUT	512		/* POLLOUT promises room for this much */
-#define TERM_FLUSH_NS	5000000ull
+#define TERM_OUT	4096
+#define TERM_CHUNK	512	/* written at once: a slow line shows progress */
+#define TERM_PAUSE_US	5000
+#define TERM_PATIENCE_MS 1000	/* with a stdout that takes nothing, at the end */
 #define TERM_ESCAPE	0x01	/* Ctrl-a */
+#define TERM_STOP_SIGNAL SIGUSR2
 
 struct term {
 	struct machine *m;
@@ -29,16 +35,19 @@ struct term {
 	struct termios saved;
 	struct loop_fd in;
 	bool watched;		/* in is with the loop */
+	bool file;		/* what epoll does not take */
 	bool eof;
 	struct loop_fd kick;	/* eventfd behind term_want_input() */
 	struct term_sink *sink;
 	/* What was read and not yet taken by the sink; loop's thread only. */
 	uint8_t backlog[TERM_BACKLOG];
 	size_t len;
-	pthread_mutex_t out_lock;
+	pthread_t writer;
+	pthread_mutex_t out_lock;	/* all below */
+	pthread_cond_t out_changed;	/* or somebody must look at pause, quit, closing */
 	uint8_t out[TERM_OUT];
 	size_t out_len;
-	struct loop_timer flush;
+	bool closing;
 };
 
 static const char term_help[] =
@@ -50,72 +59,187 @@ static const char term_help[] =
 
 /* ---- output ---- */
 
-/* Return: false if there is no use in trying on. */
-static bool term_wait_writable(struct term *term)
-{
-	struct pollfd pfd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+/*
+ * A thread of its own writes to stdout, the only one that may block there. Everybody else
+ * holds out_lock for moments only.
+ */
 
-	if (errno == EINTR)
-		return !__atomic_load_n(&term->m->quit, __ATOMIC_RELAXED);
-	if (errno != EAGAIN)
-		return false;
-	poll(&pfd, 1, 100);
-	return !__atomic_load_n(&term->m->quit, __ATOMIC_RELAXED);
+/* Does nothing: its arrival ends a write() that blocks. */
+static void term_stopped(int sig)
+{
+	(void)sig;
 }
 
-/* Writes out what was collected; out_lock is held. */
-static void term_flush(struct term *term)
+/* Return: how many bytes to write next, 0 at the end. */
+static size_t term_out_wait(struct term *term)
 {
-	size_t done = 0;
+	size_t len;
 
-	while (done < term->out_len) {
-		ssize_t n = write(STDOUT_FILENO, term->out + done,
-				  term->out_len - done);
-
-		if (n < 0 && !term_wait_writable(term))
-			break;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	term->out_len = 0;
-}
-
-static void term_put(struct term *term, uint8_t byte)
-{
-	term->out[term->out_len++] = byte;
-	if (byte == '\n' || term->out_len == TERM_OUT)
-		term_flush(term);
+	pthread_mutex_lock(&term->out_lock);
+	while (!term->out_len && !term->closing)
+		pthread_cond_wait(&term->out_changed, &term->out_lock);
+	len = term->closing ? 0 : term->out_len;
+	pthread_mutex_unlock(&term->out_lock);
+	return len < TERM_CHUNK ? len : TERM_CHUNK;
 }
 
 /*
- * A UART gives single bytes: they leave as lines, or after a moment. The lock is held
- * while stdout blocks, which keeps the order; the loop's thread only tries it.
+ * Return: how many bytes are done with; what stdout refuses is lost. The bytes stay where
+ * they are meanwhile: others only append.
  */
-void term_write(struct term *term, const void *data, size_t len)
+static size_t term_out_write(struct term *term, size_t len)
 {
-	const uint8_t *bytes = data;
-	bool was_empty;
+	struct pollfd pfd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	ssize_t n = write(STDOUT_FILENO, term->out, len);
 
+	if (n >= 0)
+		return (size_t)n;
+	if (errno == EAGAIN)
+		poll(&pfd, 1, -1);
+	else if (errno != EINTR)
+		return len;
+	return 0;
+}
+
+static void term_out_done(struct term *term, size_t len)
+{
 	pthread_mutex_lock(&term->out_lock);
-	was_empty = !term->out_len;
-	while (len--)
-		term_put(term, *bytes++);
-	if (was_empty && term->out_len)
-		loop_timer_set(&term->flush, TERM_FLUSH_NS, 0);
+	term->out_len -= len;
+	memmove(term->out, term->out + len, term->out_len);
+	pthread_cond_broadcast(&term->out_changed);
 	pthread_mutex_unlock(&term->out_lock);
 }
 
-static void term_flush_fire(struct loop_timer *timer)
+/* A UART gives single bytes: after a pause more of them leave at once. */
+static void *term_writer(void *opaque)
 {
-	struct term *term = timer->opaque;
-	struct pollfd pfd = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	struct term *term = opaque;
+	sigset_t stop;
+	size_t len;
 
-	if (poll(&pfd, 1, 0) == 1 && !pthread_mutex_trylock(&term->out_lock)) {
-		term_flush(term);
-		pthread_mutex_unlock(&term->out_lock);
-	} else {
-		loop_timer_set(&term->flush, TERM_FLUSH_NS, 0);
+	sigemptyset(&stop);
+	sigaddset(&stop, TERM_STOP_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+	while ((len = term_out_wait(term))) {
+		term_out_done(term, term_out_write(term, len));
+		if (len < TERM_CHUNK)
+			usleep(TERM_PAUSE_US);
 	}
+	return NULL;
+}
+
+/* Return: how much of it found room; out_lock is held. */
+static size_t term_append(struct term *term, const void *data, size_t len)
+{
+	size_t room = TERM_OUT - term->out_len;
+
+	if (len > room)
+		len = room;
+	memcpy(term->out + term->out_len, data, len);
+	if (len && !term->out_len)
+		pthread_cond_broadcast(&term->out_changed);
+	term->out_len += len;
+	return len;
+}
+
+/* A vCPU must not wait for stdout when it shall park or end. */
+static bool term_may_wait(const struct term *term)
+{
+	return !__atomic_load_n(&term->m->pause, __ATOMIC_SEQ_CST) &&
+	       !__atomic_load_n(&term->m->quit, __ATOMIC_SEQ_CST);
+}
+
+void term_write(struct term *term, const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	size_t n;
+
+	pthread_mutex_lock(&term->out_lock);
+	n = term_append(term, bytes, len);
+	while (n < len && term_may_wait(term)) {
+		pthread_cond_wait(&term->out_changed, &term->out_lock);
+		n += term_append(term, bytes + n, len - n);
+	}
+	pthread_mutex_unlock(&term->out_lock);
+}
+
+void term_kick(struct term *term)
+{
+	pthread_mutex_lock(&term->out_lock);
+	pthread_cond_broadcast(&term->out_changed);
+	pthread_mutex_unlock(&term->out_lock);
+}
+
+/* For the loop's thread, which never waits: what finds no room is not shown. */
+static void term_say(struct term *term, const char *text)
+{
+	pthread_mutex_lock(&term->out_lock);
+	term_append(term, text, strlen(text));
+	pthread_mutex_unlock(&term->out_lock);
+}
+
+static struct timespec term_in_ms(unsigned int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ms % 1000 * 1000000l;
+	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
+/* Gives up when stdout takes nothing for a while. out_lock is held. */
+static void term_drain(struct term *term)
+{
+	while (term->out_len) {
+		struct timespec until = term_in_ms(TERM_PATIENCE_MS);
+		size_t len = term->out_len;
+
+		while (term->out_len == len)
+			if (pthread_cond_clockwait(&term->out_changed, &term->out_lock,
+						   CLOCK_MONOTONIC, &until))
+				return;
+	}
+}
+
+/* A signal may come just before write(), so there is one after the other. */
+static void term_join_writer(struct term *term)
+{
+	struct timespec until;
+
+	do {
+		pthread_kill(term->writer, TERM_STOP_SIGNAL);
+		until = term_in_ms(10);
+	} while (pthread_clockjoin_np(term->writer, NULL, CLOCK_MONOTONIC, &until));
+}
+
+static void term_close_output(struct term *term)
+{
+	pthread_mutex_lock(&term->out_lock);
+	term_drain(term);
+	term->closing = true;
+	pthread_cond_broadcast(&term->out_changed);
+	pthread_mutex_unlock(&term->out_lock);
+	term_join_writer(term);
+	pthread_cond_destroy(&term->out_changed);
+	pthread_mutex_destroy(&term->out_lock);
+}
+
+static int term_open_output(struct term *term)
+{
+	struct sigaction action = { .sa_handler = term_stopped };
+	int err;
+
+	sigaction(TERM_STOP_SIGNAL, &action, NULL);
+	pthread_mutex_init(&term->out_lock, NULL);
+	pthread_cond_init(&term->out_changed, NULL);
+	err = thread_start(&term->writer, "console", term_writer, term);
+	if (err) {
+		pthread_cond_destroy(&term->out_changed);
+		pthread_mutex_destroy(&term->out_lock);
+	}
+	return err;
 }
 
 /* ---- input ---- */
@@ -135,15 +259,15 @@ static void term_command(struct term *term, uint8_t key)
 		break;
 	case 'x':
 	case 'X':
-		term_write(term, "\r\n", 2);
 		machine_request(term->m, MACHINE_QUIT);
+		term_say(term, "\r\n");
 		break;
 	case 'p':
 		acpi_pm_press_power_button(term->m);
 		break;
 	case 'h':
 	case '?':
-		term_write(term, term_help, sizeof(term_help) - 1);
+		term_say(term, term_help);
 		break;
 	}
 }
@@ -176,6 +300,18 @@ static void term_deliver(struct term *term)
 	memmove(term->backlog, term->backlog + n, term->len);
 }
 
+/* Return: 0 or -errno. */
+static int term_watch(struct term *term)
+{
+	int err;
+
+	if (term->watched)
+		return 0;
+	err = loop_add(&term->m->loop, &term->in, EPOLLIN);
+	term->watched = !err;
+	return err;
+}
+
 static void term_unwatch(struct term *term)
 {
 	if (term->watched)
@@ -203,7 +339,8 @@ static bool term_read(struct term *term)
 
 /*
  * A terminal is read at all times, for the sake of Ctrl-a; everything else only when all
- * earlier bytes are gone, so that nothing is lost. Files, which epoll does
+ * earlier bytes are gone, so that nothing is lost. Until then a pipe is not with the loop,
+ * which would tell of its writer's end without being asked. Files, which epoll does
  * not take, are read on the sink's demand.
  */
 static void term_pump(struct term *term)
@@ -211,9 +348,11 @@ static void term_pump(struct term *term)
 	term_deliver(term);
 	if (term->eof || term->tty)
 		return;
-	if (term->watched)
-		loop_mod(&term->m->loop, &term->in, term->len ? 0 : EPOLLIN);
-	else if (!term->len && term_read(term))
+	if (term->len)
+		term_unwatch(term);
+	else if (!term->file)
+		term_watch(term);
+	else if (term_read(term))
 		term_deliver(term);
 }
 
@@ -275,8 +414,8 @@ static void term_raw(struct term *term)
 void term_resume(struct term *term)
 {
 	term_raw(term);
-	if (term->raw && !term->watched && !term->eof)
-		term->watched = !loop_add(&term->m->loop, &term->in, EPOLLIN);
+	if (term->raw && !term->eof)
+		term_watch(term);
 }
 
 void term_greet(struct term *term)
@@ -299,11 +438,10 @@ static void term_open_input(struct term *term)
 		term_resume(term);
 		return;
 	}
-	err = loop_add(&term->m->loop, &term->in, EPOLLIN);
-	term->watched = !err;
-	/* -EPERM: a file. Anything else (a closed stdin): no input at all. */
-	if (err && err != -EPERM)
-		term->eof = true;
+	err = term_watch(term);
+	term->file = err == -EPERM;
+	/* Anything else (a closed stdin): no input at all. */
+	term->eof = err && !term->file;
 }
 
 static int term_open_kick(struct term *term)
@@ -327,9 +465,7 @@ static int term_open(struct term *term)
 
 	if (err)
 		return err;
-	term->flush.fire = term_flush_fire;
-	term->flush.opaque = term;
-	err = loop_timer_init(&term->m->loop, &term->flush);
+	err = term_open_output(term);
 	if (err) {
 		loop_del(&term->m->loop, &term->kick);
 		close(term->kick.fd);
@@ -350,7 +486,6 @@ int term_create(struct machine *m)
 		free(term);
 		return msg_fail(err, "console: %s", strerror(-err));
 	}
-	pthread_mutex_init(&term->out_lock, NULL);
 	term_open_input(term);
 	m->term = term;
 	return 0;
@@ -360,14 +495,12 @@ void term_destroy(struct machine *m)
 {
 	struct term *term = m->term;
 
-	term_flush(term);
+	term_close_output(term);
 	term_unwatch(term);
-	loop_timer_destroy(&m->loop, &term->flush);
 	loop_del(&m->loop, &term->kick);
 	close(term->kick.fd);
 	if (term->raw)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &term->saved);
-	pthread_mutex_destroy(&term->out_lock);
+		tcsetattr(STDIN_FILENO, TCSANOW, &term->saved);
 	free(term);
 	m->term = NULL;
 }

@@ -38,7 +38,13 @@ void term_set_sink(struct term *term, struct term_sink *sink);
 /* The sink has room again. Any thread. */
 void term_want_input(struct term *term);
 
-/* Guest output, any thread. Blocks while stdout does. */
+/*
+ * Guest output, from vCPU threads. Waits for room while stdout stalls, unless the vCPU is to
+ * park or to end: then what has no room is lost.
+ */
 void term_write(struct term *term, const void *data, size_t len);
+
+/* machine.pause or machine.quit was set: nobody waits in term_write() any more. */
+void term_kick(struct term *term);
 
 #endif

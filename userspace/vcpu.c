@@ -12,6 +12,7 @@
 
 #include "cpuid.h"
 #include "machine.h"
+#include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
 
@@ -321,6 +322,7 @@ void vcpus_kick(struct machine *m)
 		__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		pthread_kill(v->thread, VCPU_KICK_SIGNAL);
 	}
+	term_kick(m->term);
 }
 
 static int vcpu_start(struct vcpu *v)

@@ -162,7 +162,8 @@ class Again(Exception):
 
 def run_host_test(test, report):
     began = time.monotonic()
-    env = dict(os.environ, VENDOR="", TESTS="", CMD="", KVM="", LAB=LAB, TOP=TOP)
+    # MAKEFLAGS: what our make was given (TESTS=…) would override variables of the makes that tests run
+    env = dict(os.environ, MAKEFLAGS="", VENDOR="", TESTS="", CMD="", KVM="", LAB=LAB, TOP=TOP)
     try:
         done = subprocess.run(["bash", "-c", test.command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=test.seconds, env=env, check=False)

@@ -82,10 +82,26 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 	return ret;
 }
 
+int kvm_ioctl_num(int fd, unsigned long request, unsigned long arg)
+{
+	(void)fd;
+	(void)request;
+	(void)arg;
+	return -ENOTTY;
+}
+
+int kvm_check(const struct kvm *kvm, unsigned int capability)
+{
+	(void)kvm;
+	(void)capability;
+	return 0;
+}
+
 void machine_request(struct machine *m, enum machine_request what)
 {
 	(void)m;
 	fake.resets += what == MACHINE_RESET;
+	fake.quits += what == MACHINE_QUIT;
 }
 
 /* ---- the board ---- */

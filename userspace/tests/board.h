@@ -33,6 +33,7 @@ struct fake_kvm {
 	struct { uint64_t addr; int fd; } io[MAX_IOEVENTFDS];
 	unsigned int nr_io;
 	unsigned int resets;		/* machine_request(MACHINE_RESET) */
+	unsigned int quits;		/* machine_request(MACHINE_QUIT) */
 	bool refuse_irqfd, refuse_ioeventfd;
 };
 

@@ -9,6 +9,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,6 +151,37 @@ static void test_ranges(struct driver *d)
 	   "range of odd size");
 	ok(request(&q, VIRTIO_BLK_T_DISCARD, 0, 0, false, &len) == VIRTIO_BLK_S_IOERR, "no range");
 	close(fd);
+}
+
+/*
+ * One large buffer again and again: more ranges than 32 bits count. The chain lies in
+ * address space only, none of it is touched.
+ */
+static void test_huge_ranges(void)
+{
+	const uint64_t total = (1ull << 36) + 16, size = MIB(512);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct virtio_blk_outhdr hdr = { .type = VIRTIO_BLK_T_DISCARD };
+	struct disk disk = { .fd = -1, .size = DISK_SIZE };
+	static struct virtq_chain c;
+	uint8_t status = 0xff;
+	uint64_t left;
+
+	if (p == MAP_FAILED) {
+		tap_skip("ranges beyond 32 bits", "not enough address space");
+		return;
+	}
+	c.iov[c.nout++] = (struct iovec){ &hdr, sizeof(hdr) };
+	for (left = total; left; left -= c.iov[c.nout++].iov_len)
+		c.iov[c.nout] = (struct iovec){ p, left < size ? left : size };
+	c.out_len = sizeof(hdr) + total;
+	c.iov[c.nout] = (struct iovec){ &status, 1 };
+	c.nin = 1;
+	c.in_len = 1;
+	ok(virtio_blk_request(&disk, &c, false, "") == 1 && status == VIRTIO_BLK_S_IOERR,
+	   "ranges beyond 32 bits");
+	munmap(p, size);
 }
 
 static void test_violations(struct driver *d)
@@ -342,6 +374,7 @@ int main(void)
 	msix_on(&d);
 	test_requests(&d);
 	test_ranges(&d);
+	test_huge_ranges();
 	test_violations(&d);
 	test_intx(&d);
 	test_slow_ways(&d);

@@ -294,6 +294,12 @@ static void test_console(struct board *b)
 			break;
 	}
 	ok(i == 40, "output that nobody reads does not block");
+
+	dqueue_desc(&rx, 0, RX_GPA, 64, 0, 0);
+	dqueue_publish(&rx, 0);
+	dqueue_kick(&rx);
+	ok(write(fd, "x", 1) == 1 && wait_for(driver_status(&d) & VIRTIO_CONFIG_S_NEEDS_RESET),
+	   "a receive buffer that cannot be written stops the device");
 	close(fd);
 }
 

@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "msg.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define MSG_MAX 1024
+#define MSG_PATIENCE_MS 1000
 
-/* One write, so that lines of several threads do not mix. */
+/* One write, so that texts of several threads do not mix. */
+void msg_text(const char *text)
+{
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&pfd, 1, MSG_PATIENCE_MS) > 0)
+		fputs(text, stderr);
+}
+
 static void msg_print(const char *fmt, va_list ap)
 {
-	char text[MSG_MAX];
+	char line[MSG_MAX + 16], text[MSG_MAX];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	fprintf(stderr, "vmrun: %s\n", text);
+	snprintf(line, sizeof(line), "vmrun: %s\n", text);
+	msg_text(line);
 }
 
 int msg_fail(int err, const char *fmt, ...)

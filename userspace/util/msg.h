@@ -20,4 +20,10 @@ int msg_fail(int err, const char *fmt, ...)
 
 void msg_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * Text as it is. Like all messages it is given up when stderr stays stalled: those who report
+ * may be the loop's thread, or hold a device's lock.
+ */
+void msg_text(const char *text);
+
 #endif

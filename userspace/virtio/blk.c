@@ -126,11 +126,13 @@ static uint8_t do_range(struct request *r, const struct virtio_blk_discard_write
 static uint8_t do_ranges(struct request *r)
 {
 	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
-	unsigned int i, n = r->out_len / sizeof(range[0]);
 	uint8_t status = VIRTIO_BLK_S_OK;
+	unsigned int i, n;
 
-	if (r->disk->ro || !n || r->out_len % sizeof(range[0]) || n > MAX_RANGES)
+	if (r->disk->ro || !r->out_len || r->out_len > sizeof(range) ||
+	    r->out_len % sizeof(range[0]))
 		return VIRTIO_BLK_S_IOERR;
+	n = r->out_len / sizeof(range[0]);
 	iov_to_buf(r->c->iov, r->c->nout, HDR_SIZE, range, r->out_len);
 	for (i = 0; status == VIRTIO_BLK_S_OK && i < n; i++)
 		status = do_range(r, &range[i]);

@@ -57,6 +57,10 @@ static bool rx_one(struct console *con)
 
 	if (!virtio_pop(v, RXQ, c))
 		return false;
+	if (!c->nin) {
+		virtio_fail(v, "receive buffer without room");
+		return false;
+	}
 	len = readv(con->master, c->iov + c->nout, c->nin);
 	if (len <= 0) {
 		virtq_unpop(&v->queue[RXQ].vq);
