@@ -281,7 +281,7 @@ static void events(void)
 		if (!row->text || strstr(text, want))
 			continue;
 		show_lines(text);
-		FAIL("no line with '%s'", want);
+		FAIL("no line with '%.*s'", (int)strcspn(want, "\n"), want);
 	}
 	CHECK_EQ(count_lines(text, " vmm_entry: "), count_lines(text, " vmm_exit: "));
 	CHECK_EQ(count_lines(text, " kind cpuid "), 1);
