@@ -65,40 +65,40 @@ struct vcpu_events {
 #define WINDOW_IRQ	1u
 #define WINDOW_NMI	2u
 
-/* Neutral reasons for leaving the guest. The vendor fills struct vmm_exit. */
+/*
+ * Neutral reasons for leaving the guest, a row each. The vendor fills struct
+ * vmm_exit. The second column names a kind to users: stats.h, trace.h.
+ *
+ *	NONE		finished by the vendor, enter again
+ *	NMI		host NMI, already served
+ *	EXTINT		host interrupt: opens interrupts, no more
+ *	WBINVD		WBINVD, INVD: nothing to do but to skip
+ *	MONITOR		treated as a no-op, as KVM does
+ *	UD		instruction we do not offer: #UD
+ *	CR8		TPR threshold: TPR fell below the pending vector
+ *	FAIL_ENTRY	hw_reason goes to run->fail_entry
+ *	UNKNOWN		hw_reason goes to run->internal
+ *	BROKEN		virtualization was switched off under us
+ */
+#define VMM_EXIT_KINDS(X)						\
+	X(NONE, none) X(CPUID, cpuid) X(HLT, hlt) X(IO, io)		\
+	X(RDMSR, rdmsr) X(WRMSR, wrmsr) X(CR, cr) X(DR, dr)		\
+	X(TDP_FAULT, tdp_fault) X(HYPERCALL, hypercall)			\
+	X(EXCEPTION, exception) X(NMI, nmi) X(EXTINT, extint)		\
+	X(IRQ_WINDOW, irq_window) X(NMI_WINDOW, nmi_window)		\
+	X(TRIPLE_FAULT, triple_fault) X(TASK_SWITCH, task_switch)	\
+	X(INVLPG, invlpg) X(WBINVD, wbinvd) X(XSETBV, xsetbv)		\
+	X(RDPMC, rdpmc) X(MONITOR, monitor) X(MWAIT, mwait)		\
+	X(PAUSE, pause) X(UD, ud) X(CR8, cr8)				\
+	X(PREEMPT_TIMER, preempt_timer) X(FAIL_ENTRY, fail_entry)	\
+	X(UNKNOWN, unknown) X(BROKEN, broken)
+
 enum exit_kind {
-	EXIT_NONE,		/* finished by the vendor, enter again */
-	EXIT_CPUID,
-	EXIT_HLT,
-	EXIT_IO,
-	EXIT_RDMSR,
-	EXIT_WRMSR,
-	EXIT_CR,
-	EXIT_DR,
-	EXIT_TDP_FAULT,
-	EXIT_HYPERCALL,
-	EXIT_EXCEPTION,
-	EXIT_NMI,		/* host NMI, already served */
-	EXIT_EXTINT,		/* host interrupt: opens interrupts, no more */
-	EXIT_IRQ_WINDOW,
-	EXIT_NMI_WINDOW,
-	EXIT_TRIPLE_FAULT,
-	EXIT_TASK_SWITCH,
-	EXIT_INVLPG,
-	EXIT_WBINVD,		/* WBINVD, INVD: nothing to do but to skip */
-	EXIT_XSETBV,
-	EXIT_RDPMC,
-	EXIT_MONITOR,		/* treated as a no-op, as KVM does */
-	EXIT_MWAIT,
-	EXIT_PAUSE,
-	EXIT_UD,		/* instruction we do not offer: #UD */
-	EXIT_CR8,		/* TPR threshold: TPR fell below the pending vector */
-	EXIT_PREEMPT_TIMER,
-	EXIT_FAIL_ENTRY,	/* hw_reason goes to run->fail_entry */
-	EXIT_UNKNOWN,		/* hw_reason goes to run->internal */
-	EXIT_BROKEN,		/* virtualization was switched off under us */
+#define X(kind, name) EXIT_##kind,
+	VMM_EXIT_KINDS(X)
+#undef X
+	NR_EXIT_KINDS,
 	EXIT_SHUTDOWN = EXIT_TRIPLE_FAULT,
-	NR_EXIT_KINDS = EXIT_BROKEN + 1
 };
 
 /* Access bits of a second-stage fault (vmm_exit.tdp.access). */

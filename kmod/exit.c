@@ -213,7 +213,6 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	struct vmm_exit *e = &vcpu->exit;
 	int r;
 
-	vcpu->stats.pf_taken++;
 	/* A doorbell without data: nothing of the instruction need be known. */
 	if ((e->tdp.access & TDP_ACCESS_WRITE) && e->insn_len &&
 	    !io_bus_write(vcpu, IO_BUS_FAST_MMIO, e->tdp.gpa, 0, NULL))
@@ -222,11 +221,10 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	trace_vmm_page_fault(vcpu->id, e->tdp.gpa, e->tdp.access, r);
 	switch (r) {
 	case TDP_RETRY:
-		vcpu->stats.pf_fixed++;
 		return VMM_RESUME;
 	case TDP_MMIO:
 	case TDP_MMIO_WRITE:
-		vcpu->stats.pf_mmio++;
+		vcpu->stats.pf_emulate++;
 		/* The access was an event's delivery, not the instruction's at RIP. */
 		if (e->vectored.type != EVENT_NONE)
 			return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);

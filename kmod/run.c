@@ -198,6 +198,7 @@ static bool stay_enter(struct vcpu *vcpu)
 	vendor_call(enter, vcpu);
 
 	vcpu_set_state(vcpu, VCPU_LOADED);
+	stats_count_exit(&vcpu->stats, vcpu->exit.kind);
 	trace_vmm_exit(vcpu->id, vcpu->exit.kind, vcpu->exit.hw_reason,
 		       vcpu->exit.info1, vcpu->exit.info2);
 	events_requeue(vcpu, &vcpu->exit.vectored);

@@ -29,19 +29,28 @@ struct stats_desc {
 
 static_assert(offsetof(struct stats_desc, name) == offsetof(struct kvm_stats_desc, name));
 
-#define COUNTER (KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10)
+#define DESC(type_, name_, offset_) { \
+	.flags = (type_) | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10, \
+	.size = 1, .offset = (offset_), .name = (name_) }
+#define COUNTER(name, offset) DESC(KVM_STATS_TYPE_CUMULATIVE, name, offset)
+#define GAUGE(name, offset) DESC(KVM_STATS_TYPE_INSTANT, name, offset)
 
-#define S(field) { \
-	.flags = COUNTER, .size = 1, .offset = offsetof(struct vcpu_stats, field), \
-	.name = #field },
-static const struct stats_desc vcpu_descs[] = { VMM_VCPU_STATS(S) };
+#define S(field) COUNTER(#field, offsetof(struct vcpu_stats, field)),
+#define X(kind, name) \
+	COUNTER("exit_" #name, offsetof(struct vcpu_stats, exit_kinds[EXIT_##kind])),
+static const struct stats_desc vcpu_descs[] = { VMM_VCPU_STATS(S) VMM_EXIT_KINDS(X) };
+#undef X
 #undef S
 
-#define S(field) { \
-	.flags = COUNTER, .size = 1, .offset = offsetof(struct vm_stats, field), \
-	.name = #field },
-static const struct stats_desc vm_descs[] = { VMM_VM_STATS(S) };
+#define S(field) COUNTER(#field, offsetof(struct vm_stats, field)),
+#define G(field) GAUGE(#field, offsetof(struct vm_stats, field)),
+static const struct stats_desc vm_descs[] = { VMM_VM_COUNTERS(S) VMM_VM_GAUGES(G) };
+#undef G
 #undef S
+
+/* Every value has its descriptor. */
+static_assert(ARRAY_SIZE(vcpu_descs) * sizeof(u64) == sizeof(struct vcpu_stats));
+static_assert(ARRAY_SIZE(vm_descs) * sizeof(u64) == sizeof(struct vm_stats));
 
 /* One open statistics file; holds a reference of the VM. */
 struct stats_file {

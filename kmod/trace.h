@@ -8,6 +8,14 @@
 
 #include <linux/tracepoint.h>
 
+#include "events.h"
+
+#define X(kind, name) TRACE_DEFINE_ENUM(EXIT_##kind);
+VMM_EXIT_KINDS(X)
+#undef X
+
+#define vmm_exit_kind(kind, name) { EXIT_##kind, #name },
+
 TRACE_EVENT(vmm_entry,
 	TP_PROTO(unsigned int vcpu_id, unsigned long rip),
 	TP_ARGS(vcpu_id, rip),
@@ -39,9 +47,12 @@ TRACE_EVENT(vmm_exit,
 		__entry->info1 = info1;
 		__entry->info2 = info2;
 	),
-	TP_printk("vcpu %u kind %u reason 0x%x info1 0x%llx info2 0x%llx",
-		  __entry->vcpu_id, __entry->kind, __entry->reason,
-		  __entry->info1, __entry->info2)
+	TP_printk("vcpu %u kind %s reason 0x%x info1 0x%llx info2 0x%llx",
+		  __entry->vcpu_id,
+		  __print_symbolic(__entry->kind,
+				   VMM_EXIT_KINDS(vmm_exit_kind)
+				   { NR_EXIT_KINDS, "?" }),
+		  __entry->reason, __entry->info1, __entry->info2)
 );
 
 TRACE_EVENT(vmm_page_fault,

@@ -143,7 +143,7 @@ void xstate_load(struct vcpu *vcpu)
 {
 	struct vcpu_xstate *xs = vcpu->xstate;
 
-	vcpu->stats.fpu_loads++;
+	vcpu->stats.fpu_reload++;
 	kernel_fpu_begin_mask(0);
 	if (boot_cpu_has(X86_FEATURE_OSPKE))
 		xs->host_pkru = rdpkru();

@@ -10,15 +10,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "dev/acpi_pm.h"
 #include "machine.h"
 #include "registry.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "vcpu.h"
 #include "virtio/console.h"
 
 #define LINE_MAX_LEN	256
 #define BACKLOG		8
+#define REPLY_MAX	(COUNTERS_TEXT_MAX + 64)
 
 struct control {
 	struct machine *m;
@@ -37,8 +40,10 @@ struct client {
 
 /* ---- commands ---- */
 
-static int command_status(struct machine *m, char *reply, size_t size)
+static int command_status(struct machine *m, const char *arg, char *reply,
+			  size_t size)
 {
+	(void)arg;
 	return snprintf(reply, size,
 			"ok pid=%d cpus=%u mem=%lluM hvc0=%s kernel=%s\n",
 			(int)getpid(), m->cfg.cpus,
@@ -46,34 +51,61 @@ static int command_status(struct machine *m, char *reply, size_t size)
 			virtio_console_path(m), m->cfg.kernel);
 }
 
-static int command_powerdown(struct machine *m, char *reply, size_t size)
+static int command_powerdown(struct machine *m, const char *arg, char *reply,
+			     size_t size)
 {
+	(void)arg;
 	acpi_pm_press_power_button(m);
 	return snprintf(reply, size, "ok\n");
 }
 
-static int command_quit(struct machine *m, char *reply, size_t size)
+static int command_quit(struct machine *m, const char *arg, char *reply,
+			size_t size)
 {
+	(void)arg;
 	machine_request(m, MACHINE_QUIT);
 	return snprintf(reply, size, "ok\n");
 }
 
+static int command_query_stats(struct machine *m, const char *arg, char *reply,
+			       size_t size)
+{
+	char text[COUNTERS_TEXT_MAX];
+	unsigned int vcpu;
+	char end;
+
+	if (sscanf(arg, "%u%c", &vcpu, &end) != 1 || vcpu >= m->nr_vcpus)
+		return snprintf(reply, size, "error there is no such vCPU\n");
+	if (!m->vcpus[vcpu].counters)
+		return snprintf(reply, size, "error its device keeps no statistics\n");
+	if (counters_text(m->vcpus[vcpu].counters, text, sizeof(text)) < 0)
+		return snprintf(reply, size, "error its statistics cannot be read\n");
+	return snprintf(reply, size, "ok cpus=%u%s%s\n", m->nr_vcpus,
+			text[0] ? " " : "", text);
+}
+
 static const struct {
 	const char *name;
-	int (*run)(struct machine *m, char *reply, size_t size);
+	bool wants_arg;
+	int (*run)(struct machine *m, const char *arg, char *reply, size_t size);
 } commands[] = {
-	{ "status", command_status },
-	{ "powerdown", command_powerdown },
-	{ "quit", command_quit },
+	{ "status", false, command_status },
+	{ "powerdown", false, command_powerdown },
+	{ "quit", false, command_quit },
+	{ "query-stats", true, command_query_stats },
 };
 
-static void client_command(struct client *client, const char *line)
+static void client_command(struct client *client, char *line)
 {
-	char reply[512] = "error unknown command\n";
+	char reply[REPLY_MAX] = "error unknown command\n";
+	char *arg = strchr(line, ' ');
 
+	if (arg)
+		*arg++ = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(commands[i].name, line))
-			commands[i].run(client->control->m, reply,
+		if (!strcmp(commands[i].name, line) &&
+		    commands[i].wants_arg == !!arg)
+			commands[i].run(client->control->m, arg, reply,
 					sizeof(reply));
 	reply[sizeof(reply) - 2] = '\n';
 	/* A client that does not read loses the answer; nothing waits for it. */

@@ -6,6 +6,7 @@
  *	status		ok pid=… cpus=… mem=… hvc0=… kernel=…
  *	powerdown	ok		(presses the power button)
  *	quit		ok		(ends the machine)
+ *	query-stats N	ok cpus=… COUNTER=TOTAL …	(vCPU N's that are not zero)
  *
  * Anything else is answered "error …". The connection stays open until the
  * client closes it or the machine is gone.

@@ -10,6 +10,7 @@
 #include "machine.h"
 #include "opts.h"
 #include "registry.h"
+#include "stats.h"
 #include "util/list.h"
 #include "util/msg.h"
 
@@ -84,6 +85,19 @@ static int cmd_stop(int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+static int cmd_stats(int argc, char **argv)
+{
+	struct opts_stats opts;
+
+	if (opts_parse_stats(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return stats_show(opts.name, opts.interval) ? EXIT_FAILURE :
+							      EXIT_SUCCESS;
+	opts_help_stats(stdout);
+	return EXIT_SUCCESS;
+}
+
 static int cmd_version(int argc, char **argv)
 {
 	(void)argc;
@@ -107,6 +121,7 @@ static const struct {
 	{ "run", cmd_run },
 	{ "list", cmd_list },
 	{ "stop", cmd_stop },
+	{ "stats", cmd_stats },
 	{ "version", cmd_version },
 	{ "--version", cmd_version },
 	{ "help", cmd_help },

@@ -18,6 +18,8 @@
 #define MEM_MAX		GIB(4096)
 #define GRACE_DEFAULT	30
 #define GRACE_MAX	86400
+#define INTERVAL_DEFAULT	1
+#define INTERVAL_MAX	3600
 
 #define HELP_HINT	"'vmrun %s --help' shows what there is"
 
@@ -179,13 +181,6 @@ static int run_no_reboot(void *to, const char *value)
 	return 0;
 }
 
-static int run_help(void *to, const char *value)
-{
-	(void)value;
-	((struct opts_run *)to)->help = true;
-	return 0;
-}
-
 static int stop_grace(void *to, const char *value)
 {
 	unsigned long n;
@@ -197,17 +192,21 @@ static int stop_grace(void *to, const char *value)
 	return 0;
 }
 
-static int stop_help(void *to, const char *value)
+static int stats_interval(void *to, const char *value)
 {
-	(void)value;
-	((struct opts_stop *)to)->help = true;
+	unsigned long n;
+
+	if (opts_number(value, 1, INTERVAL_MAX, &n))
+		return msg_fail(-EINVAL, "--interval %s: give a number of seconds from 1 to %d",
+				value, INTERVAL_MAX);
+	((struct opts_stats *)to)->interval = (unsigned int)n;
 	return 0;
 }
 
 struct opt {
 	const char *name;
 	const char *arg;	/* its name in the help, NULL: takes none */
-	int (*set)(void *to, const char *value);
+	int (*set)(void *to, const char *value);	/* NULL: --help */
 	const char *help;
 };
 
@@ -225,16 +224,22 @@ static const struct opt run_opts[] = {
 	  "none, user (no privileges needed) or tap=INTERFACE (none)" },
 	{ "--device", "PATH", run_device,
 	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
-	{ "--name", "NAME", run_name, "for list and stop (vm-PID)" },
+	{ "--name", "NAME", run_name, "for list, stop and stats (vm-PID)" },
 	{ "--no-reboot", NULL, run_no_reboot,
 	  "end with status 3 when the guest resets" },
-	{ "--help", NULL, run_help, "this text" },
+	{ "--help", NULL, NULL, "this text" },
 };
 
 static const struct opt stop_opts[] = {
 	{ "--grace", "SECONDS", stop_grace,
 	  "time to power off before it is ended; 0: at once (30)" },
-	{ "--help", NULL, stop_help, "this text" },
+	{ "--help", NULL, NULL, "this text" },
+};
+
+static const struct opt stats_opts[] = {
+	{ "--interval", "SECONDS", stats_interval,
+	  "time over which rates are taken (1)" },
+	{ "--help", NULL, NULL, "this text" },
 };
 
 /* ---- parsing ---- */
@@ -254,6 +259,7 @@ struct opts_parser {
 	const struct opt *opts;
 	size_t nr;
 	void *to;
+	bool *help;
 	int argc;
 	char **argv;
 	int pos;
@@ -278,7 +284,8 @@ static int opts_parse_option(struct opts_parser *p)
 	if (opt->arg && !value)
 		return msg_fail(-EINVAL, "%s: needs a value: %s", opt->name,
 				opt->arg);
-	return opt->set(p->to, value);
+	*p->help |= !opt->set;
+	return opt->set ? opt->set(p->to, value) : 0;
 }
 
 /* Return: the plain argument found first, NULL without any; errors in *@err. */
@@ -307,7 +314,7 @@ int opts_parse_run(struct opts_run *opts, int argc, char **argv)
 {
 	struct opts_parser parser = {
 		.command = "run", .opts = run_opts,
-		.nr = ARRAY_SIZE(run_opts), .to = opts,
+		.nr = ARRAY_SIZE(run_opts), .to = opts, .help = &opts->help,
 		.argc = argc, .argv = argv,
 	};
 	const char *plain;
@@ -331,23 +338,43 @@ int opts_parse_run(struct opts_run *opts, int argc, char **argv)
 	return 0;
 }
 
+static const char *opts_parse_name(struct opts_parser *p, int *err)
+{
+	const char *name = opts_parse(p, err);
+
+	if (!name && !*err && !*p->help)
+		*err = msg_fail(-EINVAL, "the machine's name is missing: 'vmrun list' shows those that run");
+	return name;
+}
+
 int opts_parse_stop(struct opts_stop *opts, int argc, char **argv)
 {
 	struct opts_parser parser = {
 		.command = "stop", .opts = stop_opts,
-		.nr = ARRAY_SIZE(stop_opts), .to = opts,
+		.nr = ARRAY_SIZE(stop_opts), .to = opts, .help = &opts->help,
 		.argc = argc, .argv = argv,
 	};
 	int err;
 
 	memset(opts, 0, sizeof(*opts));
 	opts->grace = GRACE_DEFAULT;
-	opts->name = opts_parse(&parser, &err);
-	if (err || opts->help)
-		return err;
-	if (!opts->name)
-		return msg_fail(-EINVAL, "the machine's name is missing: 'vmrun list' shows those that run");
-	return 0;
+	opts->name = opts_parse_name(&parser, &err);
+	return err;
+}
+
+int opts_parse_stats(struct opts_stats *opts, int argc, char **argv)
+{
+	struct opts_parser parser = {
+		.command = "stats", .opts = stats_opts,
+		.nr = ARRAY_SIZE(stats_opts), .to = opts, .help = &opts->help,
+		.argc = argc, .argv = argv,
+	};
+	int err;
+
+	memset(opts, 0, sizeof(*opts));
+	opts->interval = INTERVAL_DEFAULT;
+	opts->name = opts_parse_name(&parser, &err);
+	return err;
 }
 
 /* ---- help ---- */
@@ -369,6 +396,7 @@ void opts_help(FILE *out)
 	fputs("usage: vmrun run --kernel FILE [options]\n"
 	      "       vmrun list\n"
 	      "       vmrun stop NAME [--grace SECONDS]\n"
+	      "       vmrun stats NAME [--interval SECONDS]\n"
 	      "       vmrun version\n"
 	      "\n"
 	      "vmrun runs virtual machines on " KVM_DEVICE_DEFAULT " or any other device that\n"
@@ -392,4 +420,12 @@ void opts_help_stop(FILE *out)
 	      "Presses the machine's power button and ends it if that does not help.\n\n",
 	      out);
 	opts_help_table(out, stop_opts, ARRAY_SIZE(stop_opts));
+}
+
+void opts_help_stats(FILE *out)
+{
+	fputs("usage: vmrun stats NAME [--interval SECONDS]\n\n"
+	      "Shows what each vCPU's exits are: live on a terminal (Ctrl-c leaves), else once.\n\n",
+	      out);
+	opts_help_table(out, stats_opts, ARRAY_SIZE(stats_opts));
 }

@@ -23,16 +23,24 @@ struct opts_stop {
 	bool help;
 };
 
+struct opts_stats {
+	const char *name;
+	unsigned int interval;	/* seconds */
+	bool help;
+};
+
 /*
  * The arguments behind the subcommand. Strings are kept by reference. 0, or
  * -EINVAL after a message.
  */
 int opts_parse_run(struct opts_run *opts, int argc, char **argv);
 int opts_parse_stop(struct opts_stop *opts, int argc, char **argv);
+int opts_parse_stats(struct opts_stats *opts, int argc, char **argv);
 
 void opts_help(FILE *out);
 void opts_help_run(FILE *out);
 void opts_help_stop(FILE *out);
+void opts_help_stats(FILE *out);
 
 /* "512", "512M", "2G": bytes, a bare number counts MiB. 0 or -EINVAL, -ERANGE. */
 int opts_size(const char *text, uint64_t *size);

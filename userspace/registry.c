@@ -15,7 +15,7 @@
 #include "util/msg.h"
 
 #define SUFFIX		".sock"
-#define REPLY_MAX	512
+#define STATUS_MAX	512
 #define REPLY_TIMEOUT_MS	5000
 
 bool registry_name_valid(const char *name)
@@ -71,7 +71,7 @@ int registry_make_dir(void)
 	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? 0 : -EPERM;
 }
 
-/* Return: a connected socket or -errno; -ECONNREFUSED is that of a dead machine. */
+/* Return: a connected socket or -errno, in silence; -ECONNREFUSED is that of a dead machine. */
 static int registry_connect(const char *name)
 {
 	struct sockaddr_un addr;
@@ -92,20 +92,35 @@ static int registry_connect(const char *name)
 	return err;
 }
 
-/* One command, and the line that answers it. */
-static int registry_ask(int fd, const char *command, char reply[REPLY_MAX])
+int registry_open(const char *what, const char *name)
+{
+	int fd;
+
+	if (!registry_name_valid(name))
+		return msg_fail(-EINVAL, "%s %s: not a machine's name: 'vmrun list' shows those that run",
+				what, name);
+	fd = registry_connect(name);
+	if (fd == -ENOENT || fd == -ECONNREFUSED)
+		return msg_fail(fd, "%s %s: no machine of that name runs: 'vmrun list' shows those that do",
+				what, name);
+	if (fd < 0)
+		return msg_fail(fd, "%s %s: %s", what, name, strerror(-fd));
+	return fd;
+}
+
+int registry_ask(int fd, const char *command, char *reply, size_t size)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	size_t len = 0;
 
 	if (send(fd, command, strlen(command), MSG_NOSIGNAL) < 0)
 		return -errno;
-	while (len < REPLY_MAX - 1) {
+	while (len < size - 1) {
 		ssize_t n;
 
 		if (poll(&pfd, 1, REPLY_TIMEOUT_MS) <= 0)
 			return -ETIMEDOUT;
-		n = read(fd, reply + len, REPLY_MAX - 1 - len);
+		n = read(fd, reply + len, size - 1 - len);
 		if (n <= 0)
 			return n ? -errno : -EPIPE;
 		len += (size_t)n;
@@ -119,12 +134,12 @@ static int registry_ask(int fd, const char *command, char reply[REPLY_MAX])
 
 static void registry_list_one(const char *name)
 {
-	char reply[REPLY_MAX];
+	char reply[STATUS_MAX];
 	int fd = registry_connect(name);
 
 	if (fd < 0)
 		return;
-	if (!registry_ask(fd, "status\n", reply))
+	if (!registry_ask(fd, "status\n", reply, sizeof(reply)))
 		printf("%-20s%s\n", name, reply + 2);
 	close(fd);
 }
@@ -188,11 +203,11 @@ static bool registry_wait_gone(int fd, unsigned int seconds)
 static int registry_stop_connected(int fd, const char *name,
 				   unsigned int grace)
 {
-	char reply[REPLY_MAX];
+	char reply[STATUS_MAX];
 	int err;
 
 	if (grace) {
-		err = registry_ask(fd, "powerdown\n", reply);
+		err = registry_ask(fd, "powerdown\n", reply, sizeof(reply));
 		if (err)
 			return msg_fail(err, "stop %s: the machine does not answer",
 					name);
@@ -202,7 +217,7 @@ static int registry_stop_connected(int fd, const char *name,
 			 name, grace);
 	}
 	/* It may go before it has answered. */
-	err = registry_ask(fd, "quit\n", reply);
+	err = registry_ask(fd, "quit\n", reply, sizeof(reply));
 	if (err == -EPIPE || err == -ECONNRESET)
 		return 0;
 	if (err || !registry_wait_gone(fd, QUIT_SECONDS))
@@ -213,17 +228,10 @@ static int registry_stop_connected(int fd, const char *name,
 
 int registry_stop(const char *name, unsigned int grace)
 {
-	int fd, err;
+	int fd = registry_open("stop", name), err;
 
-	if (!registry_name_valid(name))
-		return msg_fail(-EINVAL, "stop %s: not a machine's name: 'vmrun list' shows those that run",
-				name);
-	fd = registry_connect(name);
-	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		return msg_fail(fd, "stop %s: no machine of that name runs: 'vmrun list' shows those that do",
-				name);
 	if (fd < 0)
-		return msg_fail(fd, "stop %s: %s", name, strerror(-fd));
+		return fd;
 	err = registry_stop_connected(fd, name, grace);
 	close(fd);
 	return err;

@@ -22,6 +22,18 @@ int registry_address(const char *name, struct sockaddr_un *addr);
 /* Makes the directory, 0700. */
 int registry_make_dir(void);
 
+/*
+ * A connection to machine @name for subcommand @what: the socket, or -errno
+ * after a message.
+ */
+int registry_open(const char *what, const char *name);
+
+/*
+ * One command, with its newline, and the line that answers it, without.
+ * Return: 0, -EPROTO when it does not begin with "ok", or -errno; no message.
+ */
+int registry_ask(int fd, const char *command, char *reply, size_t size);
+
 /* The subcommands; both report errors and return 0 or -errno. */
 int registry_list(void);
 int registry_stop(const char *name, unsigned int grace);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "cpuid.h"
 #include "machine.h"
 #include "term.h"
@@ -42,6 +43,14 @@ static int vcpu_set_cpuid(struct vcpu *v, struct kvm_cpuid2 *table)
 	return kvm_ioctl(v->fd, KVM_SET_CPUID2, table);
 }
 
+/* Now, as a vCPU that runs answers no ioctl. */
+static struct counters *vcpu_counters(struct vcpu *v)
+{
+	int fd = kvm_ioctl_num(v->fd, KVM_GET_STATS_FD, 0);
+
+	return fd < 0 ? NULL : counters_open(fd);
+}
+
 static int vcpu_create(struct machine *m, struct vcpu *v, unsigned int id,
 		       struct kvm_cpuid2 *cpuid)
 {
@@ -64,6 +73,7 @@ static int vcpu_create(struct machine *m, struct vcpu *v, unsigned int id,
 	err = vcpu_state_get(v, &v->initial);
 	if (err < 0)
 		goto out_run;
+	v->counters = vcpu_counters(v);
 	return 0;
 
 out_run:
@@ -75,6 +85,7 @@ out_fd:
 
 static void vcpu_destroy(struct vcpu *v)
 {
+	counters_close(v->counters);
 	vcpu_state_free(&v->initial);
 	munmap(v->run, v->m->kvm.run_size);
 	close(v->fd);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct counters;
 struct machine;
 
 /* All state of a vCPU that KVM shows. */
@@ -38,6 +39,7 @@ struct vcpu {
 	bool started;
 	bool failed;			/* must not enter the guest again */
 	struct vcpu_state initial;	/* as after creation */
+	struct counters *counters;	/* NULL: the device keeps none */
 };
 
 /* Creates all of machine.cfg.cpus; reports errors. */

@@ -345,6 +345,7 @@ static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 			break;
 		done = tdp_cmpxchg(it.entry, &it.val,
 				   it.val | it.fmt->write | it.fmt->dirty);
+		vcpu->stats.pf_fixed += done;
 		break;
 	}
 	if (done)
@@ -413,8 +414,10 @@ int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 	r = fault_begin(vcpu, gpa, access, &f);
 	if (r)
 		return r;
-	if (fault_fast(vcpu, &f))
+	if (fault_fast(vcpu, &f)) {
+		vcpu->stats.pf_fast++;
 		return TDP_RETRY;
+	}
 	return fault_slow(vcpu, &f);
 }
 

@@ -46,20 +46,24 @@ static inline void set_gate(struct guest *g, int vector, unsigned long entry)
 	gate[1] = addr >> 32;
 }
 
-/* One vCPU in long mode, with an IDT of empty gates. */
-static inline struct guest_cpu *long_guest(struct guest *g)
+/* A vCPU in long mode, with an IDT of empty gates. */
+static inline struct guest_cpu *long_cpu(struct guest *g)
 {
-	struct guest_cpu *cpu;
+	struct guest_cpu *cpu = guest_add_cpu(g);
 	struct kvm_sregs s;
 
-	guest_create(g, 4 * PAGE_2M);
-	cpu = guest_add_cpu(g);
 	guest_mode(cpu, GUEST_LONG);
 	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
 	s.idt.base = IDT_GPA;
 	s.idt.limit = 0xfff;
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
 	return cpu;
+}
+
+static inline struct guest_cpu *long_guest(struct guest *g)
+{
+	guest_create(g, 4 * PAGE_2M);
+	return long_cpu(g);
 }
 
 /* What the host offers, so that the guest has its features. */

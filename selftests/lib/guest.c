@@ -261,29 +261,68 @@ uint64_t guest_exec(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, ui
 	return guest_regs(cpu).rax;
 }
 
-uint64_t guest_vm_stat(struct guest *g, const char *name)
+/* Finds @name among the descriptors of a statistics file. */
+static void find_stat(int fd, const char *name, struct kvm_stats_header *h,
+		      struct kvm_stats_desc *found)
 {
-	int fd = ioctl(g->fd, KVM_GET_STATS_FD, NULL);
-	struct kvm_stats_header h;
 	struct kvm_stats_desc *desc;
-	uint64_t val;
 	unsigned int i;
 
-	if (fd < 0)
-		SKIP("no statistics: %s", strerror(errno));
-	CHECK_EQ(pread(fd, &h, sizeof(h), 0), sizeof(h));
-	desc = malloc(sizeof(*desc) + h.name_size);
-	for (i = 0; i < h.num_desc; i++) {
-		size_t size = sizeof(*desc) + h.name_size;
+	CHECK_EQ(pread(fd, h, sizeof(*h), 0), sizeof(*h));
+	desc = calloc(1, sizeof(*desc) + h->name_size);
+	CHECK(desc);
+	for (i = 0; i < h->num_desc; i++) {
+		size_t size = sizeof(*desc) + h->name_size;
 
-		CHECK_EQ(pread(fd, desc, size, h.desc_offset + i * size), size);
+		CHECK_EQ(pread(fd, desc, size, h->desc_offset + i * size), size);
 		if (!strcmp(desc->name, name))
 			break;
 	}
-	if (i == h.num_desc)
+	if (i == h->num_desc)
 		SKIP("no counter %s", name);
-	CHECK_EQ(pread(fd, &val, sizeof(val), h.data_offset + desc->offset), sizeof(val));
+	memcpy(found, desc, sizeof(*desc));
 	free(desc);
+}
+
+static int open_stats(int owner)
+{
+	int fd = ioctl(owner, KVM_GET_STATS_FD, NULL);
+
+	if (fd < 0)
+		SKIP("no statistics: %s", strerror(errno));
+	return fd;
+}
+
+static uint64_t read_stat(int owner, const char *name)
+{
+	struct kvm_stats_header h;
+	struct kvm_stats_desc desc;
+	int fd = open_stats(owner);
+	uint64_t val;
+
+	find_stat(fd, name, &h, &desc);
+	CHECK_EQ(pread(fd, &val, sizeof(val), h.data_offset + desc.offset), sizeof(val));
 	close(fd);
 	return val;
+}
+
+uint64_t guest_vm_stat(struct guest *g, const char *name)
+{
+	return read_stat(g->fd, name);
+}
+
+uint64_t guest_cpu_stat(struct guest_cpu *cpu, const char *name)
+{
+	return read_stat(cpu->fd, name);
+}
+
+uint32_t guest_stat_flags(int owner, const char *name)
+{
+	struct kvm_stats_header h;
+	struct kvm_stats_desc desc;
+	int fd = open_stats(owner);
+
+	find_stat(fd, name, &h, &desc);
+	close(fd);
+	return desc.flags;
 }

@@ -89,7 +89,10 @@ uint64_t guest_exec(struct guest_cpu *cpu, unsigned long entry, uint64_t rdi, ui
 /* Fails the test unless the last exit was this one. */
 void guest_expect(struct guest_cpu *cpu, uint32_t reason);
 
-/* A counter of the VM's binary statistics; skips the test when it has none. */
+/* A counter of the binary statistics; skips the test when there is none. */
 uint64_t guest_vm_stat(struct guest *g, const char *name);
+uint64_t guest_cpu_stat(struct guest_cpu *cpu, const char *name);
+/* Its KVM_STATS_* type, unit and base; @owner is the VM's or a vCPU's descriptor. */
+uint32_t guest_stat_flags(int owner, const char *name);
 
 #endif /* SELFTESTS_GUEST_H */

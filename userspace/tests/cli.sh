@@ -56,6 +56,7 @@ K=$dir/kernel
 works 'help' 'vmrun run --kernel' --help
 works 'help of run' '--initrd FILE' run --help
 works 'help of stop' '--grace' stop --help
+works 'help of stats' '--interval' stats --help
 works 'version' '^vmrun [0-9]' version
 
 refused 'no such command' 'frobnicate' frobnicate
@@ -90,6 +91,9 @@ refused 'device is a file' 'not a KVM device' run --kernel "$K" --device "$dir/d
 refused 'stop without a name' 'name is missing' stop
 refused 'stop of nobody' 'no machine of that name' stop "nobody-$$"
 refused 'stop with a path' 'not a machine' stop ../x
+refused 'stats without a name' 'name is missing' stats
+refused 'stats of nobody' 'no machine of that name' stats "nobody-$$"
+refused 'stats every 0 seconds' '--interval 0' stats vm --interval 0
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 755 "$dir"
 	chmod 600 "$K" "$dir/disk"

@@ -110,6 +110,27 @@ static void test_stop(void)
 	   registry_name_valid("web-1.example_x"), "names");
 }
 
+static void test_stats(void)
+{
+	char name[] = "vm", interval[] = "--interval=5", help[] = "--help";
+	static const char *const bad[] = { "--interval=0", "--interval=1.5",
+					   "--interval=3601", "--grace=1" };
+	struct opts_stats stats;
+
+	ok(!opts_parse_stats(&stats, 1, (char *[]){ name }) &&
+	   stats.interval == 1 && !strcmp(stats.name, "vm"), "stats");
+	ok(!opts_parse_stats(&stats, 2, (char *[]){ interval, name }) &&
+	   stats.interval == 5, "stats with an interval");
+	ok(!opts_parse_stats(&stats, 1, (char *[]){ help }) && stats.help,
+	   "help of stats");
+	ok(opts_parse_stats(&stats, 0, NULL), "stats without a name");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(args[0], sizeof(args[0]), "%s", bad[i]);
+		ok(opts_parse_stats(&stats, 2, (char *[]){ name, args[0] }),
+		   "stats refused: '%s'", bad[i]);
+	}
+}
+
 int main(void)
 {
 	if (!freopen("/dev/null", "w", stderr))
@@ -118,5 +139,6 @@ int main(void)
 	test_good();
 	test_bad();
 	test_stop();
+	test_stats();
 	return tap_done();
 }
