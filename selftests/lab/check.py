@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""make check: all tests, on both emulated machines side by side.
+"""make check: all tests, on both emulated machines, two boots side by side.
 
-Host tests come first. Then each machine works through its own, one boot for all that can share one; a test that takes
+Host tests come first. Then the machines, one boot for all tests that can share one; a test that takes
 the machine down costs that test and one more boot. Taken from the environment: VENDOR TESTS VMM_TESTS (another
 directory in place of selftests/).
 """
+import collections
 import os
 import shutil
 import subprocess
@@ -189,16 +190,28 @@ def run_batch(tests, report):
             raise LabError("the machine does not come up")
 
 
-def run_machine(tests, report):
+def plan(tests):
+    """What can be done side by side: each host test that boots a machine, and each batch that shares a boot. The longest
+    come first, so that no long one is left for the end."""
     batches = {}
     for test in tests:
-        if test.where == "host":
-            run_host_test(test, report)
-        else:
-            batches.setdefault(test.boot_key(), []).append(test)
-    for batch in batches.values():
+        key = test.name if test.where == "host" else (test.where, test.boot_key())
+        batches.setdefault(key, []).append(test)
+    return sorted(batches.values(), key=lambda batch: -sum(test.seconds for test in batch))
+
+
+def work(batches, report):
+    """One of the two workers: there is room for two emulators."""
+    while True:
         try:
-            run_batch(batch, report)
+            batch = batches.popleft()
+        except IndexError:
+            return
+        try:
+            if batch[0].where == "host":
+                run_host_test(batch[0], report)
+            else:
+                run_batch(batch, report)
         except Exception as error:      # pylint: disable=broad-except
             for test in batch:
                 if not report.has(test):
@@ -234,10 +247,8 @@ def main():
     for test in tests:
         if test.where == "host" and "machine" not in test.options:
             run_host_test(test, report)
-    workers = []
-    for vendor in vendors:
-        mine = [test for test in tests if vendor in (test.where, test.options.get("machine"))]
-        workers.append(threading.Thread(target=run_machine, args=(mine, report), daemon=True))
+    batches = collections.deque(plan([test for test in tests if test.where != "host" or "machine" in test.options]))
+    workers = [threading.Thread(target=work, args=(batches, report), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
