@@ -51,7 +51,7 @@ enum guest_mode { GUEST_REAL, GUEST_PROTECTED, GUEST_PAE, GUEST_LONG };
 
 #define GUEST_CODE(name, text)						\
 	extern const char name[], name##_end[];				\
-	asm(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
+	asm(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.code64\n.popsection")
 
 /* Dies with a message, or skips, when the device is not usable. */
 void guest_open(struct guest *g);
