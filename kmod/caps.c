@@ -145,10 +145,8 @@ static int enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] > VMM_MAX_IRQ_ROUTES)
 		return -EINVAL;
-	if (vm->irq.mode != IRQCHIP_NONE)
+	if (vm->irq.mode != IRQCHIP_NONE || atomic_read(&vm->nr_vcpus))
 		return -EEXIST;
-	if (atomic_read(&vm->nr_vcpus))
-		return -EINVAL;
 	return irqchip_create_split(vm, cap->args[0]);
 }
 
@@ -205,11 +203,12 @@ static int enable_emulation_exit(struct vm *vm, const struct kvm_enable_cap *cap
 
 static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (!cap->args[0] || cap->args[0] > VMM_MAX_VCPU_ID)
+	if (cap->args[0] > VMM_MAX_VCPU_ID || vm->bsp_id > cap->args[0])
 		return -EINVAL;
 	if (atomic_read(&vm->nr_vcpus) || vm->max_vcpu_id != VMM_MAX_VCPU_ID)
 		return vm->max_vcpu_id == cap->args[0] ? 0 : -EINVAL;
-	vm->max_vcpu_id = cap->args[0];
+	if (cap->args[0])
+		vm->max_vcpu_id = cap->args[0];
 	return 0;
 }
 
@@ -227,9 +226,12 @@ static int enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap
 
 static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
 {
+	/* The longest timer: all 32 bits of the count, divided by 128. */
+	if (!cap->args[0] || cap->args[0] > U64_MAX / (128ull * U32_MAX))
+		return -EINVAL;
 	if (vm->irq.mode == IRQCHIP_NONE)
 		return -ENXIO;
-	if (atomic_read(&vm->nr_vcpus) || !cap->args[0] || cap->args[0] > U32_MAX / 128)
+	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
 	vm->irq.apic_bus_cycle_ns = cap->args[0];
 	return 0;
