@@ -83,9 +83,7 @@ static const struct {
 	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
-	{ KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL |
-				      KVM_MSR_EXIT_REASON_UNKNOWN |
-				      KVM_MSR_EXIT_REASON_FILTER },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_VM_TYPES, BIT(0) },
 	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
@@ -145,10 +143,8 @@ static int enable_split_irqchip(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] > VMM_MAX_IRQ_ROUTES)
 		return -EINVAL;
-	if (vm->irq.mode != IRQCHIP_NONE)
+	if (vm->irq.mode != IRQCHIP_NONE || atomic_read(&vm->nr_vcpus))
 		return -EEXIST;
-	if (atomic_read(&vm->nr_vcpus))
-		return -EINVAL;
 	return irqchip_create_split(vm, cap->args[0]);
 }
 
@@ -205,11 +201,12 @@ static int enable_emulation_exit(struct vm *vm, const struct kvm_enable_cap *cap
 
 static int enable_max_vcpu_id(struct vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (!cap->args[0] || cap->args[0] > VMM_MAX_VCPU_ID)
+	if (cap->args[0] > VMM_MAX_VCPU_ID || vm->bsp_id > cap->args[0])
 		return -EINVAL;
 	if (atomic_read(&vm->nr_vcpus) || vm->max_vcpu_id != VMM_MAX_VCPU_ID)
 		return vm->max_vcpu_id == cap->args[0] ? 0 : -EINVAL;
-	vm->max_vcpu_id = cap->args[0];
+	if (cap->args[0])
+		vm->max_vcpu_id = cap->args[0];
 	return 0;
 }
 
@@ -227,9 +224,12 @@ static int enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap
 
 static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
 {
+	/* The longest timer: all 32 bits of the count, divided by 128. */
+	if (!cap->args[0] || cap->args[0] > U64_MAX / (128ull * U32_MAX))
+		return -EINVAL;
 	if (vm->irq.mode == IRQCHIP_NONE)
 		return -ENXIO;
-	if (atomic_read(&vm->nr_vcpus) || !cap->args[0] || cap->args[0] > U32_MAX / 128)
+	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
 	vm->irq.apic_bus_cycle_ns = cap->args[0];
 	return 0;

@@ -8,6 +8,7 @@
  * the same access, and gets the answer (insn.h, "How an access that user
  * space must serve is resumed").
  */
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "cpuid.h"
@@ -634,6 +635,13 @@ static int emulate_resume(struct vcpu *vcpu)
 	return emulate_run(vcpu);
 }
 
+/* User space may want what is under way finished, and nothing begun. */
+static bool rep_interrupted(struct vcpu *vcpu)
+{
+	return vcpu->requests || READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT) ||
+	       signal_pending(current);
+}
+
 static int emulate_run(struct vcpu *vcpu)
 {
 	struct insn_ctx *ctx = &vcpu->emu->ctx;
@@ -641,7 +649,7 @@ static int emulate_run(struct vcpu *vcpu)
 
 	for (i = 0; i < MAX_REP_BATCH; i++) {
 		r = insn_emulate(ctx);
-		if (r != INSN_OK || !ctx->rep_pending || vcpu->requests)
+		if (r != INSN_OK || !ctx->rep_pending || rep_interrupted(vcpu))
 			break;
 	}
 	switch (r) {

@@ -220,7 +220,7 @@ static int do_set_mce(struct vcpu *vcpu, void *buf, unsigned long arg)
 
 static int do_set_tsc_khz(struct vcpu *vcpu, void *buf, unsigned long khz)
 {
-	return time_set_tsc_khz(vcpu, khz);
+	return time_set_tsc_khz(vcpu, (u32)khz);
 }
 
 static int do_get_tsc_khz(struct vcpu *vcpu, void *buf, unsigned long arg)
@@ -251,6 +251,12 @@ static int do_set_attr(struct vcpu *vcpu, void *buf, unsigned long arg)
 static int do_prefault(struct vcpu *vcpu, void *buf, unsigned long arg)
 {
 	return vcpu_prefault(vcpu, buf);
+}
+
+/* None of a vCPU's capabilities is offered. */
+static int do_enable_cap(struct vcpu *vcpu, void *buf, unsigned long arg)
+{
+	return -EINVAL;
 }
 
 static int do_stats_fd(struct vcpu *vcpu, void *buf, unsigned long arg)
@@ -305,6 +311,7 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_IOCTL(KVM_GET_DEVICE_ATTR, IN, do_get_attr),
 	VCPU_IOCTL(KVM_SET_DEVICE_ATTR, IN, do_set_attr),
 	VCPU_IOCTL(KVM_PRE_FAULT_MEMORY, INOUT, do_prefault),
+	VCPU_IOCTL(KVM_ENABLE_CAP, IN, do_enable_cap),
 	VCPU_IOCTL(KVM_GET_STATS_FD, NONE, do_stats_fd),
 };
 

@@ -18,6 +18,9 @@
 
 static int do_create_vcpu(struct vm *vm, void *buf, unsigned long arg)
 {
+	/* Ids are 32 bits wide, the argument is not. */
+	if (arg >= VMM_MAX_VCPU_ID)
+		return -EINVAL;
 	return vcpu_create(vm, arg);
 }
 
@@ -78,11 +81,12 @@ static int do_set_tss_addr(struct vm *vm, void *buf, unsigned long addr)
 	return 0;
 }
 
-static int do_set_identity_map(struct vm *vm, void *buf, unsigned long arg)
+static int do_set_identity_map(struct vm *vm, void __user *argp)
 {
 	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
-	vm->identity_map_addr = *(u64 *)buf;
+	if (copy_from_user(&vm->identity_map_addr, argp, sizeof(vm->identity_map_addr)))
+		return -EFAULT;
 	return 0;
 }
 
@@ -189,19 +193,24 @@ static int do_set_pit2(struct vm *vm, void *buf, unsigned long arg)
 	return vm->irq.pit ? pit_set(vm, buf) : -ENXIO;
 }
 
-static int do_reinject(struct vm *vm, void *buf, unsigned long arg)
+/* Its number tells no size. */
+static int do_reinject(struct vm *vm, void __user *argp)
 {
-	struct kvm_reinject_control *control = buf;
+	struct kvm_reinject_control control;
 
+	if (copy_from_user(&control, argp, sizeof(control)))
+		return -EFAULT;
 	if (!vm->irq.pit)
 		return -ENXIO;
-	return pit_set_reinject(vm, control->pit_reinject);
+	return pit_set_reinject(vm, control.pit_reinject);
 }
 
 static int do_set_boot_cpu(struct vm *vm, void *buf, unsigned long arg)
 {
 	if (atomic_read(&vm->nr_vcpus))
 		return -EBUSY;
+	if (arg > vm->max_vcpu_id)
+		return -EINVAL;
 	vm->bsp_id = arg;
 	return 0;
 }
@@ -218,7 +227,7 @@ static int do_set_clock(struct vm *vm, void *buf, unsigned long arg)
 
 static int do_set_tsc_khz(struct vm *vm, void *buf, unsigned long khz)
 {
-	return vm_set_tsc_khz(vm, khz);
+	return vm_set_tsc_khz(vm, (u32)khz);
 }
 
 static int do_get_tsc_khz(struct vm *vm, void *buf, unsigned long arg)
@@ -250,7 +259,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_GET_DIRTY_LOG, IN, NONE, do_get_dirty_log),
 	VM_IOCTL(KVM_CLEAR_DIRTY_LOG, IN, NONE, do_clear_dirty_log),
 	VM_IOCTL(KVM_SET_TSS_ADDR, NONE, VM, do_set_tss_addr),
-	VM_IOCTL(KVM_SET_IDENTITY_MAP_ADDR, IN, VM, do_set_identity_map),
+	VM_IOCTL_RAW(KVM_SET_IDENTITY_MAP_ADDR, VM, do_set_identity_map),
 	VM_IOCTL(KVM_CREATE_IRQCHIP, NONE, VM, do_create_irqchip),
 	VM_IOCTL(KVM_GET_IRQCHIP, INOUT, NONE, do_get_irqchip),
 	VM_IOCTL(KVM_SET_IRQCHIP, IN, NONE, do_set_irqchip),
@@ -264,7 +273,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_CREATE_PIT2, IN, VM, do_create_pit2),
 	VM_IOCTL(KVM_GET_PIT2, OUT, VM, do_get_pit2),
 	VM_IOCTL(KVM_SET_PIT2, IN, VM, do_set_pit2),
-	VM_IOCTL(KVM_REINJECT_CONTROL, IN, VM, do_reinject),
+	VM_IOCTL_RAW(KVM_REINJECT_CONTROL, VM, do_reinject),
 	VM_IOCTL(KVM_SET_BOOT_CPU_ID, NONE, VM, do_set_boot_cpu),
 	VM_IOCTL(KVM_GET_CLOCK, OUT, NONE, do_get_clock),
 	VM_IOCTL(KVM_SET_CLOCK, IN, NONE, do_set_clock),

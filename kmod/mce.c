@@ -39,6 +39,20 @@ int mce_configure(struct vcpu *vcpu, u64 mcg_cap)
 	return 0;
 }
 
+/* "Uncorrected, no action": a record without a #MC (SDM 16.6.3), and no CMCI is offered. */
+static bool mce_no_action(const struct kvm_x86_mce *mce)
+{
+	return (mce->status & MCI_STATUS_UC) && !mce->mcg_status &&
+	       !(mce->status & (MCI_STATUS_PCC | MCI_STATUS_S | MCI_STATUS_AR));
+}
+
+static void mce_record(u64 *bank, const struct kvm_x86_mce *mce, u64 flags)
+{
+	bank[1] = mce->status | flags;
+	bank[2] = mce->addr;
+	bank[3] = mce->misc;
+}
+
 static int mce_uncorrected(struct vcpu *vcpu, const struct kvm_x86_mce *mce, u64 *bank)
 {
 	struct vcpu_msrs *m = vcpu->msrs;
@@ -52,9 +66,7 @@ static int mce_uncorrected(struct vcpu *vcpu, const struct kvm_x86_mce *mce, u64
 		vcpu_request(vcpu, REQ_TRIPLE_FAULT);
 		return 0;
 	}
-	bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
-	bank[2] = mce->addr;
-	bank[3] = mce->misc;
+	mce_record(bank, mce, bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
 	m->mcg_status = mce->mcg_status;
 	queue_exception(vcpu, X86_TRAP_MC);
 	return 0;
@@ -67,15 +79,17 @@ int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
 
 	if (mce->bank >= nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
+	if (mce_no_action(mce)) {
+		vcpu->msrs->mcg_status = 0;
+		mce_record(bank, mce, 0);
+		return 0;
+	}
 	if (mce->status & MCI_STATUS_UC)
 		return mce_uncorrected(vcpu, mce, bank);
-	if (!(bank[1] & MCI_STATUS_VAL) || !(bank[1] & MCI_STATUS_UC)) {
-		bank[1] = mce->status | (bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
-		bank[2] = mce->addr;
-		bank[3] = mce->misc;
-	} else {
+	if (!(bank[1] & MCI_STATUS_VAL) || !(bank[1] & MCI_STATUS_UC))
+		mce_record(bank, mce, bank[1] & MCI_STATUS_VAL ? MCI_STATUS_OVER : 0);
+	else
 		bank[1] |= MCI_STATUS_OVER;
-	}
 	return 0;
 }
 

@@ -320,7 +320,7 @@ static bool sregs_valid(struct vcpu *vcpu, const struct kvm_sregs2 *s)
 	} else if ((s->efer & EFER_LMA) || s->cs.l) {
 		return false;
 	}
-	if (s->cr4 & cr4_guest_reserved(vcpu))
+	if ((s->cr4 & cr4_guest_reserved(vcpu)) || !efer_valid(vcpu, s->efer))
 		return false;
 	return cr0_valid(cr0_fixed(s->cr0));
 }
@@ -344,7 +344,7 @@ static int sregs_set_common(struct vcpu *vcpu, const struct kvm_sregs2 *s, bool 
 	r->cr0 = cr0_fixed(s->cr0);
 	r->cr2 = s->cr2;
 	r->cr4 = s->cr4;
-	r->efer = s->efer & vendor_caps.efer_mask;
+	r->efer = s->efer;
 	regs_mod(vcpu, RG_CR3)->cr3 = s->cr3;
 	regs_mod(vcpu, RG_SEG);
 	for (i = 0; i < NR_SEGS; i++)

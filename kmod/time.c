@@ -182,16 +182,19 @@ static bool khz_within_tolerance(u64 khz)
 	return khz >= tsc_khz - slack && khz <= tsc_khz + slack;
 }
 
-int vm_set_tsc_khz(struct vm *vm, unsigned long khz)
+/* Below this the ratio fits: KVM's bound, too. */
+static u32 khz_limit(void)
 {
-	if (khz > U32_MAX)
-		return -EINVAL;
+	return min_t(u64, S32_MAX, mul_u64_u64_shr(vendor_caps.tsc_ratio_max, tsc_khz,
+						   vendor_caps.tsc_ratio_frac_bits));
+}
+
+int vm_set_tsc_khz(struct vm *vm, u32 khz)
+{
 	/* New vCPUs could not have it. */
 	if (!vendor_caps.tsc_scaling && khz && !khz_within_tolerance(khz))
 		return -EINVAL;
-	if (vendor_caps.tsc_scaling &&
-	    mul_u64_u32_div(khz, 1u << 16, tsc_khz) >
-	    vendor_caps.tsc_ratio_max >> (vendor_caps.tsc_ratio_frac_bits - 16))
+	if (vendor_caps.tsc_scaling && khz >= khz_limit())
 		return -EINVAL;
 	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
@@ -221,19 +224,17 @@ static void set_offset(struct vcpu *vcpu, u64 offset)
 }
 
 /* KVM_SET_TSC_KHZ of a vCPU: without scaling only the host's own rate will do. */
-int time_set_tsc_khz(struct vcpu *vcpu, unsigned long khz)
+int time_set_tsc_khz(struct vcpu *vcpu, u32 khz)
 {
 	u64 ratio = 0;
 
 	if (!khz)
 		khz = tsc_khz;
-	if (khz > U32_MAX)
-		return -EINVAL;
 	if (!khz_within_tolerance(khz)) {
-		if (!vendor_caps.tsc_scaling)
+		if (!vendor_caps.tsc_scaling || khz >= khz_limit())
 			return -EINVAL;
 		ratio = mul_u64_u32_div(1ull << vendor_caps.tsc_ratio_frac_bits,
-					(u32)khz, tsc_khz);
+					khz, tsc_khz);
 		if (!ratio || ratio >= vendor_caps.tsc_ratio_max)
 			return -EINVAL;
 	}

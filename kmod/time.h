@@ -21,7 +21,7 @@ int vm_clock_create(struct vm *vm);
 void vm_clock_destroy(struct vm *vm);
 int vm_clock_get(struct vm *vm, struct kvm_clock_data *data);
 int vm_clock_set(struct vm *vm, const struct kvm_clock_data *data);
-int vm_set_tsc_khz(struct vm *vm, unsigned long khz);
+int vm_set_tsc_khz(struct vm *vm, u32 khz);
 
 /* kvmclock: the anchor all vCPUs extrapolate from, and whether that is safe. */
 struct vm_clock_anchor {
@@ -44,7 +44,7 @@ void time_vcpu_init(struct vcpu *vcpu);
 /* IA32_TSC written: by user space with KVM's matching of several vCPUs, or by the guest. */
 void time_write_tsc(struct vcpu *vcpu, u64 tsc, bool host);
 void time_adjust_tsc(struct vcpu *vcpu, s64 delta);
-int time_set_tsc_khz(struct vcpu *vcpu, unsigned long khz);
+int time_set_tsc_khz(struct vcpu *vcpu, u32 khz);
 u64 time_scale_tsc(const struct vcpu *vcpu, u64 host_tsc);
 
 int time_has_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr);

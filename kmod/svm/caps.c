@@ -121,7 +121,7 @@ static struct page *alloc_map(unsigned int order)
 
 static int setup_maps(void)
 {
-	int i, j;
+	int i;
 
 	svm_iopm = alloc_map(IOPM_ORDER);
 	if (!svm_iopm)
@@ -130,8 +130,10 @@ static int setup_maps(void)
 		svm_msrpm[i] = alloc_map(MSRPM_ORDER);
 		if (!svm_msrpm[i])
 			return -ENOMEM;
-		for (j = 0; j < ARRAY_SIZE(passthrough_msrs); j++)
-			msrpm_allow(svm_msrpm[i], passthrough_msrs[j]);
+	}
+	for (i = 0; i < ARRAY_SIZE(passthrough_msrs); i++) {
+		msrpm_allow(svm_msrpm[MSRPM_BASE], passthrough_msrs[i]);
+		msrpm_allow(svm_msrpm[MSRPM_SPEC_CTRL], passthrough_msrs[i]);
 	}
 	msrpm_allow(svm_msrpm[MSRPM_SPEC_CTRL], MSR_IA32_SPEC_CTRL);
 	return 0;

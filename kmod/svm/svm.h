@@ -56,7 +56,7 @@ struct svm_cpu {
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
 /* Bitmaps: 2 bits an MSR, 1 bit a port; set = intercepted. Shared by all. */
-enum svm_msrpm { MSRPM_BASE, MSRPM_SPEC_CTRL, NR_MSRPMS };
+enum svm_msrpm { MSRPM_BASE, MSRPM_SPEC_CTRL, MSRPM_ALL, NR_MSRPMS };
 
 struct vcpu_svm {
 	struct vcpu vcpu;		/* first */

@@ -386,11 +386,22 @@ static void use_msrpm(struct vcpu_svm *svm, enum svm_msrpm map)
 	vmcb_dirty(svm, CLEAN_PERM_MAPS);
 }
 
-/* SPEC_CTRL is the guest's own where the VMCB holds it or once it wrote it. */
+/*
+ * SPEC_CTRL is the guest's own where the VMCB holds it or once it wrote it. A
+ * filter of user space is asked at each access, whatever the MSR.
+ */
+static enum svm_msrpm choose_msrpm(struct vcpu_svm *svm)
+{
+	if (rcu_access_pointer(svm->vcpu.vm->msr_filter))
+		return MSRPM_ALL;
+	if (!svm_guest_has_spec_ctrl(&svm->vcpu))
+		return MSRPM_BASE;
+	return svm_caps.virt_spec_ctrl || svm->spec_passthrough ? MSRPM_SPEC_CTRL : MSRPM_BASE;
+}
+
 static void svm_update_intercepts(struct vcpu *vcpu)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);
-	bool has = svm_guest_has_spec_ctrl(vcpu);
 
 	svm->guest_rdtscp = svm_caps.rdtscp &&
 			    (guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) ||
@@ -398,8 +409,7 @@ static void svm_update_intercepts(struct vcpu *vcpu)
 	svm->guest_invpcid = guest_cpuid_has(vcpu, X86_FEATURE_INVPCID);
 	if (debug_owns_drs(vcpu))
 		svm->dr_live = false;
-	use_msrpm(svm, has && (svm_caps.virt_spec_ctrl || svm->spec_passthrough) ?
-		  MSRPM_SPEC_CTRL : MSRPM_BASE);
+	use_msrpm(svm, choose_msrpm(svm));
 	svm_recalc_intercepts(svm);
 }
 

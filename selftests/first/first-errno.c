@@ -34,6 +34,35 @@ static void numbers(void)
 	CHECK_EQ(ioctl(g.dev, KVM_CHECK_EXTENSION, 100000), 0);
 }
 
+/* Known numbers with a size that is not theirs are other ioctls. */
+static void wrong_sizes(void)
+{
+	static const unsigned long cmds[] = {
+		_IOR(KVMIO, 0x81, int), _IOW(KVMIO, 0x82, char[8192]), _IOR(KVMIO, 0xa4, int),
+		_IOW(KVMIO, 0x9b, char[8]), _IOWR(KVMIO, 0x90, int), _IO(KVMIO, 0x83),
+	};
+	static const unsigned long vm_cmds[] = {
+		_IOW(KVMIO, 0x46, char[24]), _IOW(KVMIO, 0x76, int), _IOR(KVMIO, 0x7c, char[8]),
+		_IOW(KVMIO, 0xa3, char[8]), _IO(KVMIO, 0x42), _IOWR(KVMIO, 0x62, int),
+	};
+	struct guest_cpu *cpu;
+	struct guest g;
+	unsigned int i;
+
+	guest_create(&g, PAGE_2M);
+	MUST(ioctl(g.fd, KVM_CREATE_IRQCHIP, 0));
+	cpu = guest_add_cpu(&g);
+	for (i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++)
+		CHECK_ERR(ioctl(cpu->fd, cmds[i], g.mem), EINVAL);
+	for (i = 0; i < sizeof(vm_cmds) / sizeof(vm_cmds[0]); i++)
+		CHECK_ERR(ioctl(g.fd, vm_cmds[i], g.mem), ENOTTY);
+	CHECK_ERR(ioctl(g.dev, _IOWR(KVMIO, 0x05, int), g.mem), EINVAL);
+	/* Each fd has its own. */
+	CHECK_ERR(ioctl(g.dev, KVM_CREATE_VCPU, 0), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_GET_REGS, g.mem), ENOTTY);
+	CHECK_ERR(ioctl(cpu->fd, KVM_CREATE_IRQCHIP, 0), EINVAL);
+}
+
 static void vcpu_ids(void)
 {
 	struct guest g;
@@ -44,6 +73,11 @@ static void vcpu_ids(void)
 	CHECK(max > 0);
 	CHECK_ERR(ioctl(g.fd, KVM_CREATE_VCPU, max), EINVAL);
 	CHECK_ERR(ioctl(g.fd, KVM_CREATE_VCPU, 0xffffffff), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_CREATE_VCPU, 1ul << 32), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_CREATE_VCPU, ~0ul), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_SET_BOOT_CPU_ID, max + 1), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_SET_BOOT_CPU_ID, 1ul << 32), EINVAL);
+	MUST(ioctl(g.fd, KVM_SET_BOOT_CPU_ID, 7));
 	MUST(ioctl(g.fd, KVM_CREATE_VCPU, 7));
 	CHECK_ERR(ioctl(g.fd, KVM_CREATE_VCPU, 7), EEXIST);
 	CHECK_ERR(ioctl(g.fd, KVM_CREATE_IRQCHIP, 0), EINVAL);
@@ -91,12 +125,15 @@ static void no_chips(void)
 }
 
 /* Structures that the kernel reads, and those that it writes. */
-static const struct {
+struct pointer {
 	const char *name;
 	unsigned long cmd;
 	bool vcpu, in, out;
-} pointers[] = {
+};
+
 #define ROW(cmd, vcpu, in, out) { #cmd, cmd, vcpu, in, out }
+
+static const struct pointer pointers[] = {
 	ROW(KVM_GET_REGS, 1, 0, 1), ROW(KVM_SET_REGS, 1, 1, 0),
 	ROW(KVM_GET_SREGS, 1, 0, 1), ROW(KVM_SET_SREGS, 1, 1, 0),
 	ROW(KVM_GET_FPU, 1, 0, 1), ROW(KVM_SET_FPU, 1, 1, 0),
@@ -110,30 +147,106 @@ static const struct {
 	ROW(KVM_SET_GUEST_DEBUG, 1, 1, 0), ROW(KVM_TRANSLATE, 1, 1, 0),
 	ROW(KVM_X86_SETUP_MCE, 1, 1, 0), ROW(KVM_INTERRUPT, 1, 1, 0),
 	ROW(KVM_SET_USER_MEMORY_REGION, 0, 1, 0), ROW(KVM_GET_DIRTY_LOG, 0, 1, 0),
-	ROW(KVM_SET_IDENTITY_MAP_ADDR, 0, 1, 0), ROW(KVM_ENABLE_CAP, 0, 1, 0),
+	ROW(KVM_ENABLE_CAP, 0, 1, 0),
 	ROW(KVM_IRQFD, 0, 1, 0), ROW(KVM_IOEVENTFD, 0, 1, 0),
 	ROW(KVM_GET_CLOCK, 0, 0, 1), ROW(KVM_SET_CLOCK, 0, 1, 0),
 	ROW(KVM_SET_GSI_ROUTING, 0, 1, 0), ROW(KVM_SIGNAL_MSI, 0, 1, 0),
-#undef ROW
 };
+
+/* The same for ioctls that want chips. */
+static const struct pointer chip_pointers[] = {
+	ROW(KVM_GET_LAPIC, 1, 0, 1), ROW(KVM_SET_LAPIC, 1, 1, 0),
+	ROW(KVM_GET_SREGS2, 1, 0, 1), ROW(KVM_SET_SREGS2, 1, 1, 0),
+	ROW(KVM_GET_XSAVE2, 1, 0, 1), ROW(KVM_SET_CPUID, 1, 1, 0),
+	ROW(KVM_X86_SET_MCE, 1, 1, 0), ROW(KVM_HAS_DEVICE_ATTR, 1, 1, 0),
+	ROW(KVM_GET_DEVICE_ATTR, 1, 1, 0), ROW(KVM_SET_DEVICE_ATTR, 1, 1, 0),
+	ROW(KVM_SET_SIGNAL_MASK, 1, 1, 0), ROW(KVM_ENABLE_CAP, 1, 1, 0),
+	ROW(KVM_PRE_FAULT_MEMORY, 1, 1, 0),
+	ROW(KVM_GET_IRQCHIP, 0, 1, 1), ROW(KVM_SET_IRQCHIP, 0, 1, 0),
+	ROW(KVM_GET_PIT2, 0, 0, 1), ROW(KVM_SET_PIT2, 0, 1, 0),
+	ROW(KVM_REINJECT_CONTROL, 0, 1, 0), ROW(KVM_SET_USER_MEMORY_REGION2, 0, 1, 0),
+	ROW(KVM_CLEAR_DIRTY_LOG, 0, 1, 0), ROW(KVM_X86_SET_MSR_FILTER, 0, 1, 0),
+	ROW(KVM_IRQ_LINE, 0, 1, 0), ROW(KVM_IRQ_LINE_STATUS, 0, 1, 1),
+};
+
+static const struct pointer dev_pointers[] = {
+	ROW(KVM_GET_SUPPORTED_CPUID, 0, 1, 0), ROW(KVM_GET_EMULATED_CPUID, 0, 1, 0),
+	ROW(KVM_GET_MSR_INDEX_LIST, 0, 1, 1), ROW(KVM_GET_MSR_FEATURE_INDEX_LIST, 0, 1, 1),
+	ROW(KVM_GET_MSRS, 0, 1, 0), ROW(KVM_X86_GET_MCE_CAP_SUPPORTED, 0, 0, 1),
+};
+
+#undef ROW
+
+static void try_pointer(int fd, const struct pointer *p)
+{
+	static void *ro;
+
+	if (!ro)
+		ro = mmap(NULL, 0x4000, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ioctl(fd, p->cmd, (void *)0x1000) != -1 || errno != EFAULT)
+		FAIL("%s of unmapped memory: %s", p->name, strerror(errno));
+	if (p->out && (ioctl(fd, p->cmd, ro) != -1 || errno != EFAULT))
+		FAIL("%s to read-only memory: %s", p->name, strerror(errno));
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void bad_pointers(void)
 {
 	struct guest_cpu *cpu;
 	struct guest g;
-	void *ro = mmap(NULL, 0x4000, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned int i;
 
 	guest_create(&g, PAGE_2M);
 	cpu = guest_add_cpu(&g);
-	for (i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
-		int fd = pointers[i].vcpu ? cpu->fd : g.fd;
+	for (i = 0; i < COUNT(pointers); i++)
+		try_pointer(pointers[i].vcpu ? cpu->fd : g.fd, &pointers[i]);
+	for (i = 0; i < COUNT(dev_pointers); i++)
+		try_pointer(g.dev, &dev_pointers[i]);
+}
 
-		if (ioctl(fd, pointers[i].cmd, (void *)0x1000) != -1 || errno != EFAULT)
-			FAIL("%s of unmapped memory: %s", pointers[i].name, strerror(errno));
-		if (pointers[i].out && (ioctl(fd, pointers[i].cmd, ro) != -1 || errno != EFAULT))
-			FAIL("%s to read-only memory: %s", pointers[i].name, strerror(errno));
-	}
+static void bad_chip_pointers(void)
+{
+	struct kvm_pit_config pit = {};
+	struct guest_cpu *cpu;
+	struct guest g;
+	unsigned int i;
+
+	guest_create(&g, PAGE_2M);
+	MUST(ioctl(g.fd, KVM_CREATE_IRQCHIP, 0));
+	CHECK_ERR(ioctl(g.fd, KVM_CREATE_PIT2, (void *)0x1000), EFAULT);
+	MUST(ioctl(g.fd, KVM_CREATE_PIT2, &pit));
+	cpu = guest_add_cpu(&g);
+	for (i = 0; i < COUNT(chip_pointers); i++)
+		try_pointer(chip_pointers[i].vcpu ? cpu->fd : g.fd, &chip_pointers[i]);
+}
+
+/* Pointers inside of structures. */
+static void inner_pointers(void)
+{
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+					.addr = 0x1000 };
+	struct kvm_msr_filter filter = { .ranges[0] = { .flags = KVM_MSR_FILTER_READ,
+							.base = 0x10, .nmsrs = 8,
+							.bitmap = (void *)0x1000 } };
+	struct kvm_dirty_log log = { .dirty_bitmap = (void *)0x1000 };
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	guest_create(&g, PAGE_2M);
+	cpu = guest_add_cpu(&g);
+	CHECK_ERR(ioctl(cpu->fd, KVM_GET_DEVICE_ATTR, &attr), EFAULT);
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_DEVICE_ATTR, &attr), EFAULT);
+	CHECK_EQ(ioctl(cpu->fd, KVM_HAS_DEVICE_ATTR, &attr), 0);
+	attr.attr = 77;
+	CHECK_ERR(ioctl(cpu->fd, KVM_HAS_DEVICE_ATTR, &attr), ENXIO);
+	CHECK_ERR(ioctl(cpu->fd, KVM_GET_DEVICE_ATTR, &attr), ENXIO);
+	attr.group = 77;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_DEVICE_ATTR, &attr), ENXIO);
+	CHECK_ERR(ioctl(g.fd, KVM_X86_SET_MSR_FILTER, &filter), EFAULT);
+	CHECK_ERR(ioctl(g.fd, KVM_GET_DIRTY_LOG, &log), ENOENT);
+	guest_slot(&g, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, PAGE_2M, g.mem);
+	CHECK_ERR(ioctl(g.fd, KVM_GET_DIRTY_LOG, &log), EFAULT);
 }
 
 static void foreign_mm(void)
@@ -194,6 +307,7 @@ static void xsave_state(void)
 
 static void sregs_state(void)
 {
+	struct kvm_cpuid2 none = {};
 	struct kvm_sregs s, bad;
 	struct guest_cpu *cpu;
 	struct guest g;
@@ -214,7 +328,13 @@ static void sregs_state(void)
 	bad = s;
 	bad.cr0 = (bad.cr0 | 1u << 29) & ~(1ull << 30);	/* NW without CD */
 	CHECK_ERR(ioctl(cpu->fd, KVM_SET_SREGS, &bad), EINVAL);
+	bad = s;
+	bad.efer |= 1ull << 40;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_SREGS, &bad), EINVAL);
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	/* A processor that was told nothing has no long mode. */
+	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, &none));
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_SREGS, &s), EINVAL);
 }
 
 static void events_state(void)
@@ -335,6 +455,147 @@ static void capabilities(void)
 	cap = (struct kvm_enable_cap){ .cap = KVM_CAP_EXCEPTION_PAYLOAD, .flags = 1 };
 	CHECK_ERR(ioctl(g.fd, KVM_ENABLE_CAP, &cap), EINVAL);
 	CHECK_ERR(ioctl(cpu->fd, KVM_ENABLE_CAP, &cap), EINVAL);
+	cap = (struct kvm_enable_cap){ .cap = 100000 };
+	CHECK_ERR(ioctl(cpu->fd, KVM_ENABLE_CAP, &cap), EINVAL);
+	cap.cap = KVM_CAP_EXCEPTION_PAYLOAD;	/* one of the VM's */
+	CHECK_ERR(ioctl(cpu->fd, KVM_ENABLE_CAP, &cap), EINVAL);
+}
+
+static int enable(struct guest *g, uint32_t cap, uint64_t arg)
+{
+	struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
+
+	return ioctl(g->fd, KVM_ENABLE_CAP, &c);
+}
+
+/* What is too late once chips or vCPUs exist. */
+static void wrong_state(void)
+{
+	uint64_t addr = 0xfffbc000;
+	struct guest_cpu *cpu;
+	struct guest g, h;
+	int khz;
+
+	guest_create(&g, PAGE_2M);
+	CHECK_ERR(enable(&g, KVM_CAP_SPLIT_IRQCHIP, 100000), EINVAL);
+	CHECK_ERR(ioctl(g.fd, KVM_SET_IDENTITY_MAP_ADDR, (void *)0x1000), EFAULT);
+	MUST(ioctl(g.fd, KVM_SET_IDENTITY_MAP_ADDR, &addr));
+	MUST(ioctl(g.fd, KVM_CREATE_IRQCHIP, 0));
+	CHECK_ERR(enable(&g, KVM_CAP_SPLIT_IRQCHIP, 24), EEXIST);
+	cpu = guest_add_cpu(&g);
+	/* What KVM refuses since 6.13 and 6.17 only. */
+	if (!device_is_kvm()) {
+		CHECK_ERR(enable(&g, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_PAUSE),
+			  EINVAL);
+		CHECK_ERR(ioctl(g.fd, KVM_SET_TSC_KHZ, 0), EINVAL);
+	}
+	CHECK_ERR(ioctl(g.fd, KVM_SET_IDENTITY_MAP_ADDR, &addr), EINVAL);
+	khz = MUST(ioctl(cpu->fd, KVM_GET_TSC_KHZ, 0));
+	CHECK(khz > 0);
+	CHECK_EQ(ioctl(g.fd, KVM_GET_TSC_KHZ, 0), khz);
+	CHECK_EQ(ioctl(cpu->fd, KVM_SET_TSC_KHZ, 0), 0);
+	CHECK_EQ(ioctl(cpu->fd, KVM_SET_TSC_KHZ, khz), 0);
+	CHECK_EQ(ioctl(cpu->fd, KVM_SET_TSC_KHZ, 1ul << 32), 0);
+	if (ioctl(g.dev, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL))
+		CHECK_ERR(ioctl(cpu->fd, KVM_SET_TSC_KHZ, 0xffffffff), EINVAL);
+	else
+		CHECK_ERR(ioctl(cpu->fd, KVM_SET_TSC_KHZ, khz / 2), EINVAL);
+
+	guest_create(&h, PAGE_2M);
+	guest_add_cpu(&h);
+	CHECK_ERR(enable(&h, KVM_CAP_SPLIT_IRQCHIP, 24), EEXIST);
+	CHECK_ERR(enable(&h, KVM_CAP_X86_APIC_BUS_CYCLES_NS, 10), ENXIO);
+}
+
+/* Bits that mean nothing yet. */
+static void reserved_bits(void)
+{
+	struct kvm_msr_filter filter = { .flags = 2 };
+	struct kvm_pre_fault_memory fault = { .size = PAGE_4K, .flags = 1 };
+	struct kvm_clock_data clock;
+	struct kvm_sregs2 s;
+	struct guest_cpu *cpu;
+	struct guest g;
+	uint64_t mcg;
+
+	guest_create(&g, PAGE_2M);
+	cpu = guest_add_cpu(&g);
+	MUST(ioctl(g.fd, KVM_GET_CLOCK, &clock));
+	clock.flags |= 1;
+	CHECK_ERR(ioctl(g.fd, KVM_SET_CLOCK, &clock), EINVAL);
+	clock.flags = 1u << 31;
+	CHECK_ERR(ioctl(g.fd, KVM_SET_CLOCK, &clock), EINVAL);
+
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS2, &s));
+	s.flags |= 2;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_SREGS2, &s), EINVAL);
+	s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;	/* not in PAE mode */
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_SREGS2, &s), EINVAL);
+
+	CHECK_ERR(ioctl(g.fd, KVM_X86_SET_MSR_FILTER, &filter), EINVAL);
+	filter.flags = KVM_MSR_FILTER_DEFAULT_DENY;	/* and no range */
+	CHECK_ERR(ioctl(g.fd, KVM_X86_SET_MSR_FILTER, &filter), EINVAL);
+	filter.ranges[0] = (struct kvm_msr_filter_range){ .flags = 4, .nmsrs = 8,
+							  .bitmap = g.mem };
+	CHECK_ERR(ioctl(g.fd, KVM_X86_SET_MSR_FILTER, &filter), EINVAL);
+	filter.ranges[0].flags = KVM_MSR_FILTER_READ;
+	filter.ranges[0].nmsrs = 0x600 * 8 + 1;
+	CHECK_ERR(ioctl(g.fd, KVM_X86_SET_MSR_FILTER, &filter), EINVAL);
+
+	CHECK_ERR(ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, &fault), EINVAL);
+	fault = (struct kvm_pre_fault_memory){ .gpa = 8, .size = PAGE_4K };
+	CHECK_ERR(ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, &fault), EINVAL);
+	fault = (struct kvm_pre_fault_memory){ .size = 8 };
+	CHECK_ERR(ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, &fault), EINVAL);
+	fault = (struct kvm_pre_fault_memory){ .gpa = -PAGE_4K, .size = 2 * PAGE_4K };
+	CHECK_ERR(ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, &fault), EINVAL);
+	fault = (struct kvm_pre_fault_memory){ .gpa = 1ul << 30, .size = PAGE_4K };
+	CHECK_ERR(ioctl(cpu->fd, KVM_PRE_FAULT_MEMORY, &fault), ENOENT);
+
+	mcg = 0;	/* no bank */
+	CHECK_ERR(ioctl(cpu->fd, KVM_X86_SETUP_MCE, &mcg), EINVAL);
+	mcg = ioctl(g.dev, KVM_CHECK_EXTENSION, KVM_CAP_MCE) + 1;
+	CHECK_ERR(ioctl(cpu->fd, KVM_X86_SETUP_MCE, &mcg), EINVAL);
+	mcg = 1ull << 40 | 4;
+	CHECK_ERR(ioctl(cpu->fd, KVM_X86_SETUP_MCE, &mcg), EINVAL);
+	mcg = 4;
+	MUST(ioctl(cpu->fd, KVM_X86_SETUP_MCE, &mcg));
+}
+
+static void xcrs_state(void)
+{
+	struct kvm_xcrs x, bad;
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	guest_create(&g, PAGE_2M);
+	if (!ioctl(g.dev, KVM_CHECK_EXTENSION, KVM_CAP_XCRS))
+		SKIP("no XSAVE");
+	cpu = guest_add_cpu(&g);
+	give_cpuid(cpu);
+	MUST(ioctl(cpu->fd, KVM_GET_XCRS, &x));
+	CHECK_EQ(x.nr_xcrs, 1);
+	CHECK_EQ(x.xcrs[0].value, 1);
+	bad = x;
+	bad.flags = 1;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_XCRS, &bad), EINVAL);
+	bad = x;
+	bad.nr_xcrs = KVM_MAX_XCRS + 1;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_XCRS, &bad), EINVAL);
+	bad = x;
+	bad.xcrs[0].value = 0;			/* x87 is always there */
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_XCRS, &bad), EINVAL);
+	bad.xcrs[0].value = 5;			/* AVX without SSE */
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_XCRS, &bad), EINVAL);
+	bad.xcrs[0].value = 1ull << 62 | 3;
+	CHECK_ERR(ioctl(cpu->fd, KVM_SET_XCRS, &bad), EINVAL);
+	/* Other registers than XCR0 are passed over. */
+	bad.xcrs[0].xcr = 1;
+	MUST(ioctl(cpu->fd, KVM_SET_XCRS, &bad));
+	x.xcrs[0].value = 3;
+	MUST(ioctl(cpu->fd, KVM_SET_XCRS, &x));
+	MUST(ioctl(cpu->fd, KVM_GET_XCRS, &x));
+	CHECK_EQ(x.xcrs[0].value, 3);
 }
 
 static void eventfds(void)
@@ -397,10 +658,13 @@ static void fpu_mxcsr(void)
 
 static const struct test tests[] = {
 	{ "ioctl numbers and capabilities", numbers },
+	{ "sizes in ioctl numbers", wrong_sizes },
 	{ "vCPU ids", vcpu_ids },
 	{ "interrupt chips", chips },
 	{ "no interrupt chips", no_chips },
 	{ "pointers", bad_pointers },
+	{ "pointers, with interrupt chips", bad_chip_pointers },
+	{ "pointers in structures", inner_pointers },
 	{ "another process", foreign_mm },
 	{ "read-only node", read_only_node },
 	{ "KVM_SET_XSAVE", xsave_state },
@@ -410,6 +674,9 @@ static const struct test tests[] = {
 	{ "listed MSRs", listed_msrs },
 	{ "CPUID", cpuid_rules },
 	{ "KVM_ENABLE_CAP", capabilities },
+	{ "wrong state", wrong_state },
+	{ "reserved bits", reserved_bits },
+	{ "KVM_SET_XCRS", xcrs_state },
 	{ "eventfds", eventfds },
 	{ "KVM_SET_SIGNAL_MASK", signal_masks },
 	{ "KVM_SET_FPU with any MXCSR", fpu_mxcsr },

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Guests of a few instructions in each mode of the CPU, and from one to the next. */
+#include <signal.h>
+#include <sys/time.h>
+
 #include "first.h"
 
 GUEST_CODE(code16,
@@ -252,6 +255,276 @@ static void control_bits(void)
 	CHECK_EQ(*guest_word(&g, 2) & (cd | nw), 0);
 }
 
+/* -------- guests that make no sense -------- */
+
+#define HOLE	0xd0000000ul
+
+GUEST_CODE(garbage,
+	".code64\n"
+	"garbage_jump: jmp *%rdi\n"
+	"garbage_ud: ud2\n"
+	"garbage_outs: cld; rep outsb; hlt\n"
+	"garbage_ins: cld; rep insb; hlt\n");
+
+extern const char garbage_jump[], garbage_ud[], garbage_outs[], garbage_ins[];
+
+#define GARBAGE(name) ((unsigned long)(garbage_##name - garbage))
+
+static struct guest_cpu *garbage_guest(struct guest *g)
+{
+	struct guest_cpu *cpu = long_guest(g);
+
+	guest_load_code(g, garbage);
+	return cpu;
+}
+
+/* All exits in the middle of nowhere are taken back, and the vCPU serves again. */
+static void expect_usable(struct guest_cpu *cpu)
+{
+	struct kvm_vcpu_events none = {};
+	const char halt = (char)0xf4;
+
+	MUST(ioctl(cpu->fd, KVM_SET_VCPU_EVENTS, &none));
+	guest_mode(cpu, GUEST_LONG);
+	guest_load(cpu->guest, &halt, &halt + 1);
+	guest_exec(cpu, 0, 0, 0, 0, 0);
+}
+
+static void fetch_from_hole(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = garbage_guest(&g);
+
+	guest_call(cpu, GARBAGE(jump), HOLE, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_INTERNAL_ERROR);
+	CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	CHECK_EQ(guest_regs(cpu).rip, HOLE);
+	expect_usable(cpu);
+}
+
+static void idt_in_hole(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = garbage_guest(&g);
+	struct kvm_sregs s;
+
+	/* KVM's AMD side emulates the instruction at RIP instead, before 6.14. */
+	if (device_is_kvm() && !access("/sys/module/kvm_amd", F_OK))
+		SKIP("KVM differs here");
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	s.idt.base = HOLE;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	guest_call(cpu, GARBAGE(ud), 0, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_INTERNAL_ERROR);
+	CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	expect_usable(cpu);
+}
+
+/*
+ * After SHUTDOWN the state is undefined, but not the host's. KVM's AMD side
+ * gives the vCPU an INIT, and what that executes at the reset vector depends
+ * on the rest of the guest: no judge for the tests that go on from there.
+ */
+static void not_on_kvm(void)
+{
+	if (device_is_kvm())
+		SKIP("KVM goes another way");
+}
+
+static void run_after_shutdown(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu;
+	int i;
+
+	not_on_kvm();
+	cpu = garbage_guest(&g);
+	guest_call(cpu, GARBAGE(ud), 0, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_SHUTDOWN);
+	for (i = 0; i < 5; i++) {
+		CHECK_EQ(guest_run(cpu), 0);
+		CHECK(cpu->run->exit_reason == KVM_EXIT_SHUTDOWN ||
+		      cpu->run->exit_reason == KVM_EXIT_INTERNAL_ERROR,
+		      "%u", cpu->run->exit_reason);
+	}
+	expect_usable(cpu);
+}
+
+static void on_alarm(int sig)
+{
+}
+
+/* Every table entry of the library's, for CPL 3 too. */
+static void open_tables(struct guest *g)
+{
+	uint64_t *pte = (uint64_t *)(g->mem + 0x2000);
+	int i;
+
+	for (i = 0; i < 6 * 512; i++)
+		if (pte[i])
+			pte[i] |= 4;
+}
+
+static void to_user(struct guest_cpu *cpu)
+{
+	struct kvm_sregs s;
+
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	s.cs.dpl = s.ss.dpl = s.ds.dpl = s.es.dpl = 3;
+	s.cs.selector |= 3;
+	s.ss.selector |= 3;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+}
+
+/* An access under way must end before the state is changed: api.rst, KVM_EXIT_MMIO. */
+static void finish_access(struct guest_cpu *cpu)
+{
+	int i;
+
+	cpu->run->immediate_exit = 1;
+	for (i = 0; i < 10 && !ioctl(cpu->fd, KVM_RUN, 0); i++)
+		;
+	cpu->run->immediate_exit = 0;
+}
+
+/* As many exits as come, until one of them is an end or the time is over. */
+static void run_garbage(struct guest_cpu *cpu)
+{
+	struct itimerval it = { .it_value.tv_usec = 30000 };
+	int i;
+
+	setitimer(ITIMER_REAL, &it, NULL);
+	for (i = 0; i < 20; i++) {
+		if (ioctl(cpu->fd, KVM_RUN, 0)) {
+			CHECK(errno == EINTR || errno == EAGAIN || errno == EFAULT,
+			      "errno %d", errno);
+			break;
+		}
+		CHECK(cpu->run->exit_reason != KVM_EXIT_UNKNOWN);
+		CHECK(cpu->run->exit_reason != KVM_EXIT_FAIL_ENTRY);
+		if (cpu->run->exit_reason == KVM_EXIT_SHUTDOWN ||
+		    cpu->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+			break;
+	}
+	it.it_value.tv_usec = 0;
+	setitimer(ITIMER_REAL, &it, NULL);
+	finish_access(cpu);
+}
+
+static void random_bytes(bool user, unsigned int seed)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct guest_cpu *cpu;
+	unsigned int round, i;
+	struct guest g;
+
+	not_on_kvm();
+	cpu = garbage_guest(&g);
+	sigaction(SIGALRM, &sa, NULL);
+	srandom(seed);
+	for (round = 0; round < 60; round++) {
+		expect_usable(cpu);
+		if (user) {
+			open_tables(&g);
+			to_user(cpu);
+		}
+		for (i = 0; i < 0x1000; i++)
+			g.mem[GUEST_CODE_GPA + i] = random() >> 7;
+		guest_call(cpu, 0, random(), random(), random(), random() & 0xffff);
+		run_garbage(cpu);
+	}
+	expect_usable(cpu);
+}
+
+static void random_kernel(void)
+{
+	random_bytes(false, 1);
+}
+
+static void random_user(void)
+{
+	random_bytes(true, 2);
+}
+
+/* -------- strings of I/O -------- */
+
+#define STRING_GPA	(0x100000 - 100)	/* over the end of a page */
+#define STRING_LEN	300
+
+/* KVM_RUN that only finishes what was under way. */
+static void only_complete(struct guest_cpu *cpu)
+{
+	cpu->run->immediate_exit = 1;
+	CHECK_EQ(ioctl(cpu->fd, KVM_RUN, 0), -1);
+	CHECK_EQ(errno, EINTR);
+	cpu->run->immediate_exit = 0;
+}
+
+static struct guest_cpu *string_guest(struct guest *g, unsigned long entry, bool out)
+{
+	struct guest_cpu *cpu = garbage_guest(g);
+	int i;
+
+	for (i = 0; i < STRING_LEN; i++)
+		g->mem[STRING_GPA + i] = out ? i * 7 : 0;
+	guest_call(cpu, entry, STRING_GPA, STRING_GPA, 0x30, STRING_LEN);
+	return cpu;
+}
+
+/* The next piece; how many bytes, 0 at the end. */
+static unsigned int string_piece(struct guest_cpu *cpu, int direction, uint8_t **data)
+{
+	struct kvm_run *run = cpu->run;
+
+	CHECK_EQ(guest_run(cpu), 0);
+	if (run->exit_reason == KVM_EXIT_HLT)
+		return 0;
+	guest_expect(cpu, KVM_EXIT_IO);
+	CHECK_EQ(run->io.direction, direction);
+	CHECK_EQ(run->io.port, 0x30);
+	CHECK_EQ(run->io.size, 1);
+	*data = (uint8_t *)run + run->io.data_offset;
+	return run->io.count;
+}
+
+static void rep_outs(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = string_guest(&g, GARBAGE(outs), true);
+	unsigned int at = 0, n, i;
+	uint8_t *data;
+
+	while ((n = string_piece(cpu, KVM_EXIT_IO_OUT, &data))) {
+		for (i = 0; i < n; i++)
+			CHECK_EQ(data[i], (uint8_t)((at + i) * 7));
+		at += n;
+		only_complete(cpu);
+		CHECK_EQ(guest_regs(cpu).rcx, STRING_LEN - at);
+	}
+	CHECK_EQ(at, STRING_LEN);
+	CHECK_EQ(guest_regs(cpu).rsi, STRING_GPA + STRING_LEN);
+}
+
+static void rep_ins(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = string_guest(&g, GARBAGE(ins), false);
+	unsigned int at = 0, n, i;
+	uint8_t *data;
+
+	while ((n = string_piece(cpu, KVM_EXIT_IO_IN, &data))) {
+		for (i = 0; i < n; i++)
+			data[i] = (at + i) * 5;
+		at += n;
+		only_complete(cpu);
+	}
+	CHECK_EQ(at, STRING_LEN);
+	CHECK_EQ(guest_regs(cpu).rdi, STRING_GPA + STRING_LEN);
+	for (i = 0; i < STRING_LEN; i++)
+		CHECK_EQ(g.mem[STRING_GPA + i], (uint8_t)(i * 5));
+	CHECK_EQ(g.mem[STRING_GPA + i], 0);
+}
+
 static const struct test tests[] = {
 	{ "real mode", real_mode },
 	{ "protected mode", protected_mode },
@@ -261,6 +534,13 @@ static const struct test tests[] = {
 	{ "control register bits", control_bits },
 	{ "triple fault", triple_fault },
 	{ "MMIO of all sizes", mmio_sizes },
+	{ "code where nothing is", fetch_from_hole },
+	{ "an IDT where nothing is", idt_in_hole },
+	{ "KVM_RUN after SHUTDOWN", run_after_shutdown },
+	{ "random bytes as a kernel", random_kernel, 100 },
+	{ "random bytes as a user", random_user, 100 },
+	{ "REP OUTSB in pieces", rep_outs },
+	{ "REP INSB in pieces", rep_ins },
 };
 
 TEST_MAIN(tests)

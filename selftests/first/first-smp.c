@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Several vCPUs, each an ordinary thread: INIT and SIPI, atomic counters, signals, stopping, affinity. */
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <time.h>
 
 #include "first.h"
@@ -131,43 +136,202 @@ static void ms_sleep(int ms)
 	usleep(ms * 1000);
 }
 
-/* A child runs the guest in shared memory; the parent treats it like any process. */
-static void ordinary_process(void)
+/* A child runs the spinning guest, whose counter is the caller's too. */
+static pid_t spin_process(volatile uint64_t **counter)
 {
-	struct guest g;
+	uint64_t *page = mmap(NULL, PAGE_4K, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
 	struct guest_cpu *cpu;
-	uint64_t *counter, then;
-	cpu_set_t set;
+	struct guest g;
 	pid_t pid;
 
-	counter = mmap(NULL, PAGE_4K, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid = fork();
+	CHECK(page != MAP_FAILED);
+	pid = MUST(fork());
 	if (!pid) {
 		cpu = spinner(&g);
-		/* The counter's page is the parent's too. */
-		MUST(mmap(g.mem + 0xf000, PAGE_4K, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
-			  -1, 0) == MAP_FAILED ? -1 : 0);
-		MUST(mremap(counter, PAGE_4K, PAGE_4K, MREMAP_MAYMOVE | MREMAP_FIXED, g.mem + 0xf000) == MAP_FAILED ?
-		     -1 : 0);
+		CHECK(mremap(page, PAGE_4K, PAGE_4K, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     g.mem + DATA_GPA) != MAP_FAILED);
 		guest_run(cpu);
 		_exit(0);
 	}
-	while (!*(volatile uint64_t *)counter)
+	*counter = page;
+	while (!**counter)
 		ms_sleep(20);
-	MUST(kill(pid, SIGSTOP));
-	MUST(waitpid(pid, NULL, WUNTRACED));
-	then = *(volatile uint64_t *)counter;
-	ms_sleep(100);
-	CHECK_EQ(*(volatile uint64_t *)counter, then);
-	MUST(kill(pid, SIGCONT));
-	MUST(setpriority(PRIO_PROCESS, pid, 10));
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	MUST(sched_setaffinity(pid, sizeof(set), &set));
-	while (*(volatile uint64_t *)counter == then)
-		ms_sleep(20);
+	return pid;
+}
+
+static void end_process(pid_t pid)
+{
 	MUST(kill(pid, SIGKILL));
 	MUST(waitpid(pid, NULL, 0));
+}
+
+static void expect_progress(volatile uint64_t *counter)
+{
+	uint64_t then = *counter;
+
+	while (*counter == then)
+		ms_sleep(20);
+}
+
+static void expect_rest(volatile uint64_t *counter)
+{
+	uint64_t then = *counter;
+
+	ms_sleep(100);
+	CHECK_EQ(*counter, then);
+}
+
+/* Field @n of /proc/PID/stat (proc(5) counts from 1). */
+static long stat_field(pid_t pid, int n)
+{
+	char path[64], line[1024], *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	CHECK(f && fgets(line, sizeof(line), f));
+	fclose(f);
+	p = strrchr(line, ')') + 2;
+	for (n -= 3; n; n--)
+		p = strchr(p, ' ') + 1;
+	return atol(p);
+}
+
+static long cpu_ticks(pid_t pid)
+{
+	return stat_field(pid, 14) + stat_field(pid, 15);
+}
+
+static void bind_to(pid_t pid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	MUST(sched_setaffinity(pid, sizeof(set), &set));
+}
+
+static void stop_and_go(void)
+{
+	volatile uint64_t *counter;
+	pid_t pid = spin_process(&counter);
+
+	MUST(kill(pid, SIGSTOP));
+	MUST(waitpid(pid, NULL, WUNTRACED));
+	expect_rest(counter);
+	MUST(kill(pid, SIGCONT));
+	expect_progress(counter);
+	end_process(pid);
+}
+
+/* taskset moves the thread out of the guest and to where it was told. */
+static void affinity(void)
+{
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
+	volatile uint64_t *counter;
+	pid_t pid = spin_process(&counter);
+
+	for (i = 0; i < 2 * cpus; i++) {
+		bind_to(pid, i % cpus);
+		expect_progress(counter);
+		ms_sleep(50);
+		CHECK_EQ(stat_field(pid, 39), i % cpus);
+	}
+	end_process(pid);
+}
+
+/* Two guests on one CPU: the nice one gets the little that the other leaves. */
+static void niceness(void)
+{
+	volatile uint64_t *counter;
+	pid_t pid[2] = { spin_process(&counter), spin_process(&counter) };
+	long ticks[2];
+	int i;
+
+	MUST(setpriority(PRIO_PROCESS, pid[1], 15));
+	CHECK_EQ(stat_field(pid[1], 19), 15);
+	for (i = 0; i < 2; i++) {
+		bind_to(pid[i], 0);
+		ticks[i] = cpu_ticks(pid[i]);
+	}
+	ms_sleep(3000);
+	for (i = 0; i < 2; i++)
+		ticks[i] = cpu_ticks(pid[i]) - ticks[i];
+	CHECK(ticks[0] > 4 * ticks[1], "%ld and %ld ticks", ticks[0], ticks[1]);
+	for (i = 0; i < 2; i++)
+		end_process(pid[i]);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = MUST(open(path, O_WRONLY));
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* A fifth of a CPU by cgroup v2, and the guest's time is the thread's. */
+static void cpu_quota(void)
+{
+	char top[] = "/tmp/cgroup-XXXXXX", group[64], text[16];
+	long hz = sysconf(_SC_CLK_TCK), ticks;
+	volatile uint64_t *counter;
+	pid_t pid;
+
+	CHECK(mkdtemp(top));
+	if (mount("none", top, "cgroup2", 0, NULL))
+		SKIP("no cgroup2: %s", strerror(errno));
+	snprintf(group, sizeof(group), "%s/vmm-quota", top);
+	put(top, "cgroup.subtree_control", "+cpu");
+	MUST(mkdir(group, 0755));
+	put(group, "cpu.max", "20000 100000");
+	pid = spin_process(&counter);
+	ticks = cpu_ticks(pid);
+	ms_sleep(1000);
+	ticks = cpu_ticks(pid) - ticks;
+	CHECK(ticks > hz / 2, "%ld ticks without a quota", ticks);
+	snprintf(text, sizeof(text), "%d", pid);
+	put(group, "cgroup.procs", text);
+	ms_sleep(200);
+	ticks = cpu_ticks(pid);
+	ms_sleep(2000);
+	ticks = cpu_ticks(pid) - ticks;
+	end_process(pid);
+	rmdir(group);
+	umount(top);
+	rmdir(top);
+	CHECK(ticks > 0 && ticks < 2 * hz * 35 / 100, "%ld of %ld ticks", ticks, 2 * hz);
+}
+
+/* What a debugger does to a thread in KVM_RUN. */
+static void debugger(void)
+{
+	struct user_regs_struct regs;
+	volatile uint64_t *counter;
+	pid_t pid = spin_process(&counter);
+	int status, i;
+
+	for (i = 0; i < 3; i++) {
+		MUST(ptrace(PTRACE_ATTACH, pid, 0, 0));
+		MUST(waitpid(pid, &status, 0));
+		CHECK(WIFSTOPPED(status));
+		expect_rest(counter);
+		MUST(ptrace(PTRACE_GETREGS, pid, 0, &regs));
+		CHECK_EQ(regs.orig_rax, SYS_ioctl);
+		CHECK_EQ(regs.rsi, KVM_RUN);
+		MUST(ptrace(PTRACE_CONT, pid, 0, 0));
+		expect_progress(counter);
+		MUST(kill(pid, SIGSTOP));
+		MUST(waitpid(pid, &status, 0));
+		CHECK(WIFSTOPPED(status));
+		MUST(ptrace(PTRACE_DETACH, pid, 0, 0));
+		expect_progress(counter);
+	}
+	end_process(pid);
 }
 
 static const struct test tests[] = {
@@ -175,7 +339,11 @@ static const struct test tests[] = {
 	{ "four vCPUs", four },
 	{ "immediate_exit", immediate_exit },
 	{ "a signal ends KVM_RUN", a_signal },
-	{ "SIGSTOP, nice, affinity", ordinary_process },
+	{ "SIGSTOP and SIGCONT", stop_and_go },
+	{ "affinity", affinity },
+	{ "nice", niceness },
+	{ "a quota of CPU time", cpu_quota },
+	{ "a debugger", debugger },
 };
 
 TEST_MAIN(tests)

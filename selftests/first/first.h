@@ -107,6 +107,12 @@ static inline struct kvm_vcpu_events get_events(struct guest_cpu *cpu)
 	return e;
 }
 
+/* Where the judge is KVM itself, and not vmm under KVM's name. */
+static inline bool device_is_kvm(void)
+{
+	return !strcmp(test_device, "/dev/kvm") && access("/dev/vmm", F_OK);
+}
+
 /* QEMU's own emulation of SVM, which intercepts neither INT3 nor reads of CR4. */
 static inline bool host_is_tcg(void)
 {

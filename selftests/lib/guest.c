@@ -71,33 +71,6 @@ void guest_create(struct guest *g, size_t size)
 	guest_slot(g, 0, 0, 0, size, g->mem);
 }
 
-struct guest_cpu *guest_add_cpu(struct guest *g)
-{
-	struct guest_cpu *cpu = &g->cpu[g->ncpus];
-
-	CHECK(g->ncpus < GUEST_MAX_CPUS);
-	cpu->guest = g;
-	cpu->id = g->ncpus++;
-	cpu->fd = MUST(ioctl(g->fd, KVM_CREATE_VCPU, cpu->id));
-	cpu->run = mmap(NULL, g->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, 0);
-	CHECK(cpu->run != MAP_FAILED);
-	return cpu;
-}
-
-static struct kvm_segment segment(uint16_t selector, bool code, enum guest_mode mode)
-{
-	return (struct kvm_segment){
-		.limit = mode == GUEST_REAL ? 0xffff : 0xffffffff,
-		.selector = selector,
-		.type = code ? 11 : 3,
-		.present = 1,
-		.s = 1,
-		.db = mode == GUEST_PROTECTED || mode == GUEST_PAE || (mode == GUEST_LONG && !code),
-		.l = mode == GUEST_LONG && code,
-		.g = mode != GUEST_REAL,
-	};
-}
-
 static struct kvm_cpuid2 *supported_cpuid(struct guest *g)
 {
 	static struct kvm_cpuid2 *cpuid;
@@ -130,6 +103,35 @@ uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int
 			return regs[reg];
 	}
 	return 0;
+}
+
+struct guest_cpu *guest_add_cpu(struct guest *g)
+{
+	struct guest_cpu *cpu = &g->cpu[g->ncpus];
+
+	CHECK(g->ncpus < GUEST_MAX_CPUS);
+	cpu->guest = g;
+	cpu->id = g->ncpus++;
+	cpu->fd = MUST(ioctl(g->fd, KVM_CREATE_VCPU, cpu->id));
+	cpu->run = mmap(NULL, g->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, 0);
+	CHECK(cpu->run != MAP_FAILED);
+	/* KVM takes no long mode from user space before. */
+	guest_cpuid(cpu);
+	return cpu;
+}
+
+static struct kvm_segment segment(uint16_t selector, bool code, enum guest_mode mode)
+{
+	return (struct kvm_segment){
+		.limit = mode == GUEST_REAL ? 0xffff : 0xffffffff,
+		.selector = selector,
+		.type = code ? 11 : 3,
+		.present = 1,
+		.s = 1,
+		.db = mode == GUEST_PROTECTED || mode == GUEST_PAE || (mode == GUEST_LONG && !code),
+		.l = mode == GUEST_LONG && code,
+		.g = mode != GUEST_REAL,
+	};
 }
 
 /* Descriptors that agree with segment(). */

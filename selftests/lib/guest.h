@@ -57,6 +57,7 @@ enum guest_mode { GUEST_REAL, GUEST_PROTECTED, GUEST_PAE, GUEST_LONG };
 void guest_open(struct guest *g);
 /* Opens, and makes slot 0 of @size bytes, 2M-aligned on the host's side. */
 void guest_create(struct guest *g, size_t size);
+/* With the CPUID that the host offers. */
 struct guest_cpu *guest_add_cpu(struct guest *g);
 /* Anonymous memory at a 2M boundary. */
 void *guest_alloc(size_t size);
