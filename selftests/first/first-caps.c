@@ -160,7 +160,7 @@ static void msr_filter(void)
 		CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, msr), val);
 		CHECK_EQ(guest_exec(cpu, AT(write), val, 0, 0, msr), 0x13);
 		/* User space is never asked. */
-		CHECK_EQ(get_msr(cpu, msr), val);
+		CHECK_EQ(guest_get_msr(cpu, msr), val);
 		no_filter(&g);
 		CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, msr), val);
 		CHECK_EQ(guest_exec(cpu, AT(write), val, 0, 0, msr), 1);
@@ -197,7 +197,7 @@ static void msr_exits(void)
 	CHECK_EQ(cpu->run->msr.data, 0x99aabbccddeeff);
 	expect_exit(cpu, KVM_EXIT_HLT);
 	CHECK_EQ(guest_regs(cpu).rax, 1);
-	CHECK_EQ(get_msr(cpu, MSR_STAR), 0);
+	CHECK_EQ(guest_get_msr(cpu, MSR_STAR), 0);
 
 	guest_call(cpu, AT(read), 0, 0, 0, MSR_NONE);
 	expect_msr(cpu, KVM_EXIT_X86_RDMSR, MSR_NONE, KVM_MSR_EXIT_REASON_UNKNOWN);
@@ -280,7 +280,7 @@ static void sync_regs(void)
 	expect_exit(cpu, KVM_EXIT_HLT);
 	CHECK_EQ(cpu->run->kvm_dirty_regs, 0);
 	CHECK_EQ(s->regs.rax, 777);
-	CHECK_EQ(get_msr(cpu, MSR_GS_BASE), 0x123000);
+	CHECK_EQ(guest_get_msr(cpu, MSR_GS_BASE), 0x123000);
 	/* What is not marked is not read. */
 	s->regs.rip = GUEST_CODE_GPA + AT(add);
 	MUST(ioctl(cpu->fd, KVM_SET_REGS, &at_halt));

@@ -44,7 +44,7 @@ static struct guest_cpu *start(struct guest *g, unsigned long entry)
 
 	guest_load_code(g, dbg);
 	set_gate(g, 1, AT(on_db));
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	guest_call(cpu, entry, 0, 0, 0, 0);
 	return cpu;
 }

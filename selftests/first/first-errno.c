@@ -395,12 +395,12 @@ static void listed_msrs(void)
 	guest_create(&g, PAGE_2M);
 	MUST(ioctl(g.fd, KVM_CREATE_IRQCHIP, 0));
 	cpu = guest_add_cpu(&g);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	list->nmsrs = 1000;
 	MUST(ioctl(g.dev, KVM_GET_MSR_INDEX_LIST, list));
 	for (i = 0; i < list->nmsrs; i++) {
-		val = get_msr(cpu, list->indices[i]);
-		if (set_msr(cpu, list->indices[i], val) != 1)
+		val = guest_get_msr(cpu, list->indices[i]);
+		if (guest_set_msr(cpu, list->indices[i], val) != 1)
 			FAIL("MSR %#x: %#llx cannot be written back", list->indices[i],
 			     (unsigned long long)val);
 	}
@@ -572,7 +572,7 @@ static void xcrs_state(void)
 	if (!ioctl(g.dev, KVM_CHECK_EXTENSION, KVM_CAP_XCRS))
 		SKIP("no XSAVE");
 	cpu = guest_add_cpu(&g);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	MUST(ioctl(cpu->fd, KVM_GET_XCRS, &x));
 	CHECK_EQ(x.nr_xcrs, 1);
 	CHECK_EQ(x.xcrs[0].value, 1);

@@ -74,7 +74,7 @@ static struct guest_cpu *start(struct guest *g, bool avx, uint64_t base)
 	int i;
 
 	guest_load_code(g, adder);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
 	s.cr4 |= 0x600 | (avx ? 1 << 18 : 0);
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));

@@ -52,7 +52,7 @@ static void sum_in(enum guest_mode mode)
 	guest_create(&g, 2 * PAGE_2M);
 	cpu = guest_add_cpu(&g);
 	guest_mode(cpu, mode);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	guest_load_code(&g, code_sum);
 	CHECK_EQ((uint32_t)guest_exec(cpu, 0, DATA_GPA, 0, 0, 1000), 500500);
 	CHECK_EQ((uint32_t)*guest_word(&g, 0), 500500);
@@ -135,7 +135,7 @@ static void up_and_down(void)
 	cpu = guest_add_cpu(&g);
 	/* The library's tables are there in each mode. */
 	guest_mode(cpu, GUEST_REAL);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	guest_load_code(&g, climb);
 	for (i = 0; i < sizeof(stations) / sizeof(stations[0]); i++) {
 		CHECK_EQ(expect_out(cpu, 0x20), i + 1);
@@ -229,7 +229,7 @@ static void control_bits(void)
 	guest_create(&g, 2 * PAGE_2M);
 	cpu = guest_add_cpu(&g);
 	guest_mode(cpu, GUEST_LONG);
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
 	s.cr0 |= cd | nw;
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));

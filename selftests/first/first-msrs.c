@@ -29,7 +29,7 @@ static struct guest_cpu *start(struct guest *g)
 
 	guest_load_code(g, msrs);
 	set_gate(g, 13, AT(gp));
-	give_cpuid(cpu);
+	guest_cpuid(cpu);
 	/* OSFXSR and OSXMMEXCPT. */
 	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
 	s.cr4 |= 0x600;
@@ -62,10 +62,10 @@ static void both_ways(void)
 
 	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
 		guest_exec(cpu, AT(write), plain[i].val, 0, 0, plain[i].index);
-		CHECK_EQ(get_msr(cpu, plain[i].index), plain[i].val);
-		CHECK_EQ(set_msr(cpu, plain[i].index, 0), 1);
+		CHECK_EQ(guest_get_msr(cpu, plain[i].index), plain[i].val);
+		CHECK_EQ(guest_set_msr(cpu, plain[i].index, 0), 1);
 		CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, plain[i].index), 0);
-		CHECK_EQ(set_msr(cpu, plain[i].index, plain[i].val), 1);
+		CHECK_EQ(guest_set_msr(cpu, plain[i].index, plain[i].val), 1);
 		CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, plain[i].index), plain[i].val);
 	}
 }
@@ -86,7 +86,7 @@ static void segment_bases(void)
 	CHECK_EQ(s.fs.base, DATA_GPA);
 	CHECK_EQ(s.gs.base, DATA_GPA + 8);
 	CHECK_EQ(guest_exec(cpu, AT(bases), 0, 0, 0, 0), 321);
-	CHECK_EQ(get_msr(cpu, 0xc0000102), DATA_GPA + 8);
+	CHECK_EQ(guest_get_msr(cpu, 0xc0000102), DATA_GPA + 8);
 }
 
 static unsigned int host_tsc_aux(void)
@@ -103,7 +103,7 @@ static void tsc_aux(void)
 	struct guest_cpu *cpu = start(&g);
 	unsigned int before = host_tsc_aux();
 
-	CHECK_EQ(set_msr(cpu, 0xc0000103, 0xabcd), 1);
+	CHECK_EQ(guest_set_msr(cpu, 0xc0000103, 0xabcd), 1);
 	CHECK_EQ(guest_exec(cpu, AT(tscp), 0, 0, 0, 0), 0xabcd);
 	CHECK_EQ(host_tsc_aux(), before);
 	guest_exec(cpu, AT(write), 0x4321, 0, 0, 0xc0000103);

@@ -66,51 +66,12 @@ static inline struct guest_cpu *long_guest(struct guest *g)
 	return long_cpu(g);
 }
 
-/* What the host offers, so that the guest has its features. */
-static inline void give_cpuid(struct guest_cpu *cpu)
-{
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
-	} id = { .head.nent = 256 };
-
-	MUST(ioctl(cpu->guest->dev, KVM_GET_SUPPORTED_CPUID, &id));
-	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, &id));
-}
-
-static inline uint64_t get_msr(struct guest_cpu *cpu, uint32_t index)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} m = { .head.nmsrs = 1, .entry.index = index };
-
-	CHECK_EQ(ioctl(cpu->fd, KVM_GET_MSRS, &m), 1);
-	return m.entry.data;
-}
-
-static inline int set_msr(struct guest_cpu *cpu, uint32_t index, uint64_t val)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} m = { .head.nmsrs = 1, .entry = { .index = index, .data = val } };
-
-	return ioctl(cpu->fd, KVM_SET_MSRS, &m);
-}
-
 static inline struct kvm_vcpu_events get_events(struct guest_cpu *cpu)
 {
 	struct kvm_vcpu_events e;
 
 	MUST(ioctl(cpu->fd, KVM_GET_VCPU_EVENTS, &e));
 	return e;
-}
-
-/* Where the judge is KVM itself, and not vmm under KVM's name. */
-static inline bool device_is_kvm(void)
-{
-	return !strcmp(test_device, "/dev/kvm") && access("/dev/vmm", F_OK);
 }
 
 /* QEMU's own emulation of SVM, which intercepts neither INT3 nor reads of CR4. */

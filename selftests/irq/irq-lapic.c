@@ -294,8 +294,8 @@ static void reset_values(void)
 	MUST(ioctl(g.cpu[1].fd, KVM_GET_LAPIC, &s));
 	CHECK_EQ(lapic_word(&s, 0x20), 1u << 24);
 	CHECK_EQ(lapic_word(&s, 0x350), 0x10000);
-	CHECK_EQ(irq_get_msr(&g.cpu[0], 0x1b), 0xfee00900);
-	CHECK_EQ(irq_get_msr(&g.cpu[1], 0x1b), 0xfee00800);
+	CHECK_EQ(guest_get_msr(&g.cpu[0], 0x1b), 0xfee00900);
+	CHECK_EQ(guest_get_msr(&g.cpu[1], 0x1b), 0xfee00800);
 }
 
 static void base_transitions(void)
@@ -307,16 +307,16 @@ static void base_transitions(void)
 	irq_guest(&g, CHIP_KERNEL, 2);
 	cpu = &g.cpu[1];
 	/* x2APIC without the enable bit, reserved bits. */
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 0xfee00400), 0);
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 0xfee00801), 0);
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 1ull << 62 | 0xfee00800), 0);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 0xfee00400), 0);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 0xfee00801), 0);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 1ull << 62 | 0xfee00800), 0);
 	/* User space may go anywhere that is valid. */
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 0xfee00c00), 1);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 0xfee00c00), 1);
 	MUST(ioctl(cpu->fd, KVM_GET_LAPIC, &s));
 	CHECK_EQ(lapic_word(&s, 0x20), 1u << 24);
 	CHECK_EQ(lapic_word(&s, 0xd0), 1u << 1);
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 0xfee00800), 1);
-	CHECK_EQ(irq_set_msr(cpu, 0x1b, 0xfee00000), 1);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 0xfee00800), 1);
+	CHECK_EQ(guest_set_msr(cpu, 0x1b, 0xfee00000), 1);
 }
 
 GUEST void x2apic_msr_guest(void)
@@ -359,7 +359,7 @@ static void x2apic_ids(void)
 	CHECK(ioctl(g.fd, KVM_ENABLE_CAP, &cap) == -1 && errno == EINVAL);
 	cap.args[0] = KVM_X2APIC_API_USE_32BIT_IDS;
 	MUST(ioctl(g.fd, KVM_ENABLE_CAP, &cap));
-	CHECK_EQ(irq_set_msr(&g.cpu[1], 0x1b, 0xfee00c00), 1);
+	CHECK_EQ(guest_set_msr(&g.cpu[1], 0x1b, 0xfee00c00), 1);
 	MUST(ioctl(g.cpu[1].fd, KVM_GET_LAPIC, &s));
 	CHECK_EQ(lapic_word(&s, 0x20), 1);
 	MUST(ioctl(g.cpu[1].fd, KVM_SET_LAPIC, &s));

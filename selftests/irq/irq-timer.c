@@ -226,7 +226,7 @@ static void deadline_kept(void)
 	CHECK_EQ(irq_exec(&g.cpu[0], one_deadline_guest), 1);
 	MUST(ioctl(g.cpu[0].fd, KVM_GET_LAPIC, &s));
 	MUST(ioctl(g.cpu[0].fd, KVM_SET_LAPIC, &s));
-	CHECK(irq_get_msr(&g.cpu[0], 0x6e0) != 0);
+	CHECK(guest_get_msr(&g.cpu[0], 0x6e0) != 0);
 	CHECK_EQ(irq_next(&g.cpu[0]), 1);
 }
 

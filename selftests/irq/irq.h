@@ -350,25 +350,4 @@ static inline void sleep_ms(unsigned int ms)
 	usleep(ms * 1000);
 }
 
-static inline uint64_t irq_get_msr(struct guest_cpu *cpu, uint32_t index)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} m = { .head.nmsrs = 1, .entry.index = index };
-
-	CHECK_EQ(ioctl(cpu->fd, KVM_GET_MSRS, &m), 1);
-	return m.entry.data;
-}
-
-static inline int irq_set_msr(struct guest_cpu *cpu, uint32_t index, uint64_t val)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} m = { .head.nmsrs = 1, .entry = { .index = index, .data = val } };
-
-	return ioctl(cpu->fd, KVM_SET_MSRS, &m);
-}
-
 #endif /* IRQ_H */

@@ -202,6 +202,26 @@ void guest_load(struct guest *g, const char *code, const char *end)
 	memcpy(g->mem + GUEST_CODE_GPA, code, end - code);
 }
 
+struct one_msr {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entry;
+};
+
+uint64_t guest_get_msr(struct guest_cpu *cpu, uint32_t index)
+{
+	struct one_msr m = { .head.nmsrs = 1, .entry.index = index };
+
+	CHECK_EQ(ioctl(cpu->fd, KVM_GET_MSRS, &m), 1);
+	return m.entry.data;
+}
+
+int guest_set_msr(struct guest_cpu *cpu, uint32_t index, uint64_t val)
+{
+	struct one_msr m = { .head.nmsrs = 1, .entry = { .index = index, .data = val } };
+
+	return ioctl(cpu->fd, KVM_SET_MSRS, &m);
+}
+
 struct kvm_regs guest_regs(struct guest_cpu *cpu)
 {
 	struct kvm_regs r;

@@ -73,6 +73,10 @@ void guest_cpuid(struct guest_cpu *cpu);
 /* One register (0 EAX .. 3 EDX) of what guest_cpuid() gives. */
 uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg);
 
+/* One MSR of the vCPU; get fails the test, set returns 1 or what KVM_SET_MSRS did. */
+uint64_t guest_get_msr(struct guest_cpu *cpu, uint32_t index);
+int guest_set_msr(struct guest_cpu *cpu, uint32_t index, uint64_t val);
+
 /* Tables for @mode in guest memory, and the vCPU in it at GUEST_CODE_GPA. */
 void guest_mode(struct guest_cpu *cpu, enum guest_mode mode);
 void guest_load(struct guest *g, const char *code, const char *end);

@@ -26,6 +26,12 @@ struct test {
 /* --device PATH, else $VMM_DEVICE, else /dev/vmm. */
 extern const char *test_device;
 
+/* Where the judge is KVM itself, and not vmm under KVM's name. */
+static inline bool device_is_kvm(void)
+{
+	return !strcmp(test_device, "/dev/kvm") && access("/dev/vmm", F_OK);
+}
+
 #define SKIP(fmt, ...)							\
 	do {								\
 		printf("# skip: " fmt "\n", ##__VA_ARGS__);		\

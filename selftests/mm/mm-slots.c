@@ -250,7 +250,7 @@ static void gone_under_ins(void)
 	struct guest_cpu *cpu;
 	struct guest g;
 
-	if (strstr(test_device, "kvm"))
+	if (device_is_kvm())
 		SKIP("KVM goes on by MMIO, eight bytes at a time");
 	mm_guest(&g, 32 * MB, 1);
 	cpu = &g.cpu[0];
