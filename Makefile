@@ -40,7 +40,7 @@ check:
 
 # Everything that the other commands would fetch or build when first needed
 setup:
-	@$(LAB)/setup.sh tree trixie machine guest tree bookworm tree forky checkpatch
+	@$(LAB)/setup.sh lint tree trixie machine guest tree bookworm tree forky checkpatch
 
 symbols:
 	@$(LAB)/setup.sh host

@@ -3,6 +3,7 @@
 # setup.sh STEP...: brings what the lab needs into the cache ($VMM_CACHE, default /var/cache/vmm), once.
 #   host             the packages that the lab needs on this machine
 #   compiler         those that building vmrun for this machine needs
+#   lint             the checker of shell scripts, on this machine
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
 #   machine          kernel, initrd and root image of the emulated machines
 #   guest            the Debian guest image
@@ -54,6 +55,8 @@ setup_compiler() {
 		need+=(libslirp-dev pkgconf)
 	install "${need[@]}"
 }
+
+setup_lint() { command -v shellcheck >/dev/null || install shellcheck; }
 
 make_tree() {
 	local name=$1 dir opts=() line
@@ -209,6 +212,7 @@ main() {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		host) ;;
+		lint) setup_lint ;;
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
 		guest) setup_guest ;;
