@@ -272,6 +272,7 @@ static struct memslot *new_slot(struct vm *vm, const struct kvm_userspace_memory
 /* Its entries are gone, too: the notifiers may forget it, and it may be freed. */
 static void slot_gone(struct vm *vm)
 {
+	/* The zap before the notifiers' leave to forget; pairs with going_slot(). */
 	smp_store_release(&vm->mem.going, NULL);
 	synchronize_srcu_expedited(&vm->srcu);
 }

@@ -72,7 +72,7 @@ struct memslots;		/* memslot.h: sorted arrays, replaced as a whole */
 struct vm_mm {
 	struct memslots __rcu *slots[VMM_NR_AS]; /* (r) vm->srcu */
 	struct xarray ids[VMM_NR_AS];	/* slots_lock: slot id -> struct memslot */
-	struct memslot *going;		/* slots_lock, notifiers: left the set, maybe still mapped */
+	struct memslot *going;		/* slots_lock: left the set, maybe still mapped */
 	unsigned long nr_pages;		/* slots_lock: in all slots */
 	u64 generation;			/* of slots, for cached translations */
 
