@@ -11,6 +11,8 @@ int main(int argc, char **argv)
 
 	test_device = "/dev/vmm";
 	cpu = long_guest(&g);
+	/* IF, or Bochs has no host interrupt end its stay. */
+	g.rflags = 0x200;
 	guest_load_code(&g, spin);
 	if (argc > 1 && !strcmp(argv[1], "run")) {
 		guest_call(cpu, 0, 0, 0, 0, 0);

@@ -16,7 +16,8 @@
 /*
  * The BSP runs in real mode without paging, at 0x8000: it enables its APIC, sends
  * INIT and SIPI (vector 8) to all others, then everybody counts: word at 0xf000 for
- * arrivals, dword at 0xf008 for locked increments, ESI of them each.
+ * arrivals, dword at 0xf008 for locked increments, ESI of them each. All with IF:
+ * without it Bochs has no host interrupt end a stay, and they wait for each other.
  */
 GUEST_CODE(smp,
 	".code16\n"
@@ -93,6 +94,8 @@ static struct guest_cpu *spinner(struct guest *g)
 {
 	struct guest_cpu *cpu = long_guest(g);
 
+	/* IF, or Bochs has no host interrupt end its stay. */
+	g->rflags = 0x200;
 	guest_load_code(g, spin);
 	guest_call(cpu, 0, 0, 0, 0, 0);
 	return cpu;
