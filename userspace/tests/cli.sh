@@ -47,6 +47,10 @@ works() { # works NAME PATTERN ARG...
 } >"$dir/kernel"
 head -c 4000 "$dir/kernel" >"$dir/short"
 head -c 100000 /dev/urandom >"$dir/foreign"
+# It says that it wants 64 MiB to unpack itself.
+cp "$dir/kernel" "$dir/big"
+printf '\0\0\0\4' | dd of="$dir/big" bs=1 seek=$((0x260)) conv=notrunc status=none
+head -c 300 /bin/true >"$dir/elf"
 : >"$dir/empty"
 truncate -s 600M "$dir/initrd"
 truncate -s 1M "$dir/disk"
@@ -68,6 +72,9 @@ refused 'kernel foreign' 'neither a bzImage nor' run --kernel "$dir/foreign"
 refused 'kernel is a program' 'no PVH entry\|no memory\|nothing to load' run --kernel "$vmrun"
 refused 'kernel is a directory' 'not a regular file' run --kernel "$dir"
 refused 'kernel is a FIFO' 'not a regular file' run --kernel "$dir/fifo"
+refused 'kernel too large for the memory' 'needs at least --mem 65M' run --kernel "$dir/big" --mem 32M --device "$dir/vmm"
+refused 'ELF kernel truncated' "$dir/elf: " run --kernel "$dir/elf" --device "$dir/vmm"
+refused 'initrd is a directory' 'not a regular file' run --kernel "$K" --initrd "$dir" --device "$dir/vmm"
 refused 'initrd missing' "$dir/nothing" run --kernel "$K" --initrd "$dir/nothing"
 refused 'initrd too large' 'more with --mem' run --kernel "$K" --initrd "$dir/initrd"
 refused 'initrd empty' 'file is empty' run --kernel "$K" --initrd "$dir/empty"
@@ -86,6 +93,9 @@ refused 'append too long' '--append: 3000' run --kernel "$K" --append "$(head -c
 refused 'net nonsense' '--net bridge' run --kernel "$K" --net bridge
 refused 'name with a slash' '--name ../x' run --kernel "$K" --name ../x
 refused 'no device node' "$dir/vmm: not there" run --kernel "$K" --device "$dir/vmm"
+hint='load the module'
+grep -qE '^flags.* (vmx|svm)' /proc/cpuinfo || hint='neither VT-x nor AMD-V'
+refused 'and what is to be done about it' "$dir/vmm: .*$hint" run --kernel "$K" --device "$dir/vmm"
 refused 'device is no KVM' 'not a KVM device' run --kernel "$K" --device /dev/null
 refused 'device is a file' 'not a KVM device' run --kernel "$K" --device "$dir/disk"
 refused 'stop without a name' 'name is missing' stop
