@@ -150,6 +150,10 @@ class Boot:
         if trouble:
             self.blamed.add(test.name)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
+        if outcome.why and test.tries > 1:
+            test.tries -= 1
+            self.report.note(outcome, "it is tried again: see its directory's tests file")
+            raise Again(self.done)
         if outcome.why:
             outcome.console = words
         self.report.add(outcome)

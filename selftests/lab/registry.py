@@ -15,6 +15,7 @@ OPTIONS  "-" or, separated by commas:
            none       no module loaded: the test does it (/lab/vmm.ko)
            params=A=B parameters for vmm.ko
            alone      a boot of its own
+           tries=N    so often at most, for what an emulator is known to break under the stock modules as well
            machine=amd|intel   (host tests) it boots that machine itself, so it takes its turn with its tests
            also=FILE  another file of the test's directory (or build directory) that it needs beside it
 COMMAND  run in the test's directory, which holds the program, built or as it stands in the checkout
@@ -39,6 +40,7 @@ class Test:
         self.options, self.command = options, command
         self.files = [command.split()[0]] if where != "host" else []
         self.files += options.get("also", [])
+        self.tries = int(options.get("tries", 1))
 
     def label(self):
         return self.name if self.where == "host" else "%s@%s" % (self.name, self.where)
@@ -57,7 +59,7 @@ def parse_options(text, where):
             options[key] = True
         elif key == "also" and value:
             options.setdefault(key, []).append(value)
-        elif (key in MACHINE_KEYS or key == "machine") and value:
+        elif (key in MACHINE_KEYS or key in ("machine", "tries")) and value:
             options[key] = value
         else:
             raise LabError("%s: unknown option %s" % (where, word))

@@ -86,6 +86,15 @@ class Report:
             skipped = " # SKIP" if outcome.skipped and not outcome.passed and not outcome.why else ""
             print("%s %d %s%s" % (outcome.verdict(), self.number, label, skipped), flush=True)
 
+    def note(self, outcome, what):
+        """An outcome that does not count."""
+        with self.lock:
+            print("# %s (%d s): %s; %s" % (outcome.test.label(), outcome.seconds, outcome.why, what))
+            for line in outcome.text.splitlines():
+                if line.strip():
+                    print("#     " + line)
+            sys.stdout.flush()
+
     def has(self, test):
         return test in self.seen
 
