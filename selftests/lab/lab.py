@@ -149,7 +149,7 @@ def main():
 
 def set_up(*steps):
     if subprocess.run([LAB + "/setup.sh", *steps], check=False).returncode:
-        raise LabError("the lab could not be set up")
+        raise LabError("")
 
 
 @contextlib.contextmanager

@@ -68,10 +68,12 @@ optramimage2: file={dir}/cmdline, address=0x20000
 
 
 class LabError(Exception):
-    """Something that the user is told in one line."""
+    """Something that the user is told in one line; without a text, has been told."""
 
 
 def say(text):
+    if not text:
+        return
     print("lab: " + text, file=sys.stderr, flush=True)
 
 
