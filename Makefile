@@ -2,6 +2,7 @@
 # The project's commands. `make help` lists them; README.md explains them. (Kbuild, next door, lists the module's objects.)
 
 LAB := selftests/lab
+SHELL := /bin/bash
 
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)

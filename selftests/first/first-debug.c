@@ -31,10 +31,17 @@ GUEST_CODE(dbg,
 	/* the guest single-steps itself over CPUID, which the hypervisor does for it */
 	"dbg_tf: pushfq; orl $0x100, (%rsp); popfq\n"
 	"nop; cpuid; nop; pushfq; andl $~0x100, (%rsp); popfq\n"
+	"hlt\n"
+	/* INT1, then again in the shadow of MOV SS while it steps itself */
+	"dbg_int1: .byte 0xf1\n"
+	"dbg_behind: hlt\n"
+	"dbg_int1_ss: mov %ss, %ecx; pushfq; orl $0x100, (%rsp); popfq; mov %ecx, %ss\n"
+	".byte 0xf1; pushfq; andl $~0x100, (%rsp); popfq\n"
 	"hlt\n");
 
 extern const char dbg_steps[], dbg_s1[], dbg_s2[], dbg_s3[], dbg_s4[], dbg_s5[], dbg_s6[],
-		  dbg_bp[], dbg_int3[], dbg_hw[], dbg_own[], dbg_after[], dbg_on_db[], dbg_tf[];
+		  dbg_bp[], dbg_int3[], dbg_hw[], dbg_own[], dbg_after[], dbg_on_db[], dbg_tf[],
+		  dbg_int1[], dbg_behind[], dbg_int1_ss[];
 
 #define AT(name) ((unsigned long)(dbg_##name - dbg))
 
@@ -154,6 +161,20 @@ static void own_single_step(void)
 	CHECK_EQ(guest_regs(cpu).rflags & 0x100, 0);
 }
 
+/* A trap: the handler comes back behind it, and not to it for ever. */
+static void own_int1(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(int1));
+
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(*guest_word(&g, 3), 1);
+	CHECK_EQ(guest_regs(cpu).rdx, GUEST_CODE_GPA + AT(behind));
+	guest_call(cpu, AT(int1_ss), 0, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK(*guest_word(&g, 3) > 1);
+}
+
 /* What user space put into the debug registers, the guest reads. */
 static void set_debugregs(void)
 {
@@ -214,6 +235,7 @@ static const struct test tests[] = {
 	{ "hardware breakpoint", hardware_breakpoint },
 	{ "breakpoint of the guest", own_breakpoint },
 	{ "single step of the guest", own_single_step },
+	{ "INT1 of the guest", own_int1 },
 	{ "KVM_SET_DEBUGREGS", set_debugregs },
 	{ "breakpoint of the host", host_breakpoint },
 };
