@@ -105,7 +105,8 @@ static int mmio_access(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
 	struct emulation *emu = vcpu->emu;
 	struct kvm_run *run = vcpu->run;
 
-	if (len > sizeof(run->mmio.data))
+	/* The emulator cuts accesses to this; a longer one would run over kvm_run. */
+	if (WARN_ON_ONCE(len > sizeof(run->mmio.data)))
 		return INSN_UNHANDLEABLE;
 	if (emu->answered) {
 		emu->answered = false;

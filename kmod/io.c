@@ -82,6 +82,7 @@ void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *d
 				new->range[n++] = old->range[i];
 		} else if (!new) {
 			WRITE_ONCE(old->range[i].dev, NULL);
+			old->nr_counted -= !dev->ops->unlimited;
 		}
 	}
 	if (new) {

@@ -83,10 +83,13 @@ static int do_set_tss_addr(struct vm *vm, void *buf, unsigned long addr)
 
 static int do_set_identity_map(struct vm *vm, void __user *argp)
 {
+	u64 addr;
+
 	if (atomic_read(&vm->nr_vcpus))
 		return -EINVAL;
-	if (copy_from_user(&vm->identity_map_addr, argp, sizeof(vm->identity_map_addr)))
+	if (copy_from_user(&addr, argp, sizeof(addr)))
 		return -EFAULT;
+	vm->identity_map_addr = addr;
 	return 0;
 }
 

@@ -67,7 +67,11 @@ static void vcpu_sleep(struct vcpu *vcpu)
 static int vcpu_block(struct vcpu *vcpu)
 {
 	u64 start = ktime_get_ns();
+	int r = slow_requests(vcpu);
 
+	/* A clock that was moved while it slept: its timer first. */
+	if (r != VMM_RESUME || vcpu_runnable(vcpu))
+		return r;
 	if (vcpu->lapic)
 		lapic_timer_to_sw(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);

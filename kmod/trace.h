@@ -13,6 +13,7 @@
 #define X(kind, name) TRACE_DEFINE_ENUM(EXIT_##kind);
 VMM_EXIT_KINDS(X)
 #undef X
+TRACE_DEFINE_ENUM(NR_EXIT_KINDS);
 
 #define vmm_exit_kind(kind, name) { EXIT_##kind, #name },
 

@@ -51,7 +51,7 @@
  *  flush_guest:	linear translations only.
  *  set_root:	second-stage root (struct vm_mm.root), on entry to a stay.
  * Configuration (vCPU thread; takes effect with the next enter)
- *  update_intercepts:	guest CPUID, guest_debug or disabled exits changed.
+ *  update_intercepts:	guest CPUID, guest_debug, MSR filter or disabled exits changed.
  *  write_tsc:	vcpu->tsc_offset or tsc_ratio changed.
  *  set_timer:	arm the hardware's guest timer at guest TSC value; -EOPNOTSUPP
  *		when there is none (the LAPIC then uses its hrtimer).

@@ -68,7 +68,7 @@ enum vcpu_request {
 	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
-	REQ_CPUID,		/* guest CPUID changed: vendor recomputes intercepts */
+	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
 };
 
 /* One guest. Freed by the last vm_put(): the VM fd and each vCPU fd hold one. */

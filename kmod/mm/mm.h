@@ -47,7 +47,7 @@ struct tdp_format {
 	u64 accessed, dirty;	/* 0 when the hardware has none */
 	u64 leaf;		/* large-page bit of PD/PDPT entries */
 	u64 table_bits;		/* constant part of a table entry */
-	u64 memtype_wb;		/* leaf bits for write-back, ignore-guest-PAT off */
+	u64 memtype_wb;		/* leaf bits for write-back */
 	u64 memtype_uc;
 	u8 levels;		/* 4 (or 5) */
 	u8 max_leaf_level;	/* 1 = 4K, 2 = 2M, 3 = 1G */

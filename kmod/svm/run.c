@@ -5,7 +5,7 @@
  * What the host needs back is kept in three places: the CPU's own save area
  * (VM_HSAVE_PA) for what VMRUN switches, a page filled by VMSAVE once per stay
  * for segments and system-call MSRs, and by hand here: debug registers,
- * SPEC_CTRL (entry.S), TSC_AUX, the TSC ratio.
+ * SPEC_CTRL (entry.S), TSC_AUX, the TSC ratio, DEBUGCTL, LDTR.
  */
 #include <linux/kvm_host.h>
 #include <asm/debugreg.h>
@@ -91,6 +91,7 @@ void svm_stay_begin(struct vcpu *vcpu)
 /*
  * VMLOAD brings back the LDTR of the stay's beginning, whole, though another
  * thread's modify_ldt() may have freed that table since. The GDT has the new one.
+ * (The first table of a process comes with its next switch, as under KVM.)
  */
 static void reload_ldt(void)
 {
