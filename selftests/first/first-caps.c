@@ -420,6 +420,7 @@ static void emulation_failure(void)
 	/* At CPL 0 the capability decides about #UD only. */
 	guest_call(cpu, AT(flds), UNMAPPED, 0, 0, 0);
 	expect_failure(cpu);
+	CHECK_EQ(get_events(cpu).exception.injected, 1);
 	expect_exit(cpu, KVM_EXIT_HLT);
 	CHECK_EQ(guest_regs(cpu).rax, 6);
 
@@ -427,6 +428,7 @@ static void emulation_failure(void)
 	enable(&g, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
 	guest_call(cpu, AT(flds), UNMAPPED, 0, 0, 0);
 	expect_failure(cpu);
+	CHECK_EQ(get_events(cpu).exception.injected, 0);
 	r = guest_regs(cpu);
 	CHECK_EQ(r.rip, GUEST_CODE_GPA + AT(flds));
 	r.rip += 2;
@@ -598,6 +600,7 @@ static void machine_check(void)
 	soft.status |= MCI_UC;
 	soft.bank = 4;
 	MUST(ioctl(cpu->fd, KVM_X86_SET_MCE, &soft));
+	CHECK_EQ(get_events(cpu).exception.injected, 0);
 	CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, 0x401 + 4 * 4), soft.status);
 	/* Uncorrected: #MC. */
 	guest_call(cpu, AT(spin), 0, 0, 0, 0);

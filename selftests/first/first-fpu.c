@@ -88,12 +88,16 @@ static struct guest_cpu *start(struct guest *g, bool avx, uint64_t base)
 
 static void keep(unsigned int rounds, bool yield)
 {
+	struct itimerval it = { { 0, 3000 }, { 0, 3000 } };
 	bool avx = host_avx2();
 	int lanes = avx ? 4 : 2, i;
 	struct guest g[2];
 	struct guest_cpu *cpu[2] = { start(&g[0], avx, 1000), start(&g[1], avx, 5000) };
 	unsigned int n;
 
+	/* Not before: KVM_CREATE_VM may end with EINTR. */
+	if (yield)
+		setitimer(ITIMER_REAL, &it, NULL);
 	for (n = 0; n < rounds; n++) {
 		uint64_t mine[4] = { n, ~n, n * 3, 77 }, a[4], b[4];
 		struct guest_cpu *c = cpu[n & 1];
@@ -134,12 +138,10 @@ static void in_user_space(int sig)
 
 static void with_signals(void)
 {
-	struct itimerval it = { { 0, 3000 }, { 0, 3000 } };
+	struct itimerval it = {};
 
 	signal(SIGALRM, in_user_space);
-	setitimer(ITIMER_REAL, &it, NULL);
 	keep(300, true);
-	it = (struct itimerval){};
 	setitimer(ITIMER_REAL, &it, NULL);
 }
 
