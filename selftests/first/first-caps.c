@@ -72,13 +72,8 @@ static void load(struct guest *g)
 
 static void put_idt(struct guest_cpu *cpu)
 {
-	struct kvm_sregs s;
-
 	guest_mode(cpu, GUEST_LONG);
-	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
-	s.idt.base = IDT_GPA;
-	s.idt.limit = 0xfff;
-	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	guest_idt(cpu, IDT_GPA);
 }
 
 static struct guest_cpu *start(struct guest *g)

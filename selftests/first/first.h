@@ -50,13 +50,9 @@ static inline void set_gate(struct guest *g, int vector, unsigned long entry)
 static inline struct guest_cpu *long_cpu(struct guest *g)
 {
 	struct guest_cpu *cpu = guest_add_cpu(g);
-	struct kvm_sregs s;
 
 	guest_mode(cpu, GUEST_LONG);
-	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
-	s.idt.base = IDT_GPA;
-	s.idt.limit = 0xfff;
-	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	guest_idt(cpu, IDT_GPA);
 	return cpu;
 }
 

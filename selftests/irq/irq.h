@@ -224,13 +224,9 @@ static inline void irq_gates(struct guest *g)
 static inline void irq_long_mode(struct guest_cpu *cpu)
 {
 	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
-	struct kvm_sregs s;
 
 	guest_mode(cpu, GUEST_LONG);
-	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
-	s.idt.base = IDT_GPA;
-	s.idt.limit = 0xfff;
-	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	guest_idt(cpu, IDT_GPA);
 	MUST(ioctl(cpu->fd, KVM_SET_MP_STATE, &mp));
 }
 

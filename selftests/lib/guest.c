@@ -202,6 +202,16 @@ void guest_load(struct guest *g, const char *code, const char *end)
 	memcpy(g->mem + GUEST_CODE_GPA, code, end - code);
 }
 
+void guest_idt(struct guest_cpu *cpu, uint64_t gpa)
+{
+	struct kvm_sregs s;
+
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	s.idt.base = gpa;
+	s.idt.limit = 0xfff;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+}
+
 struct one_msr {
 	struct kvm_msrs head;
 	struct kvm_msr_entry entry;

@@ -73,6 +73,8 @@ void guest_cpuid(struct guest_cpu *cpu);
 /* One register (0 EAX .. 3 EDX) of what guest_cpuid() gives. */
 uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg);
 
+/* IDTR of the vCPU: 256 gates of long mode at @gpa. */
+void guest_idt(struct guest_cpu *cpu, uint64_t gpa);
 /* One MSR of the vCPU; get fails the test, set returns 1 or what KVM_SET_MSRS did. */
 uint64_t guest_get_msr(struct guest_cpu *cpu, uint32_t index);
 int guest_set_msr(struct guest_cpu *cpu, uint32_t index, uint64_t val);
