@@ -91,6 +91,11 @@ def linux(job=None, more="", disk="virtio-blk-pci"):
             "-device", disk + ",drive=root"]
 
 
+def flat(args):
+    """Lists in lists as one."""
+    return [word for arg in args for word in (flat(arg) if isinstance(arg, (list, tuple)) else [arg])]
+
+
 class Qemu:
     """A running QEMU with its console on a pipe and its monitor on a socket."""
 
@@ -101,8 +106,7 @@ class Qemu:
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-m", mem, "-cpu", cpu,
                    "-smp", smp, "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
                    "-qmp", "unix:%s/qmp,server=on,wait=off" % self.dir]
-        for arg in args:
-            command += arg if isinstance(arg, list) else [arg]
+        command += flat(args)
         self.errors = open(self.dir + "/errors", "w+b")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
                                         bufsize=0)
