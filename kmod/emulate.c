@@ -225,28 +225,36 @@ static void *pio_page(struct vcpu *vcpu)
 	return page_address(vcpu->run_pages[KVM_PIO_PAGE_OFFSET]);
 }
 
-static bool pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size,
-			  unsigned int count, void *in, const void *out)
+/*
+ * How many of @count elements were served. Reads are served all or not at all;
+ * writes may stop in between, when a coalescing zone's ring is full.
+ */
+static unsigned int pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size,
+				  unsigned int count, void *in, const void *out)
 {
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < count && !err; i++) {
+	for (i = 0; i < count; i++) {
 		if (in)
 			err = io_bus_read(vcpu, IO_BUS_PIO, port, size, in + i * size);
 		else
 			err = io_bus_write(vcpu, IO_BUS_PIO, port, size, out + i * size);
-		/* Whose port it is does not change between two elements. */
-		if (err && !i)
-			return false;
+		if (err)
+			break;
 	}
-	return true;
+	if (!in || !i || i == count)
+		return i;
+	/* The device was just taken away: what is left reads as 0, as in KVM. */
+	memset(in + i * size, 0, (count - i) * size);
+	return count;
 }
 
 static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned int count,
 		      void *in, const void *out)
 {
 	struct kvm_run *run = vcpu->run;
+	unsigned int done;
 
 	if (vcpu->emu->answered) {
 		vcpu->emu->answered = false;
@@ -255,17 +263,18 @@ static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned i
 		return INSN_OK;
 	}
 	trace_vmm_pio(vcpu->id, out, port, size, count);
-	if (pio_in_kernel(vcpu, port, size, count, in, out))
+	done = pio_in_kernel(vcpu, port, size, count, in, out);
+	if (done == count)
 		return INSN_OK;
 	vcpu->stats.io_exits++;
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = size;
 	run->io.port = port;
-	run->io.count = count;
+	run->io.count = count - done;
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
 	if (out)
-		memcpy(pio_page(vcpu), out, size * count);
+		memcpy(pio_page(vcpu), out + done * size, size * (count - done));
 	return INSN_USER;
 }
 

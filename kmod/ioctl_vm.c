@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "caps.h"
+#include "coalesced.h"
 #include "ioctl.h"
 #include "ioctl_table.h"
 #include "msr.h"
@@ -170,6 +171,16 @@ static int do_ioeventfd(struct vm *vm, void *buf, unsigned long arg)
 	return ioeventfd_ioctl(vm, buf);
 }
 
+static int do_coalesce(struct vm *vm, void *buf, unsigned long arg)
+{
+	return coalesced_register(vm, buf);
+}
+
+static int do_uncoalesce(struct vm *vm, void *buf, unsigned long arg)
+{
+	return coalesced_unregister(vm, buf);
+}
+
 static int do_create_pit2(struct vm *vm, void *buf, unsigned long arg)
 {
 	if (vm->irq.pit)
@@ -272,6 +283,8 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_SIGNAL_MSI, IN, NONE, do_signal_msi),
 	VM_IOCTL(KVM_IRQFD, IN, NONE, do_irqfd),
 	VM_IOCTL(KVM_IOEVENTFD, IN, NONE, do_ioeventfd),
+	VM_IOCTL(KVM_REGISTER_COALESCED_MMIO, IN, NONE, do_coalesce),
+	VM_IOCTL(KVM_UNREGISTER_COALESCED_MMIO, IN, NONE, do_uncoalesce),
 	VM_IOCTL(KVM_CREATE_PIT, NONE, VM, do_create_pit),
 	VM_IOCTL(KVM_CREATE_PIT2, IN, VM, do_create_pit2),
 	VM_IOCTL(KVM_GET_PIT2, OUT, VM, do_get_pit2),

@@ -83,6 +83,7 @@ struct vm {
 	struct vm_mm mem;		/* mm/mm.h */
 	struct vm_irq irq;		/* irq/irq.h */
 	struct io_bus __rcu *bus[3];	/* (r) IO_BUS_PIO, _MMIO, _FAST_MMIO */
+	struct vm_coalesced *coalesced;	/* (c) coalesced.c */
 
 	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */
 	atomic_t nr_vcpus;		/* (a) only grows */
@@ -120,7 +121,7 @@ struct vcpu {
 	u32 index;			/* (c) */
 	struct mutex mutex;
 	struct kvm_run *run;		/* (u) first page of the mapping */
-	struct page *run_pages[3];	/* (c) kvm_run, PIO data, coalesced ring */
+	struct page *run_pages[3];	/* (c) kvm_run, PIO data, the VM's coalesced ring */
 	struct pid __rcu *pid;		/* (r) thread of the last KVM_RUN */
 
 	unsigned long requests;		/* (a) bits REQ_* */
