@@ -178,6 +178,8 @@ void events_requeue(struct vcpu *vcpu, const struct vmm_event *event);
  * *@again is set when another event waits behind the one injected.
  */
 void events_inject(struct vcpu *vcpu);
+/* Outside a stay: what events_inject() would take from the LAPIC or PIC is taken now. */
+void events_take_irq(struct vcpu *vcpu);
 bool events_pending(struct vcpu *vcpu);	/* something would wake HLT */
 bool irq_allowed(struct vcpu *vcpu);	/* IF set, no shadow */
 /* User space's own interrupt controller may hand in a vector (KVM_INTERRUPT) now. */

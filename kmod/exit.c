@@ -493,9 +493,9 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		return false;
 	}
 	vcpu->stats.fast_exits += done;
-	if (likely(!done || !vcpu->debug_exit))
+	if (likely(!done || !(vcpu->debug_exit | vcpu->vapic)))
 		return done;
-	/* A single step over an emulated instruction goes to user space. */
+	/* A single step over an emulated instruction goes to user space; vapic.c. */
 	vcpu->exit.kind = EXIT_NONE;
 	return false;
 }

@@ -69,6 +69,7 @@ enum vcpu_request {
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
+	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
 };
 
 /* One guest. Freed by the last vm_put(): the VM fd and each vCPU fd hold one. */
@@ -155,6 +156,7 @@ struct vcpu {
 	unsigned long debug_dr7;	/* (v) user space's breakpoints */
 	unsigned long debug_dr[4];
 	bool debug_exit;		/* (v) an emulated step filled run->debug */
+	bool vapic;			/* (v) irq/vapic.c: the TPR is in memory */
 
 	sigset_t sigset;		/* (v) KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
