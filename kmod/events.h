@@ -151,10 +151,8 @@ struct vmm_exit {
 		} ex;
 		struct {
 			u16 selector;
-			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate in IDT */
-			bool has_error;
-			u32 error;
-			s16 idt_vector;	/* -1 if not through an IDT gate */
+			u8 reason;	/* enum insn_task_reason: insn/insn.h */
+			struct vmm_event event;	/* that came through a gate in the IDT */
 		} task;
 		u64 gva;		/* EXIT_INVLPG */
 	};
