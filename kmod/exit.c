@@ -186,7 +186,7 @@ static int memory_error(struct vcpu *vcpu, int err)
 		run->exit_reason = KVM_EXIT_INTR;
 		vcpu->stats.signal_exits++;
 	} else if (err == -EFAULT) {
-		/* KVM_CAP_MEMORY_FAULT_INFO is for private memory; the errno says it all. */
+		/* KVM_EXIT_MEMORY_FAULT tells of private memory; here the errno says it all. */
 		run->exit_reason = KVM_EXIT_UNKNOWN;
 		run->hw.hardware_exit_reason = e->hw_reason;
 	}
@@ -286,6 +286,8 @@ static int handle_exception(struct vcpu *vcpu)
 		return debug_handle_db(vcpu);
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
+	case X86_TRAP_UD:
+		return emulate_undefined(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */
 	case X86_TRAP_AC:

@@ -101,6 +101,7 @@ struct vm {
 	bool exception_payload;		/* (m) KVM_CAP_EXCEPTION_PAYLOAD on */
 	bool triple_fault_event;	/* (m) */
 	bool emulation_failure_exit;	/* (m) */
+	bool no_platform_info;		/* (m) MSR_PLATFORM_INFO faults in the guest */
 	u32 user_msr_mask;		/* (m) KVM_CAP_X86_USER_SPACE_MSR reasons */
 	struct msr_filter __rcu *msr_filter; /* (r) vm->srcu */
 
