@@ -25,6 +25,7 @@ struct vcpu_cpuid {
 	u8 maxphyaddr;
 	u64 xcr0_mask;
 	u32 pv_base;		/* 0x40000000 + n, 0 when the guest has no such leaf */
+	bool emulates;		/* see cpuid_emulates() */
 };
 
 /* Feature words of the kernel that mirror a CPUID register. */
@@ -151,6 +152,9 @@ static u32 host_word(u32 function, u32 index, int reg)
 			return host_features[i];
 	return 0;
 }
+
+/* Instructions that the emulator executes where the host has none. */
+static const u16 by_emulation[] = { F(MOVBE), F(RDPID) };
 
 /* -------- KVM_GET_SUPPORTED_CPUID -------- */
 
@@ -430,6 +434,35 @@ static int list_fill(struct cpuid_list *list)
 	return 0;
 }
 
+/* KVM_GET_EMULATED_CPUID: leaves 0, 1 and 7 with by_emulation[] alone. */
+static int list_fill_emulated(struct cpuid_list *list)
+{
+	const struct kvm_cpuid_entry2 entries[] = {
+		{ .function = 0, .eax = 7 },
+		{ .function = 1, .ecx = BIT(F(MOVBE) & 31) },
+		{ .function = 7, .flags = INDEXED,
+		  .ecx = cpuid_offered(F(RDTSCP)) ? BIT(F(RDPID) & 31) : 0 },
+	};
+
+	if (list->max < ARRAY_SIZE(entries))
+		return -E2BIG;
+	memcpy(list->entries, entries, sizeof(entries));
+	list->nent = ARRAY_SIZE(entries);
+	return 0;
+}
+
+/* KVM wants the padding clean, and of this list only. */
+static int check_padding(const struct kvm_cpuid2 __user *argp, u32 nent)
+{
+	u32 pad[3], i;
+
+	for (i = 0; i < nent; i++)
+		if (copy_from_user(pad, argp->entries[i].padding, sizeof(pad)) ||
+		    pad[0] || pad[1] || pad[2])
+			return -EINVAL;
+	return 0;
+}
+
 int cpuid_get_supported(struct kvm_cpuid2 __user *argp, bool emulated_only)
 {
 	struct cpuid_list list = {};
@@ -440,12 +473,12 @@ int cpuid_get_supported(struct kvm_cpuid2 __user *argp, bool emulated_only)
 	if (!list.max)
 		return -E2BIG;
 	list.max = min_t(u32, list.max, VMM_MAX_CPUID_ENTRIES);
+	if (emulated_only && check_padding(argp, list.max))
+		return -EINVAL;
 	list.entries = kvcalloc(list.max, sizeof(*list.entries), GFP_KERNEL_ACCOUNT);
 	if (!list.entries)
 		return -ENOMEM;
-	/* No feature exists only through emulation. */
-	if (!emulated_only)
-		err = list_fill(&list);
+	err = emulated_only ? list_fill_emulated(&list) : list_fill(&list);
 	if (!err && (copy_to_user(argp->entries, list.entries,
 				  list.nent * sizeof(*list.entries)) ||
 		     put_user(list.nent, &argp->nent)))
@@ -579,6 +612,21 @@ static u32 find_pv_base(struct vcpu *vcpu)
 	return 0;
 }
 
+static bool emulation_wanted(struct vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(by_emulation); i++)
+		if (guest_cpuid_has(vcpu, by_emulation[i]) && !cpuid_offered(by_emulation[i]))
+			return true;
+	return false;
+}
+
+bool cpuid_emulates(const struct vcpu *vcpu)
+{
+	return vcpu->cpuid->emulates;
+}
+
 /* What is derived from the table; also tells the rooms that depend on it. */
 static void cpuid_changed(struct vcpu *vcpu)
 {
@@ -589,6 +637,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	e = guest_cpuid_leaf(vcpu, 0xd, 0);
 	c->xcr0_mask = e ? (e->eax | (u64)e->edx << 32) & xstate_supported() : 0;
 	c->pv_base = find_pv_base(vcpu);
+	c->emulates = emulation_wanted(vcpu);
 	cpuid_runtime_update(vcpu);
 	if (vcpu->lapic)
 		lapic_cpuid_changed(vcpu, guest_cpuid_has(vcpu, F(X2APIC)),

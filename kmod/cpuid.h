@@ -40,6 +40,8 @@ static inline u64 rsvd_bits_above(u8 maxphyaddr)
 bool cpuid_offered(unsigned int feature);
 /* XCR0 bits of the guest's leaf 0xd that the host has too. */
 u64 guest_xcr0_mask(struct vcpu *vcpu);
+/* The guest was promised instructions that only the emulator has: #UD must exit. */
+bool cpuid_emulates(const struct vcpu *vcpu);
 bool guest_pv_feature(struct vcpu *vcpu, unsigned int bit);
 
 #endif /* VMM_CPUID_H */

@@ -10,6 +10,7 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <asm/traps.h>
 
 #include "cpuid.h"
 #include "debug.h"
@@ -225,28 +226,36 @@ static void *pio_page(struct vcpu *vcpu)
 	return page_address(vcpu->run_pages[KVM_PIO_PAGE_OFFSET]);
 }
 
-static bool pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size,
-			  unsigned int count, void *in, const void *out)
+/*
+ * How many of @count elements were served. Reads are served all or not at all;
+ * writes may stop in between, when a coalescing zone's ring is full.
+ */
+static unsigned int pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size,
+				  unsigned int count, void *in, const void *out)
 {
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < count && !err; i++) {
+	for (i = 0; i < count; i++) {
 		if (in)
 			err = io_bus_read(vcpu, IO_BUS_PIO, port, size, in + i * size);
 		else
 			err = io_bus_write(vcpu, IO_BUS_PIO, port, size, out + i * size);
-		/* Whose port it is does not change between two elements. */
-		if (err && !i)
-			return false;
+		if (err)
+			break;
 	}
-	return true;
+	if (!in || !i || i == count)
+		return i;
+	/* The device was just taken away: what is left reads as 0, as in KVM. */
+	memset(in + i * size, 0, (count - i) * size);
+	return count;
 }
 
 static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned int count,
 		      void *in, const void *out)
 {
 	struct kvm_run *run = vcpu->run;
+	unsigned int done;
 
 	if (vcpu->emu->answered) {
 		vcpu->emu->answered = false;
@@ -255,17 +264,18 @@ static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned i
 		return INSN_OK;
 	}
 	trace_vmm_pio(vcpu->id, out, port, size, count);
-	if (pio_in_kernel(vcpu, port, size, count, in, out))
+	done = pio_in_kernel(vcpu, port, size, count, in, out);
+	if (done == count)
 		return INSN_OK;
 	vcpu->stats.io_exits++;
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = size;
 	run->io.port = port;
-	run->io.count = count;
+	run->io.count = count - done;
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
 	if (out)
-		memcpy(pio_page(vcpu), out, size * count);
+		memcpy(pio_page(vcpu), out + done * size, size * (count - done));
 	return INSN_USER;
 }
 
@@ -681,6 +691,117 @@ int emulate_insn(struct vcpu *vcpu)
 	ctx->bulk = emu->bulk;
 	ctx->bulk_size = emu->bulk ? PAGE_SIZE : 0;
 	return emulate_run(vcpu);
+}
+
+/* What KVM_GET_EMULATED_CPUID promises, if this guest was given it. */
+static bool is_promised(struct vcpu *vcpu, const struct insn_decoded *d)
+{
+	if (d->enc != INSN_LEGACY || d->lock)
+		return false;
+	if (d->map == INSN_MAP_0F38 && (d->opcode & ~1) == 0xf0 && d->pp < 2)
+		return guest_cpuid_has(vcpu, X86_FEATURE_MOVBE);
+	return d->map == INSN_MAP_0F && d->opcode == 0xc7 && (d->modrm & 0xf8) == 0xf8 &&
+	       d->pp == 2 && guest_cpuid_has(vcpu, X86_FEATURE_RDPID);
+}
+
+int emulate_undefined(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = prepare(vcpu);
+	int r = insn_fetch(ctx);
+
+	if (r == INSN_OK && is_promised(vcpu, &ctx->insn))
+		return emulate_insn(vcpu);
+	if (r == INSN_FAULT)
+		queue_fault(vcpu, &ctx->fault);
+	else if (r != INSN_RETRY)
+		queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_RESUME;
+}
+
+static bool is_soft(const struct vmm_event *event)
+{
+	return event->type == EVENT_SOFT_INTR || event->type == EVENT_SOFT_EXCEPTION;
+}
+
+/*
+ * Where the old task goes on: behind the instruction that switches, INT n and the
+ * like included, or at the one that an exception or interrupt found.
+ */
+static int task_return_ip(struct vcpu *vcpu, struct insn_ctx *ctx, u64 *ip)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	u8 len = 0;
+	int r;
+
+	if (e->task.reason != INSN_TASK_GATE || is_soft(&e->task.event)) {
+		len = e->task.event.type != EVENT_NONE ? e->task.event.insn_len : e->insn_len;
+		if (!len) {
+			r = insn_fetch(ctx);
+			if (r)
+				return r;
+			len = ctx->insn.len;
+		}
+	}
+	*ip = (u32)(vcpu_rip(vcpu) + len);
+	return INSN_OK;
+}
+
+/* A fault on the way meets the exception that was being delivered (SDM table 6-5). */
+static void task_fault(struct vcpu *vcpu, const struct insn_fault *fault)
+{
+	const struct vmm_event *event = &vcpu->exit.task.event;
+
+	if (event->type == EVENT_EXCEPTION)
+		vcpu->ev.ex = (struct exception_state){
+			.injected = true, .vector = event->vector,
+			.has_error = event->has_error, .error = event->error,
+		};
+	queue_fault(vcpu, fault);
+}
+
+static void task_begun(struct vcpu *vcpu, bool trap)
+{
+	vcpu_set_shadow(vcpu, 0);
+	if (trap)
+		queue_exception_payload(vcpu, X86_TRAP_DB, DR_SWITCH);
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		debug_insn_done(vcpu);
+}
+
+int emulate_task_switch(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = prepare(vcpu);
+	const struct vmm_event *event = &vcpu->exit.task.event;
+	struct insn_task task = {
+		.selector = vcpu->exit.task.selector,
+		.reason = vcpu->exit.task.reason,
+		.vector = event->type == EVENT_SOFT_INTR ? event->vector : -1,
+		.external = event->type != EVENT_NONE && !is_soft(event),
+		.has_error = event->type == EVENT_EXCEPTION && event->has_error,
+		.error_code = event->error,
+	};
+	int r = task_return_ip(vcpu, ctx, &task.ip);
+
+	/* IRET ends the blocking, whatever comes of it. */
+	if (task.reason == INSN_TASK_IRET && regs_get(vcpu, RG_INTR)->nmi_blocked)
+		regs_mod(vcpu, RG_INTR)->nmi_blocked = false;
+	/* The single step of user space belongs to no task. */
+	vcpu_set_rflags(vcpu, debug_visible_rflags(vcpu));
+	if (r == INSN_OK)
+		r = insn_task_switch(ctx, &task);
+	vcpu_set_rflags(vcpu, debug_hardware_rflags(vcpu, vcpu_rflags(vcpu)));
+	switch (r) {
+	case INSN_OK:
+		task_begun(vcpu, task.trap);
+		return VMM_RESUME;
+	case INSN_FAULT:
+		task_fault(vcpu, &ctx->fault);
+		return VMM_RESUME;
+	case INSN_RETRY:
+		return VMM_RESUME;
+	default:
+		return -EOPNOTSUPP;
+	}
 }
 
 void emulation_skip(struct vcpu *vcpu)

@@ -284,10 +284,38 @@ static bool reinject(struct vcpu *vcpu)
 	return true;
 }
 
-static bool inject_new(struct vcpu *vcpu)
+/* An interrupt that may come now is taken from its controller. */
+static bool start_irq(struct vcpu *vcpu)
 {
 	struct vcpu_events *ev = &vcpu->ev;
 	int vector;
+
+	if (!irq_allowed(vcpu))
+		return false;
+	vector = take_irq(vcpu);
+	if (vector < 0)
+		return false;
+	ev->irq.injected = true;
+	ev->irq.soft = false;
+	ev->irq.vector = vector;
+	vcpu->stats.irq_injections++;
+	return true;
+}
+
+void events_take_irq(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+
+	drain_nmis(vcpu);
+	if (ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected ||
+	    (ev->nmi_pending && nmi_allowed(vcpu)))
+		return;
+	start_irq(vcpu);
+}
+
+static bool inject_new(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
 
 	if (ev->ex.pending) {
 		start_exception(vcpu);
@@ -300,15 +328,8 @@ static bool inject_new(struct vcpu *vcpu)
 		inject_nmi(vcpu);
 		return true;
 	}
-	if (!irq_allowed(vcpu))
+	if (!start_irq(vcpu))
 		return false;
-	vector = take_irq(vcpu);
-	if (vector < 0)
-		return false;
-	ev->irq.injected = true;
-	ev->irq.soft = false;
-	ev->irq.vector = vector;
-	vcpu->stats.irq_injections++;
 	inject_irq(vcpu);
 	return true;
 }

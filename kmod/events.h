@@ -151,10 +151,8 @@ struct vmm_exit {
 		} ex;
 		struct {
 			u16 selector;
-			u8 reason;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate in IDT */
-			bool has_error;
-			u32 error;
-			s16 idt_vector;	/* -1 if not through an IDT gate */
+			u8 reason;	/* enum insn_task_reason: insn/insn.h */
+			struct vmm_event event;	/* that came through a gate in the IDT */
 		} task;
 		u64 gva;		/* EXIT_INVLPG */
 	};
@@ -178,6 +176,8 @@ void events_requeue(struct vcpu *vcpu, const struct vmm_event *event);
  * *@again is set when another event waits behind the one injected.
  */
 void events_inject(struct vcpu *vcpu);
+/* Outside a stay: what events_inject() would take from the LAPIC or PIC is taken now. */
+void events_take_irq(struct vcpu *vcpu);
 bool events_pending(struct vcpu *vcpu);	/* something would wake HLT */
 bool irq_allowed(struct vcpu *vcpu);	/* IF set, no shadow */
 /* User space's own interrupt controller may hand in a vector (KVM_INTERRUPT) now. */

@@ -186,26 +186,33 @@ static int memory_error(struct vcpu *vcpu, int err)
 		run->exit_reason = KVM_EXIT_INTR;
 		vcpu->stats.signal_exits++;
 	} else if (err == -EFAULT) {
-		/* KVM_CAP_MEMORY_FAULT_INFO is for private memory; the errno says it all. */
+		/* KVM_EXIT_MEMORY_FAULT tells of private memory; here the errno says it all. */
 		run->exit_reason = KVM_EXIT_UNKNOWN;
 		run->hw.hardware_exit_reason = e->hw_reason;
 	}
 	return err;
 }
 
-static int internal_error(struct vcpu *vcpu, u32 suberror)
+/* Of the @n words the last is the physical CPU: KVM_CAP_LAST_CPU. */
+static int internal_error(struct vcpu *vcpu, u32 suberror, const u64 *data, unsigned int n)
 {
-	struct vmm_exit *e = &vcpu->exit;
 	struct kvm_run *run = vcpu->run;
 
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	memset(&run->internal, 0, sizeof(run->internal));
 	run->internal.suberror = suberror;
-	run->internal.ndata = 3;
-	run->internal.data[0] = e->hw_reason;
-	run->internal.data[1] = e->info1;
-	run->internal.data[2] = e->info2;
+	run->internal.ndata = n;
+	memcpy(run->internal.data, data, n * sizeof(*data));
 	return VMM_USER;
+}
+
+/* An exit that the delivery of an event cannot go on from. */
+static int delivery_error(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	const u64 data[] = { e->vectored.vector, e->hw_reason, e->info1, e->info2, vcpu->cpu };
+
+	return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data, ARRAY_SIZE(data));
 }
 
 static int handle_tdp_fault(struct vcpu *vcpu)
@@ -227,7 +234,7 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 		vcpu->stats.pf_emulate++;
 		/* The access was an event's delivery, not the instruction's at RIP. */
 		if (e->vectored.type != EVENT_NONE)
-			return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV);
+			return delivery_error(vcpu);
 		return emulate_insn(vcpu);
 	default:
 		return memory_error(vcpu, r);
@@ -279,6 +286,8 @@ static int handle_exception(struct vcpu *vcpu)
 		return debug_handle_db(vcpu);
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
+	case X86_TRAP_UD:
+		return emulate_undefined(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */
 	case X86_TRAP_AC:
@@ -319,14 +328,13 @@ static int handle_triple_fault(struct vcpu *vcpu)
 	return VMM_USER;
 }
 
-/* Hardware task switches are left to no emulator of ours; see ARCHITECTURE.md. */
 static int handle_task_switch(struct vcpu *vcpu)
 {
-	int r = internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);
+	int r = emulate_task_switch(vcpu);
 
-	/* The first word would be taken for KVM_INTERNAL_ERROR_EMULATION_FLAG_*. */
-	vcpu->run->internal.ndata = 0;
-	return r;
+	/* No data: the first word would be KVM_INTERNAL_ERROR_EMULATION_FLAG_*. */
+	return r == VMM_RESUME ? r :
+	       internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, NULL, 0);
 }
 
 static int handle_invlpg(struct vcpu *vcpu)
@@ -388,7 +396,10 @@ static int handle_fail_entry(struct vcpu *vcpu)
 
 static int handle_unknown(struct vcpu *vcpu)
 {
-	return internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON);
+	const u64 data[] = { vcpu->exit.hw_reason, vcpu->cpu };
+
+	return internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, data,
+			      ARRAY_SIZE(data));
 }
 
 static int handle_broken(struct vcpu *vcpu)
@@ -493,9 +504,9 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		return false;
 	}
 	vcpu->stats.fast_exits += done;
-	if (likely(!done || !vcpu->debug_exit))
+	if (likely(!done || !(vcpu->debug_exit | vcpu->vapic)))
 		return done;
-	/* A single step over an emulated instruction goes to user space. */
+	/* A single step over an emulated instruction goes to user space; vapic.c. */
 	vcpu->exit.kind = EXIT_NONE;
 	return false;
 }

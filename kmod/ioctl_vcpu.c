@@ -165,6 +165,16 @@ static int do_set_lapic(struct vcpu *vcpu, void *buf, unsigned long arg)
 	return vcpu->lapic ? lapic_set(vcpu, buf) : -EINVAL;
 }
 
+static int do_tpr_reporting(struct vcpu *vcpu, void *buf, unsigned long arg)
+{
+	return lapic_set_tpr_reporting(vcpu, buf);
+}
+
+static int do_set_vapic(struct vcpu *vcpu, void *buf, unsigned long arg)
+{
+	return lapic_set_vapic(vcpu, ((struct kvm_vapic_addr *)buf)->vapic_addr);
+}
+
 static int do_interrupt(struct vcpu *vcpu, void *buf, unsigned long arg)
 {
 	return events_user_interrupt(vcpu, ((struct kvm_interrupt *)buf)->irq);
@@ -297,6 +307,8 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_IOCTL(KVM_SET_MP_STATE, IN, do_set_mp_state),
 	VCPU_IOCTL(KVM_GET_LAPIC, OUT, do_get_lapic),
 	VCPU_IOCTL(KVM_SET_LAPIC, IN, do_set_lapic),
+	VCPU_IOCTL(KVM_TPR_ACCESS_REPORTING, INOUT, do_tpr_reporting),
+	VCPU_IOCTL(KVM_SET_VAPIC_ADDR, IN, do_set_vapic),
 	VCPU_IOCTL(KVM_INTERRUPT, IN, do_interrupt),
 	VCPU_IOCTL(KVM_NMI, NONE, do_nmi),
 	VCPU_IOCTL_RAW(KVM_SET_SIGNAL_MASK, do_signal_mask),

@@ -10,11 +10,14 @@
 #include <linux/uaccess.h>
 
 #include "caps.h"
+#include "coalesced.h"
 #include "ioctl.h"
 #include "ioctl_table.h"
 #include "msr.h"
 #include "stats.h"
 #include "time.h"
+
+#define MIN_MMU_PAGES	64	/* KVM's KVM_MIN_ALLOC_MMU_PAGES */
 
 static int do_create_vcpu(struct vm *vm, void *buf, unsigned long arg)
 {
@@ -170,6 +173,16 @@ static int do_ioeventfd(struct vm *vm, void *buf, unsigned long arg)
 	return ioeventfd_ioctl(vm, buf);
 }
 
+static int do_coalesce(struct vm *vm, void *buf, unsigned long arg)
+{
+	return coalesced_register(vm, buf);
+}
+
+static int do_uncoalesce(struct vm *vm, void *buf, unsigned long arg)
+{
+	return coalesced_unregister(vm, buf);
+}
+
 static int do_create_pit2(struct vm *vm, void *buf, unsigned long arg)
 {
 	if (vm->irq.pit)
@@ -196,6 +209,28 @@ static int do_set_pit2(struct vm *vm, void *buf, unsigned long arg)
 	return vm->irq.pit ? pit_set(vm, buf) : -ENXIO;
 }
 
+/* The forms of before the flags, which they leave as they are. */
+static int do_get_pit(struct vm *vm, void *buf, unsigned long arg)
+{
+	struct kvm_pit_state2 state;
+	int err = do_get_pit2(vm, &state, arg);
+
+	if (!err)
+		memcpy(buf, state.channels, sizeof(struct kvm_pit_state));
+	return err;
+}
+
+static int do_set_pit(struct vm *vm, void *buf, unsigned long arg)
+{
+	struct kvm_pit_state2 state;
+	int err = do_get_pit2(vm, &state, arg);
+
+	if (err)
+		return err;
+	memcpy(state.channels, buf, sizeof(state.channels));
+	return do_set_pit2(vm, &state, arg);
+}
+
 /* Its number tells no size. */
 static int do_reinject(struct vm *vm, void __user *argp)
 {
@@ -216,6 +251,18 @@ static int do_set_boot_cpu(struct vm *vm, void *buf, unsigned long arg)
 		return -EINVAL;
 	vm->bsp_id = arg;
 	return 0;
+}
+
+/* KVM's limit is on shadow pages, of which second-stage tables need none. */
+static int do_set_nr_mmu_pages(struct vm *vm, void *buf, unsigned long pages)
+{
+	return pages < MIN_MMU_PAGES ? -EINVAL : 0;
+}
+
+/* No device of KVM_CREATE_DEVICE is offered. */
+static int do_create_device(struct vm *vm, void *buf, unsigned long arg)
+{
+	return -ENODEV;
 }
 
 static int do_get_clock(struct vm *vm, void *buf, unsigned long arg)
@@ -272,12 +319,18 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_SIGNAL_MSI, IN, NONE, do_signal_msi),
 	VM_IOCTL(KVM_IRQFD, IN, NONE, do_irqfd),
 	VM_IOCTL(KVM_IOEVENTFD, IN, NONE, do_ioeventfd),
+	VM_IOCTL(KVM_REGISTER_COALESCED_MMIO, IN, NONE, do_coalesce),
+	VM_IOCTL(KVM_UNREGISTER_COALESCED_MMIO, IN, NONE, do_uncoalesce),
 	VM_IOCTL(KVM_CREATE_PIT, NONE, VM, do_create_pit),
 	VM_IOCTL(KVM_CREATE_PIT2, IN, VM, do_create_pit2),
+	VM_IOCTL(KVM_GET_PIT, INOUT, VM, do_get_pit),
+	VM_IOCTL(KVM_SET_PIT, IN, VM, do_set_pit),
 	VM_IOCTL(KVM_GET_PIT2, OUT, VM, do_get_pit2),
 	VM_IOCTL(KVM_SET_PIT2, IN, VM, do_set_pit2),
 	VM_IOCTL_RAW(KVM_REINJECT_CONTROL, VM, do_reinject),
 	VM_IOCTL(KVM_SET_BOOT_CPU_ID, NONE, VM, do_set_boot_cpu),
+	VM_IOCTL(KVM_SET_NR_MMU_PAGES, NONE, NONE, do_set_nr_mmu_pages),
+	VM_IOCTL(KVM_CREATE_DEVICE, IN, NONE, do_create_device),
 	VM_IOCTL(KVM_GET_CLOCK, OUT, NONE, do_get_clock),
 	VM_IOCTL(KVM_SET_CLOCK, IN, NONE, do_set_clock),
 	VM_IOCTL(KVM_SET_TSC_KHZ, NONE, VM, do_set_tsc_khz),

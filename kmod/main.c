@@ -41,6 +41,20 @@ static long dev_create_vm(unsigned long type)
 	return fd;
 }
 
+/* KVM_HAS_DEVICE_ATTR, and KVM_GET_DEVICE_ATTR with @get, of the system. */
+static long dev_attr(const struct kvm_device_attr __user *argp, bool get)
+{
+	struct kvm_device_attr attr;
+
+	if (copy_from_user(&attr, argp, sizeof(attr)))
+		return -EFAULT;
+	if (attr.group || attr.attr != KVM_X86_XCOMP_GUEST_SUPP)
+		return -ENXIO;
+	if (get && put_user(xstate_supported(), (u64 __user *)u64_to_user_ptr(attr.addr)))
+		return -EFAULT;
+	return 0;
+}
+
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;
@@ -65,6 +79,9 @@ static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return msr_get_features(argp);
 	case KVM_X86_GET_MCE_CAP_SUPPORTED:
 		return mce_cap_supported(argp);
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_HAS_DEVICE_ATTR:
+		return dev_attr(argp, cmd == KVM_GET_DEVICE_ATTR);
 	default:
 		return -EINVAL;
 	}

@@ -297,13 +297,16 @@ static int set_ucode_rev(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 
 static int get_platform_info(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
+	if (!host && vcpu->vm->no_platform_info)
+		return 1;
 	*val = vcpu->msrs->platform_info;
 	return 0;
 }
 
 static int set_platform_info(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	if (!host || (val & ~MSR_PLATFORM_INFO_CPUID_FAULT))
+	/* User space may give any value, but not take away what the guest has switched on. */
+	if (!host || (!(val & MSR_PLATFORM_INFO_CPUID_FAULT) && vcpu->msrs->misc_features))
 		return 1;
 	vcpu->msrs->platform_info = val;
 	return 0;

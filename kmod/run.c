@@ -135,6 +135,10 @@ static int slow_requests(struct vcpu *vcpu)
 		return VMM_RESUME;
 	if (test_bit(REQ_DEAD, &vcpu->requests))
 		return -EIO;
+	if (vcpu_take_request(vcpu, REQ_TPR_ACCESS)) {
+		lapic_tpr_exit(vcpu);
+		return VMM_USER;
+	}
 	if (vcpu_take_request(vcpu, REQ_TRIPLE_FAULT)) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return VMM_USER;
@@ -235,6 +239,8 @@ static int vcpu_stay(struct vcpu *vcpu)
 	if (!vcpu->in_kernel_irqchip)
 		clear_bit(REQ_INIT_SIPI, &vcpu->requests);
 	vcpu->stats.stays++;
+	if (unlikely(vcpu->vapic))
+		lapic_vapic_to_guest(vcpu);
 
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	preempt_disable();
@@ -254,7 +260,11 @@ static int vcpu_stay(struct vcpu *vcpu)
 	preempt_enable();
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 
-	return entered ? vcpu_handle_exit(vcpu) : VMM_RESUME;
+	if (!entered)
+		return VMM_RESUME;
+	if (unlikely(vcpu->vapic))
+		lapic_vapic_from_guest(vcpu);
+	return vcpu_handle_exit(vcpu);
 }
 
 /* -------- KVM_RUN -------- */

@@ -3,8 +3,10 @@
  * struct vcpu: creation, destruction, states, kicks.
  */
 #include <linux/anon_inodes.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
+#include "coalesced.h"
 #include "cpuid.h"
 #include "emulate.h"
 #include "ioctl.h"
@@ -52,11 +54,13 @@ static int vcpu_alloc_run(struct vcpu *vcpu)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(vcpu->run_pages); i++) {
+	for (i = 0; i < KVM_COALESCED_MMIO_PAGE_OFFSET; i++) {
 		vcpu->run_pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 		if (!vcpu->run_pages[i])
 			return -ENOMEM;
 	}
+	vcpu->run_pages[i] = coalesced_page(vcpu->vm);
+	get_page(vcpu->run_pages[i]);
 	vcpu->run = page_address(vcpu->run_pages[0]);
 	return 0;
 }
@@ -67,7 +71,7 @@ static void vcpu_free_run(struct vcpu *vcpu)
 
 	for (i = 0; i < ARRAY_SIZE(vcpu->run_pages); i++)
 		if (vcpu->run_pages[i])
-			__free_page(vcpu->run_pages[i]);
+			put_page(vcpu->run_pages[i]);
 }
 
 /* The parts in the order of creation; a failing one is undone by the caller. */

@@ -7,6 +7,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "coalesced.h"
 #include "io.h"
 #include "msr.h"
 #include "time.h"
@@ -33,6 +34,7 @@ static void vm_free(struct vm *vm)
 	struct mm_struct *mm = vm->mm;
 
 	vm_clock_destroy(vm);
+	coalesced_destroy(vm);
 	msr_filter_destroy(vm);
 	cleanup_srcu_struct(&vm->srcu);
 	xa_destroy(&vm->vcpus);
@@ -64,6 +66,8 @@ struct vm *vm_create(unsigned long type)
 	vm->mm = current->mm;
 
 	err = vm_clock_create(vm);
+	if (!err)
+		err = coalesced_create(vm);
 	if (err)
 		goto out_free;
 	err = irq_vm_init(vm);

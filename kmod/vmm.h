@@ -69,6 +69,7 @@ enum vcpu_request {
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
+	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
 };
 
 /* One guest. Freed by the last vm_put(): the VM fd and each vCPU fd hold one. */
@@ -83,6 +84,7 @@ struct vm {
 	struct vm_mm mem;		/* mm/mm.h */
 	struct vm_irq irq;		/* irq/irq.h */
 	struct io_bus __rcu *bus[3];	/* (r) IO_BUS_PIO, _MMIO, _FAST_MMIO */
+	struct vm_coalesced *coalesced;	/* (c) coalesced.c */
 
 	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */
 	atomic_t nr_vcpus;		/* (a) only grows */
@@ -99,6 +101,7 @@ struct vm {
 	bool exception_payload;		/* (m) KVM_CAP_EXCEPTION_PAYLOAD on */
 	bool triple_fault_event;	/* (m) */
 	bool emulation_failure_exit;	/* (m) */
+	bool no_platform_info;		/* (m) MSR_PLATFORM_INFO faults in the guest */
 	u32 user_msr_mask;		/* (m) KVM_CAP_X86_USER_SPACE_MSR reasons */
 	struct msr_filter __rcu *msr_filter; /* (r) vm->srcu */
 
@@ -120,7 +123,7 @@ struct vcpu {
 	u32 index;			/* (c) */
 	struct mutex mutex;
 	struct kvm_run *run;		/* (u) first page of the mapping */
-	struct page *run_pages[3];	/* (c) kvm_run, PIO data, coalesced ring */
+	struct page *run_pages[3];	/* (c) kvm_run, PIO data, the VM's coalesced ring */
 	struct pid __rcu *pid;		/* (r) thread of the last KVM_RUN */
 
 	unsigned long requests;		/* (a) bits REQ_* */
@@ -154,6 +157,7 @@ struct vcpu {
 	unsigned long debug_dr7;	/* (v) user space's breakpoints */
 	unsigned long debug_dr[4];
 	bool debug_exit;		/* (v) an emulated step filled run->debug */
+	bool vapic;			/* (v) irq/vapic.c: the TPR is in memory */
 
 	sigset_t sigset;		/* (v) KVM_SET_SIGNAL_MASK */
 	bool sigset_active;

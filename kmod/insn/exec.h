@@ -41,7 +41,7 @@ insn_handler insn_exec_ud, insn_exec_clac, insn_exec_in, insn_exec_out;
 insn_handler insn_exec_ins, insn_exec_outs, insn_exec_movs, insn_exec_cmps;
 insn_handler insn_exec_stos, insn_exec_lods, insn_exec_scas, insn_exec_hlt;
 insn_handler insn_exec_cpuid, insn_exec_rdmsr, insn_exec_wrmsr;
-insn_handler insn_exec_rdtsc, insn_exec_rdtscp, insn_exec_invd;
+insn_handler insn_exec_rdtsc, insn_exec_rdtscp, insn_exec_rdpid, insn_exec_invd;
 insn_handler insn_exec_wbinvd, insn_exec_invlpg, insn_exec_hypercall;
 insn_handler insn_exec_clts, insn_exec_lmsw, insn_exec_smsw;
 insn_handler insn_exec_mov_from_cr, insn_exec_mov_to_cr;

@@ -254,6 +254,16 @@ int insn_exec_rdtscp(struct insn_ctx *ctx)
 	return r;
 }
 
+int insn_exec_rdpid(struct insn_ctx *ctx)
+{
+	u64 aux;
+	int r = get_msr(ctx, MSR_AUX, &aux);
+
+	if (!r)
+		ctx->dst.val = (u32)aux;
+	return r;
+}
+
 /* The MSR is written first: only its op can refuse. */
 int insn_exec_swapgs(struct insn_ctx *ctx)
 {

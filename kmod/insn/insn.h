@@ -340,6 +340,29 @@ int insn_fetch(struct insn_ctx *ctx);
  */
 int insn_load_segment(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 
+/* Why a task is switched: the numbers of VT-x's exit qualification. */
+enum insn_task_reason { INSN_TASK_CALL, INSN_TASK_IRET, INSN_TASK_JMP, INSN_TASK_GATE };
+
+struct insn_task {
+	u16 selector;		/* of the new TSS, wherever it comes from */
+	u8 reason;		/* enum insn_task_reason; GATE: in the IDT */
+	bool external;		/* the event was no INT n, INT3 or INTO: EXT in error codes */
+	s16 vector;		/* INT n, whose gate must allow it, or -1 */
+	bool has_error;		/* of the event: the new task finds it on its stack */
+	u32 error_code;
+	u64 ip;			/* where the old task will go on */
+	bool trap;		/* result, with INSN_OK: the new TSS wants #DB at its start */
+};
+
+/*
+ * insn_task_switch() - switch tasks, in protected or virtual-8086 mode
+ *
+ * INSN_OK, INSN_FAULT, or INSN_UNHANDLEABLE when the guest cannot go on. Takes
+ * effect at once. A fault may be the old task's, with nothing done but checks, or the
+ * new one's: RIP, as everything else, is then what the exception has to save.
+ */
+int insn_task_switch(struct insn_ctx *ctx, struct insn_task *task);
+
 /* insn_abandon() - forget an instruction that was interrupted by INSN_USER */
 static inline void insn_abandon(struct insn_ctx *ctx)
 {

@@ -7,7 +7,7 @@
 
 /* Exceptions. */
 enum {
-	EXC_DE = 0, EXC_UD = 6, EXC_NM = 7, EXC_NP = 11, EXC_SS = 12,
+	EXC_DE = 0, EXC_UD = 6, EXC_NM = 7, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12,
 	EXC_GP = 13, EXC_PF = 14, EXC_AC = 17,
 };
 
@@ -37,6 +37,7 @@ enum {
 #define CR0_EM	BIT_ULL(2)
 #define CR0_TS	BIT_ULL(3)
 #define CR0_AM	BIT_ULL(18)
+#define CR0_PG	BIT_ULL(31)
 #define CR4_VME	BIT_ULL(0)
 #define CR4_TSD	BIT_ULL(2)
 #define CR4_DE	BIT_ULL(3)
@@ -206,7 +207,9 @@ int insn_push(struct insn_ctx *ctx, u64 val, unsigned int size);
 int insn_pop(struct insn_ctx *ctx, u64 *val, unsigned int size);
 unsigned int insn_sp_size(struct insn_ctx *ctx);
 
-/* segment.c */
+/* segment.c. The linear address of a selector's descriptor, or #GP(selector). */
+int insn_find_descriptor(struct insn_ctx *ctx, u16 selector, u64 *linear);
+void insn_unpack_descriptor(u64 desc, u16 selector, struct insn_segment *s);
 int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 int insn_io_allowed(struct insn_ctx *ctx, u16 port, unsigned int size);
 

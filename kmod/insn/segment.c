@@ -10,8 +10,7 @@ static int selector_fault(struct insn_ctx *ctx, unsigned int vector, u16 selecto
 	return insn_raise_code(ctx, vector, selector & ~3);
 }
 
-/* The linear address of a selector's descriptor. */
-static int find_descriptor(struct insn_ctx *ctx, u16 selector, u64 *linear)
+int insn_find_descriptor(struct insn_ctx *ctx, u16 selector, u64 *linear)
 {
 	const struct insn_segment *ldt;
 	struct insn_table_reg gdt;
@@ -38,7 +37,7 @@ static int find_descriptor(struct insn_ctx *ctx, u16 selector, u64 *linear)
 }
 
 /* SDM vol. 3, figure 3-8. */
-static void unpack(u64 desc, u16 selector, struct insn_segment *s)
+void insn_unpack_descriptor(u64 desc, u16 selector, struct insn_segment *s)
 {
 	u32 lo = desc, hi = desc >> 32;
 
@@ -129,12 +128,12 @@ int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector)
 		return INSN_UNHANDLEABLE;
 	if (selector < 4)
 		return load_null(ctx, seg, selector);
-	r = find_descriptor(ctx, selector, &linear);
+	r = insn_find_descriptor(ctx, selector, &linear);
 	if (!r)
 		r = insn_sys_read(ctx, linear, &desc, 8);
 	if (r)
 		return r;
-	unpack(desc, selector, &s);
+	insn_unpack_descriptor(desc, selector, &s);
 	r = check_segment(ctx, seg, &s);
 	if (!r && !(s.type & 1)) {
 		u8 access = (desc >> 40) | 1;

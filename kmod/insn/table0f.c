@@ -55,10 +55,14 @@ static const struct insn_desc group8[8] = {
 	[6] = ROW(M | D_LOCK, EV, IMM, btr), [7] = ROW(M | D_LOCK, EV, IMM, btc),
 };
 
+static const struct insn_desc rdpid_row[4] = {
+	LEN(M), LEN(M), ROW(M | D_MOV, EY, NONE, rdpid), LEN(M),	/* others: RDSEED */
+};
+
 static const struct insn_desc group9[16] = {
 	[1] = ROW(M | D_LOCK | D_MOV | D_RO, M, NONE, cmpxchg8b),
 	[3] = LEN(M), [4] = LEN(M), [5] = LEN(M), [6] = LEN(M), [7] = LEN(M),
-	[14] = LEN(M), [15] = LEN(M),			/* RDRAND, RDSEED, RDPID */
+	[14] = LEN(M), [15] = GROUP(M | D_BY_PREFIX, rdpid_row),	/* RDRAND, RDSEED */
 };
 
 static const struct insn_desc clflush_row[4] = {

@@ -30,6 +30,7 @@ struct kvm_irq_routing_entry;
 struct kvm_irq_level;
 struct kvm_msi;
 struct kvm_irqfd;
+struct kvm_tpr_access_ctl;
 struct kvm_ioeventfd;
 
 #define VMM_IOAPIC_PINS		24
@@ -141,6 +142,15 @@ void lapic_timer_hw_expired(struct vcpu *vcpu);	/* EXIT_PREEMPT_TIMER */
 /* guest CPUID or TSC changed */
 void lapic_cpuid_changed(struct vcpu *vcpu, bool x2apic, bool tsc_deadline);
 void lapic_tsc_changed(struct vcpu *vcpu);
+/*
+ * vapic.c. The two ioctls: 0 or -EINVAL. tpr_exit: REQ_TPR_ACCESS was raised; fills
+ * kvm_run. vapic_*: around a stay while vcpu->vapic is set, under vm->srcu.
+ */
+int lapic_set_tpr_reporting(struct vcpu *vcpu, const struct kvm_tpr_access_ctl *ctl);
+int lapic_set_vapic(struct vcpu *vcpu, u64 gpa);
+void lapic_tpr_exit(struct vcpu *vcpu);
+void lapic_vapic_to_guest(struct vcpu *vcpu);
+void lapic_vapic_from_guest(struct vcpu *vcpu);
 /* An EOI exit that user space must hear of (split irqchip): vector, or -1. */
 int lapic_take_eoi_exit(struct vcpu *vcpu);
 /* LVT NMI by LINT1, PMI and so on arrive as queue_nmi(); MCE LVT is later. */

@@ -80,6 +80,15 @@ void lapic_update_ppr(struct lapic *l)
 	lapic_set_reg(l, APIC_PROCPRI, (tpr & 0xf0) >= isr ? tpr : isr);
 }
 
+void lapic_write_tpr(struct lapic *l, u32 tpr)
+{
+	if (lapic_reg(l, APIC_TASKPRI) == tpr)
+		return;
+	lapic_set_reg(l, APIC_TASKPRI, tpr);
+	lapic_update_ppr(l);
+	vcpu_request(l->vcpu, REQ_EVENT);
+}
+
 static void set_irr(struct lapic *l, u8 vector, bool level)
 {
 	if (level)
@@ -264,6 +273,10 @@ static u32 reg_read(struct lapic *l, u32 reg)
 		return lapic_x2apic(l) ? lapic_id(l) : lapic_reg(l, APIC_ID);
 	case APIC_ARBPRI:
 		return 0;
+	case APIC_TASKPRI:
+		if (unlikely(l->report_tpr))
+			lapic_report_tpr(l, false);
+		return lapic_reg(l, reg);
 	case APIC_TMCCT:
 		return lapic_timer_count(l);
 	case APIC_PROCPRI:
@@ -330,9 +343,9 @@ static bool reg_write(struct lapic *l, u32 reg, u32 val)
 			lapic_set_reg(l, APIC_ID, val & 0xff000000);
 		return !x2;
 	case APIC_TASKPRI:
-		lapic_set_reg(l, APIC_TASKPRI, val & 0xff);
-		lapic_update_ppr(l);
-		vcpu_request(l->vcpu, REQ_EVENT);
+		if (unlikely(l->report_tpr))
+			lapic_report_tpr(l, true);
+		lapic_write_tpr(l, val & 0xff);
 		return true;
 	case APIC_EOI:
 		end_of_interrupt(l);
@@ -490,11 +503,8 @@ void lapic_set_tpr(struct vcpu *vcpu, u64 cr8)
 	struct lapic *l = vcpu->lapic;
 	u32 tpr = lapic_reg(l, APIC_TASKPRI);
 
-	if (((tpr & 0xff) >> 4) == cr8)
-		return;
-	lapic_set_reg(l, APIC_TASKPRI, (cr8 & 0xf) << 4);
-	lapic_update_ppr(l);
-	vcpu_request(vcpu, REQ_EVENT);
+	if (((tpr & 0xff) >> 4) != cr8)
+		lapic_write_tpr(l, (cr8 & 0xf) << 4);
 }
 
 /* -------- IA32_APICBASE -------- */
@@ -604,6 +614,7 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	l->eoi_exit = -1;
 	l->esr = 0;
 	l->irr_dirty = false;
+	vcpu->vapic = false;
 	l->timer.mode = 0;
 	if (!init)
 		l->pending = 0;

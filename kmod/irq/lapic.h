@@ -37,6 +37,11 @@ struct lapic {
 	bool deadline_ok;		/* guest CPUID */
 	int isr_top;			/* highest vector in service, -1 none */
 	int eoi_exit;			/* vector user space must hear of, -1 none */
+	/* vapic.c */
+	bool report_tpr;		/* KVM_TPR_ACCESS_REPORTING */
+	bool tpr_written;		/* the access to report: a write, ... */
+	u64 tpr_rip;			/* ... by the instruction there */
+	struct gpa_cache vapic;		/* valid while vcpu->vapic */
 	unsigned long esr;		/* (a) errors since ESR was last written */
 };
 
@@ -88,6 +93,10 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level);
 bool lapic_local(struct lapic *l, u32 lvt);
 bool lapic_takes_pic(struct lapic *l);
 void lapic_update_ppr(struct lapic *l);
+void lapic_write_tpr(struct lapic *l, u32 tpr);
+
+/* vapic.c */
+void lapic_report_tpr(struct lapic *l, bool write);
 
 /* lapic_timer.c */
 void lapic_timer_init(struct lapic *l);

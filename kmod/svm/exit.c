@@ -7,6 +7,7 @@
 #include <asm/traps.h>
 
 #include "../debug.h"
+#include "../insn/insn.h"
 #include "svm.h"
 
 #define NPF_PRESENT	BIT_ULL(0)
@@ -116,24 +117,24 @@ static void fill_machine_check(struct vcpu_svm *svm, struct vmm_exit *e)
 	e->kind = EXIT_NONE;
 }
 
-/* 15.14.1. A gate in the IDT is known by the event whose delivery used it. */
+/*
+ * 15.14.1. A gate in the IDT is known by the event whose delivery used it, and
+ * which the switch itself delivers.
+ */
 static void fill_task_switch(struct vcpu_svm *svm, struct vmm_exit *e)
 {
-	u32 info = svm->vmcb->control.exit_int_info;
-
 	e->task.selector = e->info1;
-	e->task.has_error = e->info2 & TASK_ERROR;
-	e->task.error = e->info2;
-	e->task.idt_vector = -1;
+	e->task.event.type = EVENT_NONE;
 	if (e->info2 & TASK_IRET) {
-		e->task.reason = 1;
+		e->task.reason = INSN_TASK_IRET;
 	} else if (e->info2 & TASK_JMP) {
-		e->task.reason = 2;
-	} else if (info & EVTINJ_VALID) {
-		e->task.reason = 3;
-		e->task.idt_vector = info & EVTINJ_VECTOR;
-		/* The switch itself delivers it. */
-		svm->vmcb->control.exit_int_info = 0;
+		e->task.reason = INSN_TASK_JMP;
+	} else if (svm_consume_vectored(svm, &e->task.event)) {
+		e->task.reason = INSN_TASK_GATE;
+		e->task.event.has_error = e->info2 & TASK_ERROR;
+		e->task.event.error = e->info2;
+	} else {
+		e->task.reason = INSN_TASK_CALL;
 	}
 }
 

@@ -183,33 +183,58 @@ static u8 event_type(u32 info)
 	}
 }
 
-/*
- * EXITINTINFO: the event whose delivery this exit interrupted. INT n, INT3 and
- * INTO of the guest need nothing, because RIP is still on them.
- */
-static void take_vectored(struct vcpu_svm *svm, struct vmm_event *out)
+/* EXITINTINFO: the event whose delivery this exit interrupted. */
+static struct vmm_event interrupted_event(const struct vmcb_control *c)
 {
-	struct vmcb_control *c = &svm->vmcb->control;
 	u32 info = c->exit_int_info;
-	struct vmm_event event = {
+
+	if (!(info & EVTINJ_VALID))
+		return (struct vmm_event){ .type = EVENT_NONE };
+	return (struct vmm_event){
 		.type = event_type(info), .vector = info & EVTINJ_VECTOR,
 		.has_error = info & EVTINJ_HAS_ERROR,
 		.error = info & EVTINJ_HAS_ERROR ? c->exit_int_error : 0,
 	};
+}
+
+/* An event of ours that had RIP moved behind its instruction: RIP goes back. */
+static bool take_back(struct vcpu_svm *svm, const struct vmm_event *event)
+{
+	if (!pushes_next_rip(&svm->event) || svm->event.vector != event->vector ||
+	    svm->vmcb->save.rip != svm->event_rip)
+		return false;
+	svm->vmcb->save.rip -= svm->event.insn_len;
+	return true;
+}
+
+/* INT n, INT3 and INTO of the guest need nothing, because RIP is still on them. */
+static void take_vectored(struct vcpu_svm *svm, struct vmm_event *out)
+{
+	struct vmm_event event = interrupted_event(&svm->vmcb->control);
 
 	*out = (struct vmm_event){ .type = EVENT_NONE };
-	if (!(info & EVTINJ_VALID))
+	if (event.type == EVENT_NONE)
 		return;
-	if (!pushes_next_rip(&event)) {
+	if (!pushes_next_rip(&event))
 		*out = event;
-		return;
-	}
-	if (!pushes_next_rip(&svm->event) || svm->event.vector != event.vector ||
-	    svm->vmcb->save.rip != svm->event_rip)
-		return;
-	/* Ours, with RIP behind the instruction: it is moved again next time. */
-	svm->vmcb->save.rip -= svm->event.insn_len;
-	*out = svm->event;
+	else if (take_back(svm, &event))
+		*out = svm->event;
+}
+
+/* For who delivers it himself. INT3 and INTO are told from other exceptions. */
+bool svm_consume_vectored(struct vcpu_svm *svm, struct vmm_event *event)
+{
+	*event = interrupted_event(&svm->vmcb->control);
+	if (event->type == EVENT_NONE)
+		return false;
+	svm->vmcb->control.exit_int_info = 0;
+	if (!pushes_next_rip(event))
+		return true;
+	if (event->type == EVENT_EXCEPTION)
+		event->type = EVENT_SOFT_EXCEPTION;
+	if (take_back(svm, event))
+		event->insn_len = svm->event.insn_len;
+	return true;
 }
 
 void svm_finish_events(struct vcpu_svm *svm)

@@ -160,6 +160,8 @@ void svm_set_nmi_masked(struct vcpu_svm *svm, bool masked);
 void svm_begin_step(struct vcpu_svm *svm);
 /* After exit: RFLAGS and NMI blocking as the guest sees them, exit.vectored. */
 void svm_finish_events(struct vcpu_svm *svm);
+/* Before svm_finish_events(): takes the interrupted event away; false if there is none. */
+bool svm_consume_vectored(struct vcpu_svm *svm, struct vmm_event *event);
 
 /* tdp.c */
 void svm_tdp_setup(void);

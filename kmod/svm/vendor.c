@@ -326,6 +326,8 @@ static u32 exception_intercepts(const struct vcpu_svm *svm)
 
 	if (svm->vcpu.guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		icpt |= BIT(X86_TRAP_BP);
+	if (cpuid_emulates(&svm->vcpu))
+		icpt |= BIT(X86_TRAP_UD);
 	return icpt;
 }
 

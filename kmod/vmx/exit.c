@@ -5,6 +5,7 @@
  */
 #include <asm/mce.h>
 
+#include "../insn/insn.h"
 #include "vmx.h"
 
 /* What a reason's handler wants read before it is called. */
@@ -154,27 +155,23 @@ static void fill_ept_misconfig(struct vcpu_vmx *vmx, struct vmm_exit *e)
  */
 static void fill_task_switch(struct vcpu_vmx *vmx, struct vmm_exit *e)
 {
-	struct vmm_event ev = e->vectored;
-	bool soft = ev.type == EVENT_SOFT_INTR || ev.type == EVENT_SOFT_EXCEPTION;
-
 	e->task.selector = e->info1;
 	e->task.reason = (e->info1 >> 30) & 3;
-	e->task.has_error = false;
-	e->task.error = 0;
-	e->task.idt_vector = -1;
-	if (e->task.reason != 3 || ev.type == EVENT_NONE) {
-		e->insn_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
+	e->task.event.type = EVENT_NONE;
+	e->insn_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
+	if (e->task.reason != INSN_TASK_GATE)
 		return;
-	}
-	e->task.idt_vector = ev.vector;
-	e->task.has_error = ev.has_error;
-	e->task.error = ev.error;
-	if (soft)
-		e->insn_len = ev.insn_len;
-	/* The handler of an NMI runs with NMIs blocked, by a gate to a task too. */
-	if (ev.type == EVENT_NMI)
-		regs_mod(&vmx->vcpu, RG_INTR)->nmi_blocked = true;
+	e->task.event = e->vectored;
 	e->vectored.type = EVENT_NONE;
+	/* INT1, which is never injected again: inject.c. */
+	if (e->task.event.type == EVENT_NONE)
+		e->task.event = (struct vmm_event){
+			.type = EVENT_SOFT_EXCEPTION, .vector = X86_TRAP_DB,
+			.insn_len = e->insn_len,
+		};
+	/* The handler of an NMI runs with NMIs blocked, by a gate to a task too. */
+	if (e->task.event.type == EVENT_NMI)
+		regs_mod(&vmx->vcpu, RG_INTR)->nmi_blocked = true;
 }
 
 static void fill_invlpg(struct vcpu_vmx *vmx, struct vmm_exit *e)

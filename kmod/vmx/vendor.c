@@ -437,6 +437,8 @@ static u32 exception_bitmap(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
+	if (cpuid_emulates(vcpu))
+		bitmap |= BIT(X86_TRAP_UD);
 	return bitmap;
 }
 

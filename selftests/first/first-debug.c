@@ -32,6 +32,15 @@ GUEST_CODE(dbg,
 	"dbg_tf: pushfq; orl $0x100, (%rsp); popfq\n"
 	"nop; cpuid; nop; pushfq; andl $~0x100, (%rsp); popfq\n"
 	"hlt\n"
+	/* a data breakpoint of user space on 0xf020 */
+	"dbg_watch: nop; mov %rax, 0xf020\n"
+	"dbg_watched: nop; hlt\n"
+	/* steps over accesses that user space serves, and over HLT */
+	"dbg_mmio: mov $0xd0000000, %edi\n"
+	"dbg_m1: mov (%rdi), %eax\n"
+	"dbg_m2: mov %eax, (%rdi)\n"
+	"dbg_m3: nop\n"
+	"dbg_m4: hlt\n"
 	/* INT1, then again in the shadow of MOV SS while it steps itself */
 	"dbg_int1: .byte 0xf1\n"
 	"dbg_behind: hlt\n"
@@ -41,7 +50,8 @@ GUEST_CODE(dbg,
 
 extern const char dbg_steps[], dbg_s1[], dbg_s2[], dbg_s3[], dbg_s4[], dbg_s5[], dbg_s6[],
 		  dbg_bp[], dbg_int3[], dbg_hw[], dbg_own[], dbg_after[], dbg_on_db[], dbg_tf[],
-		  dbg_int1[], dbg_behind[], dbg_int1_ss[];
+		  dbg_int1[], dbg_behind[], dbg_int1_ss[], dbg_watch[], dbg_watched[], dbg_mmio[],
+		  dbg_m1[], dbg_m2[], dbg_m3[], dbg_m4[];
 
 #define AT(name) ((unsigned long)(dbg_##name - dbg))
 
@@ -114,6 +124,61 @@ static void software_breakpoint(void)
 	expect_debug(cpu, 3, AT(int3));
 	CHECK_EQ(guest_regs(cpu).rip, GUEST_CODE_GPA + AT(int3));
 	expect_debug(cpu, 3, AT(int3));
+	/* As gdb goes on: the byte is put back, one step, and free. */
+	g.mem[GUEST_CODE_GPA + AT(int3)] = 0x90;
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	expect_debug(cpu, 1, AT(int3) + 1);
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP, 0, 0);
+	expect_exit(cpu, KVM_EXIT_HLT);
+}
+
+static void step_mmio(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(mmio));
+
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	expect_debug(cpu, 1, AT(m1));
+	expect_exit(cpu, KVM_EXIT_MMIO);
+	CHECK_EQ(cpu->run->mmio.is_write, 0);
+	memcpy(cpu->run->mmio.data, "\x78\x56\x34\x12", 4);
+	expect_debug(cpu, 1, AT(m2));
+	CHECK_EQ(guest_regs(cpu).rax, 0x12345678);
+	expect_exit(cpu, KVM_EXIT_MMIO);
+	CHECK_EQ(cpu->run->mmio.is_write, 1);
+	CHECK_EQ(*(uint32_t *)cpu->run->mmio.data, 0x12345678);
+	/* The write is done when user space comes back; KVM forgets the step then. */
+	if (device_is_kvm())
+		return;
+	expect_debug(cpu, 1, AT(m3));
+	expect_debug(cpu, 1, AT(m4));
+	/* HLT itself is told, not the step over it. */
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(guest_regs(cpu).rip, GUEST_CODE_GPA + AT(m4) + 1);
+	CHECK_EQ(guest_regs(cpu).rflags & 0x100, 0);
+}
+
+/* DR7: DR0 locally, writes, 8 bytes. A trap: the write is done. */
+static void watchpoint(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(watch));
+	struct kvm_regs r = guest_regs(cpu);
+
+	r.rax = 0x55;
+	MUST(ioctl(cpu->fd, KVM_SET_REGS, &r));
+	debug_on(cpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, 0xf020,
+		 DR7_FIXED | 2 | 9ul << 16);
+	expect_debug(cpu, 1, AT(watched));
+	CHECK_EQ(cpu->run->debug.arch.dr6 & 0xf, 1);
+	CHECK_EQ(cpu->run->debug.arch.dr7 & 0xf0003, 0x90002);
+	CHECK_EQ(*guest_word(&g, 4), 0x55);
+	/* Still there, and then not. */
+	guest_call(cpu, AT(watch), 0, 0, 0, 0);
+	expect_debug(cpu, 1, AT(watched));
+	debug_on(cpu, 0, 0, 0);
+	guest_call(cpu, AT(watch), 0, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_HLT);
 }
 
 static void hardware_breakpoint(void)
@@ -233,6 +298,8 @@ static const struct test tests[] = {
 	{ "single step", single_step },
 	{ "software breakpoint", software_breakpoint },
 	{ "hardware breakpoint", hardware_breakpoint },
+	{ "watchpoint", watchpoint },
+	{ "single step over MMIO and HLT", step_mmio },
 	{ "breakpoint of the guest", own_breakpoint },
 	{ "single step of the guest", own_single_step },
 	{ "INT1 of the guest", own_int1 },

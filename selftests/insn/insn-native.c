@@ -56,7 +56,7 @@ static bool is(int (*exec)(struct insn_ctx *))
 static bool excluded(const struct insn_desc *desc)
 {
 #define NOT(name) if (desc->exec == insn_exec_##name) return true
-	NOT(cpuid); NOT(rdtsc); NOT(rdtscp); NOT(xgetbv); NOT(hypercall); NOT(monitor); NOT(mwait);
+	NOT(cpuid); NOT(rdtsc); NOT(rdtscp); NOT(rdpid); NOT(xgetbv); NOT(hypercall); NOT(monitor); NOT(mwait);
 	NOT(sgdt); NOT(sidt); NOT(sldt); NOT(str); NOT(smsw); NOT(mov_to_seg); NOT(pop_seg);
 	NOT(lseg); NOT(jmp_far); NOT(jmp_far_mem); NOT(call_far); NOT(call_far_mem); NOT(retf);
 	NOT(iret); NOT(mov_from_seg); NOT(push_seg); NOT(clflush); NOT(salc); NOT(lgdt); NOT(lidt);

@@ -190,8 +190,17 @@ GUEST void nmi_loop(void)
 	report(SH->count[2]);
 }
 
+static int mp_state(struct guest_cpu *cpu)
+{
+	struct kvm_mp_state mp;
+
+	MUST(ioctl(cpu->fd, KVM_GET_MP_STATE, &mp));
+	return mp.mp_state;
+}
+
 static void nmi_wakes(void)
 {
+	struct kvm_mp_state halted = { .mp_state = KVM_MP_STATE_HALTED };
 	struct irq_thread b;
 	struct guest g;
 
@@ -208,6 +217,13 @@ static void nmi_wakes(void)
 	irq_start(&g.cpu[0], nmi_loop);
 	MUST(ioctl(g.cpu[0].fd, KVM_NMI, 0));
 	CHECK_EQ(irq_next(&g.cpu[0]), 1);
+	/* Into HLT, which it ends. */
+	shared(&g)->count[2] = 0;
+	irq_start(&g.cpu[0], nmi_loop);
+	MUST(ioctl(g.cpu[0].fd, KVM_SET_MP_STATE, &halted));
+	MUST(ioctl(g.cpu[0].fd, KVM_NMI, 0));
+	CHECK_EQ(irq_next(&g.cpu[0]), 1);
+	CHECK_EQ(mp_state(&g.cpu[0]), KVM_MP_STATE_RUNNABLE);
 }
 
 /* -------- INIT and SIPI -------- */
@@ -220,14 +236,6 @@ GUEST void sipi_guest(void)
 	send_ipi(1, 0x4607);		/* to 0x7000 */
 	send_ipi(1, 0x4607);		/* the usual second one */
 	report(2);
-}
-
-static int mp_state(struct guest_cpu *cpu)
-{
-	struct kvm_mp_state mp;
-
-	MUST(ioctl(cpu->fd, KVM_GET_MP_STATE, &mp));
-	return mp.mp_state;
 }
 
 static void init_sipi(void)
