@@ -14,7 +14,12 @@
 	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE)
 
 #define VALID_QUIRKS \
-	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE)
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_LAPIC_MMIO_HOLE | \
+	 KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_OUT_7E_INC_RIP | \
+	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
+#define VALID_EXIT_HYPERCALLS	BIT(KVM_HC_MAP_GPA_RANGE)
 
 static const struct {
 	u32 cap;
@@ -79,8 +84,10 @@ static const struct {
 			      KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
-	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_HALT_POLL, 1 },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
+	{ KVM_CAP_EXIT_HYPERCALL, VALID_EXIT_HYPERCALLS },
+	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 					     KVM_DIRTY_LOG_INITIALLY_SET },
@@ -145,6 +152,30 @@ static int enable_quirks(struct vm *vm, const struct kvm_enable_cap *cap)
 	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && (cap->args[0] & ~VALID_QUIRKS))
 		return -EINVAL;
 	vm->disabled_quirks |= cap->args[0] & VALID_QUIRKS;
+	/* One of them is the reason to intercept #UD. */
+	vm_request_all(vm, REQ_CPUID);
+	return 0;
+}
+
+static int enable_halt_poll(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (upper_32_bits(cap->args[0]))
+		return -EINVAL;
+	WRITE_ONCE(vm->halt_poll_ns, cap->args[0]);
+	return 0;
+}
+
+static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	vm->platform_info_hidden = !cap->args[0];
+	return 0;
+}
+
+static int enable_exit_hypercall(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~VALID_EXIT_HYPERCALLS)
+		return -EINVAL;
+	vm->exit_hypercalls = cap->args[0];
 	return 0;
 }
 
@@ -188,12 +219,6 @@ static int enable_exception_payload(struct vm *vm, const struct kvm_enable_cap *
 static int enable_triple_fault(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	vm->triple_fault_event = cap->args[0];
-	return 0;
-}
-
-static int enable_platform_info(struct vm *vm, const struct kvm_enable_cap *cap)
-{
-	vm->no_platform_info = !cap->args[0];
 	return 0;
 }
 
@@ -267,6 +292,8 @@ static const struct {
 	{ KVM_CAP_MAX_VCPU_ID, enable_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, enable_manual_protect },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_bus_cycles },
+	{ KVM_CAP_HALT_POLL, enable_halt_poll },
+	{ KVM_CAP_EXIT_HYPERCALL, enable_exit_hypercall },
 };
 
 int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)

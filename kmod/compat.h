@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/timekeeping.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
 #include <asm/cpu.h>
@@ -79,6 +80,38 @@ static inline void vmm_eventfd_signal(struct eventfd_ctx *ctx)
 #else
 #define VMM_IMMEDIATE_EXIT	immediate_exit
 #endif
+
+/* Before 6.4 the flags of KVM_EXIT_HYPERCALL were one number and padding. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#define vmm_set_hypercall_flags(run, val)	((run)->hypercall.flags = (val))
+#else
+#define vmm_set_hypercall_flags(run, val)	((run)->hypercall.longmode = (val))
+#endif
+
+/* One reading of the host's clocksource, and CLOCK_REALTIME at that moment. */
+static inline void compat_clock_snapshot(u64 *cycles, u64 *real_ns)
+{
+	struct system_time_snapshot snap;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+	ktime_get_snapshot_id(CLOCK_REALTIME, &snap);
+	*real_ns = ktime_to_ns(snap.systime);
+#else
+	ktime_get_snapshot(&snap);
+	*real_ns = ktime_to_ns(snap.real);
+#endif
+	*cycles = snap.cycles;
+}
+
+/* Somebody else is to have this CPU, if only at the next chance. */
+static inline bool compat_need_resched(void)
+{
+#ifdef TIF_NEED_RESCHED_LAZY
+	if (test_thread_flag(TIF_NEED_RESCHED_LAZY))
+		return true;
+#endif
+	return need_resched();
+}
 
 /* Return type of the young callbacks of struct mmu_notifier_ops. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)

@@ -581,6 +581,18 @@ static void mirror(struct vcpu *vcpu, unsigned int feature, bool on)
 	*reg = (*reg & ~BIT(feature & 31)) | (on ? BIT(feature & 31) : 0);
 }
 
+/* A HLT that does not exit is not ended by a kick. */
+static void hide_unhalt(struct vcpu *vcpu)
+{
+	struct kvm_cpuid_entry2 *e;
+
+	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) || !vcpu->cpuid->pv_base)
+		return;
+	e = guest_cpuid_leaf(vcpu, vcpu->cpuid->pv_base + 1, 0);
+	if (e)
+		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
+}
+
 void cpuid_runtime_update(struct vcpu *vcpu)
 {
 	u64 cr4 = vcpu_cr4(vcpu);
@@ -589,6 +601,9 @@ void cpuid_runtime_update(struct vcpu *vcpu)
 	mirror(vcpu, F(OSXSAVE), (cr4 & X86_CR4_OSXSAVE) && guest_cpuid_has(vcpu, F(XSAVE)));
 	mirror(vcpu, F(OSPKE), cr4 & X86_CR4_PKE);
 	mirror(vcpu, F(APIC), vcpu->apic_base & MSR_IA32_APICBASE_ENABLE);
+	if (!vm_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		mirror(vcpu, F(MWAIT), vcpu->msrs->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
+	hide_unhalt(vcpu);
 	if (!xstate_supported())
 		return;
 	e = guest_cpuid_leaf(vcpu, 0xd, 0);

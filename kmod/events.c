@@ -6,6 +6,7 @@
 #include <asm/traps.h>
 
 #include "debug.h"
+#include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
 #include "sregs.h"
@@ -489,6 +490,8 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 u32 mp_state_get(struct vcpu *vcpu)
 {
 	run_accept_init_sipi(vcpu);
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && READ_ONCE(vcpu->pv->unhalted))
+		return KVM_MP_STATE_RUNNABLE;
 	return vcpu->mp_state;
 }
 

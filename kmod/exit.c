@@ -15,6 +15,7 @@
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
+#include "yield.h"
 
 static int resume(struct vcpu *vcpu)
 {
@@ -241,19 +242,6 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	}
 }
 
-static int handle_hypercall(struct vcpu *vcpu)
-{
-	unsigned long nr = vcpu_gpr(vcpu, GPR_RAX);
-	bool wide = vcpu_64bit(vcpu);
-	long ret;
-
-	vcpu->stats.hypercalls++;
-	ret = pv_hypercall(vcpu, wide ? nr : (u32)nr);
-	trace_vmm_hypercall(vcpu->id, nr, ret);
-	vcpu_set_gpr(vcpu, GPR_RAX, wide ? ret : (u32)ret);
-	return skip(vcpu);
-}
-
 /*
  * #AC is the guest's own where it asked for alignment checks (SDM 6.15);
  * elsewhere the host's split-lock detection caught it.
@@ -287,7 +275,7 @@ static int handle_exception(struct vcpu *vcpu)
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
 	case X86_TRAP_UD:
-		return emulate_undefined(vcpu);
+		return pv_fix_hypercall(vcpu) ? VMM_RESUME : emulate_undefined(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */
 	case X86_TRAP_AC:
@@ -367,6 +355,27 @@ static int handle_ud(struct vcpu *vcpu)
 	return VMM_RESUME;
 }
 
+/* Nothing to wait for; whether it exists at all, by KVM's quirks, is seldom asked. */
+static int handle_mwait(struct vcpu *vcpu)
+{
+	bool exists;
+
+	if (vm_quirk(vcpu->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+		return skip(vcpu);
+	if (vm_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+		exists = guest_cpuid_has(vcpu, X86_FEATURE_MWAIT);
+	else
+		exists = vcpu->msrs->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT;
+	return exists ? skip(vcpu) : handle_ud(vcpu);
+}
+
+static int handle_pause(struct vcpu *vcpu)
+{
+	vendor_call(pause_window, vcpu, true);
+	yield_on_spin(vcpu);
+	return skip(vcpu);
+}
+
 static int handle_cr8(struct vcpu *vcpu)
 {
 	if (vcpu->lapic)
@@ -417,7 +426,7 @@ static int (* const handlers[NR_EXIT_KINDS])(struct vcpu *vcpu) = {
 	[EXIT_CR] = handle_cr,
 	[EXIT_DR] = handle_dr,
 	[EXIT_TDP_FAULT] = handle_tdp_fault,
-	[EXIT_HYPERCALL] = handle_hypercall,
+	[EXIT_HYPERCALL] = pv_handle_hypercall,
 	[EXIT_EXCEPTION] = handle_exception,
 	[EXIT_NMI] = resume,
 	[EXIT_EXTINT] = resume,
@@ -429,9 +438,9 @@ static int (* const handlers[NR_EXIT_KINDS])(struct vcpu *vcpu) = {
 	[EXIT_WBINVD] = skip,
 	[EXIT_XSETBV] = handle_xsetbv,
 	[EXIT_RDPMC] = handle_rdpmc,
-	[EXIT_MONITOR] = skip,
-	[EXIT_MWAIT] = skip,
-	[EXIT_PAUSE] = skip,
+	[EXIT_MONITOR] = handle_mwait,
+	[EXIT_MWAIT] = handle_mwait,
+	[EXIT_PAUSE] = handle_pause,
 	[EXIT_UD] = handle_ud,
 	[EXIT_CR8] = handle_cr8,
 	[EXIT_PREEMPT_TIMER] = handle_preempt_timer,
@@ -486,6 +495,9 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		break;
 	case EXIT_WRMSR:
 		done = vcpu->vm->irq.mode != IRQCHIP_SPLIT && msr_fast_write(vcpu);
+		break;
+	case EXIT_HYPERCALL:
+		done = pv_fast_hypercall(vcpu);
 		break;
 	case EXIT_IRQ_WINDOW:
 		/* Else user space may have asked for it: run.c. */

@@ -258,10 +258,20 @@ static int set_misc_enable(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	u64 ro = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |
 		 MSR_IA32_MISC_ENABLE_EMON;
+	u64 changed = vcpu->msrs->misc_enable ^ val;
 
-	if (!host && ((vcpu->msrs->misc_enable ^ val) & ro))
+	if (!host && (changed & ro))
+		return 1;
+	if (!(changed & MSR_IA32_MISC_ENABLE_MWAIT) ||
+	    vm_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)) {
+		vcpu->msrs->misc_enable = val;
+		return 0;
+	}
+	/* CPUID mirrors the bit, which there is no use for without SSE3 (SDM vol. 4, 1A0H). */
+	if (!guest_cpuid_has(vcpu, X86_FEATURE_XMM3))
 		return 1;
 	vcpu->msrs->misc_enable = val;
+	cpuid_runtime_update(vcpu);
 	return 0;
 }
 
@@ -297,7 +307,7 @@ static int set_ucode_rev(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 
 static int get_platform_info(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
-	if (!host && vcpu->vm->no_platform_info)
+	if (!host && vcpu->vm->platform_info_hidden)
 		return 1;
 	*val = vcpu->msrs->platform_info;
 	return 0;
@@ -337,6 +347,22 @@ static int get_power_ctl(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 static int set_power_ctl(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	vcpu->msrs->power_ctl = val;
+	return 0;
+}
+
+static int get_poll_control(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	if (!pv_has(vcpu, KVM_FEATURE_POLL_CONTROL))
+		return 1;
+	*val = vcpu->pv->poll_control;
+	return 0;
+}
+
+static int set_poll_control(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	if (!pv_has(vcpu, KVM_FEATURE_POLL_CONTROL) || (val & ~VMM_POLL_ALLOWED))
+		return 1;
+	vcpu->pv->poll_control = val;
 	return 0;
 }
 
@@ -478,6 +504,7 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
 	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
+	{ MSR_KVM_POLL_CONTROL, MSR_KVM_POLL_CONTROL, get_poll_control, set_poll_control },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, get_zero, set_zero_only },
@@ -586,6 +613,7 @@ static const u32 saved_msrs[] = {
 	MSR_IA32_MISC_ENABLE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 	MSR_PLATFORM_INFO, MSR_MISC_FEATURES_ENABLES, MSR_IA32_POWER_CTL,
 	MSR_IA32_UCODE_REV, MSR_K7_HWCR,
+	MSR_KVM_POLL_CONTROL,
 };
 
 static const u32 feature_msrs[] = {

@@ -11,7 +11,6 @@
  */
 #include <linux/context_tracking.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/stat.h>
 
 #include "emulate.h"
 #include "ioctl.h"
@@ -22,6 +21,7 @@
 #include "trace.h"
 #include "vendor.h"
 #include "xstate.h"
+#include "yield.h"
 
 /* Requests dealt with inside a stay; all others need a context that sleeps. */
 #define FAST_REQUESTS \
@@ -37,8 +37,7 @@ bool vcpu_runnable(struct vcpu *vcpu)
 	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
-/* Something that ends HLT, or the wait for SIPI. */
-static bool vcpu_woken(struct vcpu *vcpu)
+bool vcpu_woken(struct vcpu *vcpu)
 {
 	if (vcpu->lapic && lapic_init_sipi_pending(vcpu))
 		return true;
@@ -47,27 +46,24 @@ static bool vcpu_woken(struct vcpu *vcpu)
 		return true;
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
 		return false;
+	if (READ_ONCE(vcpu->pv->unhalted))
+		return true;
 	if (vcpu_take_request(vcpu, REQ_TIMER))
 		lapic_timer_fired(vcpu);
 	return events_pending(vcpu);
 }
 
-static void vcpu_sleep(struct vcpu *vcpu)
+/* Out of HLT; a kick that came for it is spent. */
+static void vcpu_leave_halt(struct vcpu *vcpu)
 {
-	prepare_to_rcuwait(&vcpu->wait);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (vcpu_woken(vcpu) || signal_pending(current))
-			break;
-		schedule();
-	}
-	finish_rcuwait(&vcpu->wait);
+	WRITE_ONCE(vcpu->pv->unhalted, false);
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
 static int vcpu_block(struct vcpu *vcpu)
 {
-	u64 start = ktime_get_ns();
 	int r = slow_requests(vcpu);
+	bool slept;
 
 	/* A clock that was moved while it slept: its timer first. */
 	if (r != VMM_RESUME || vcpu_runnable(vcpu))
@@ -76,15 +72,14 @@ static int vcpu_block(struct vcpu *vcpu)
 		lapic_timer_to_sw(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	vcpu_set_state(vcpu, VCPU_BLOCKED);
-	vcpu_sleep(vcpu);
+	slept = vcpu_wait(vcpu);
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
-	trace_vmm_vcpu_wakeup(vcpu->id, ktime_get_ns() - start);
 
 	run_accept_init_sipi(vcpu);
 	if (vcpu->mp_state == KVM_MP_STATE_HALTED && vcpu_woken(vcpu)) {
-		vcpu->stats.halt_wakeup++;
-		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		vcpu->stats.halt_wakeup += slept;
+		vcpu_leave_halt(vcpu);
 	}
 	/* What woke it though it may still not run: a dead VM, a triple fault. */
 	return vcpu_runnable(vcpu) ? VMM_RESUME : slow_requests(vcpu);
@@ -99,7 +94,7 @@ int vcpu_halt(struct vcpu *vcpu)
 	}
 	vcpu->mp_state = KVM_MP_STATE_HALTED;
 	if (vcpu_woken(vcpu))
-		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		vcpu_leave_halt(vcpu);
 	return VMM_RESUME;
 }
 
@@ -277,13 +272,17 @@ static bool irq_window_wanted(struct vcpu *vcpu)
 
 /* Signals, reschedule and task work between two stays. */
 static int host_work(struct vcpu *vcpu)
+	__must_hold(&vcpu->vm->srcu)
 {
 	int r;
 
 	if (!compat_guest_mode_work_pending())
 		return 0;
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
+	yield_preempted(vcpu);
 	r = compat_guest_mode_work();
+	if (READ_ONCE(vcpu->preempted))
+		yield_scheduled(vcpu);
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 	if (r) {
 		vcpu->stats.signal_exits++;
@@ -402,6 +401,7 @@ int vcpu_run(struct vcpu *vcpu)
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
 	vcpu->run->flags = 0;
+	yield_set_thread(vcpu);
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = run_checked(vcpu, immediate_exit);
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);

@@ -32,14 +32,26 @@ static_assert(offsetof(struct stats_desc, name) == offsetof(struct kvm_stats_des
 #define DESC(type_, name_, offset_) { \
 	.flags = (type_) | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10, \
 	.size = 1, .offset = (offset_), .name = (name_) }
+#define NSEC_DESC(type_, n_, name_, offset_) { \
+	.flags = (type_) | KVM_STATS_UNIT_SECONDS | KVM_STATS_BASE_POW10, \
+	.exponent = -9, .size = (n_), .offset = (offset_), .name = (name_) }
 #define COUNTER(name, offset) DESC(KVM_STATS_TYPE_CUMULATIVE, name, offset)
 #define GAUGE(name, offset) DESC(KVM_STATS_TYPE_INSTANT, name, offset)
 
 #define S(field) COUNTER(#field, offsetof(struct vcpu_stats, field)),
+#define T(field) NSEC_DESC(KVM_STATS_TYPE_CUMULATIVE, 1, #field, \
+			   offsetof(struct vcpu_stats, field)),
+#define H(field) NSEC_DESC(KVM_STATS_TYPE_LOG_HIST, VMM_HIST_BUCKETS, #field, \
+			   offsetof(struct vcpu_stats, hist.field)),
 #define X(kind, name) \
 	COUNTER("exit_" #name, offsetof(struct vcpu_stats, exit_kinds[EXIT_##kind])),
-static const struct stats_desc vcpu_descs[] = { VMM_VCPU_STATS(S) VMM_EXIT_KINDS(X) };
+static const struct stats_desc vcpu_descs[] = {
+	VMM_VCPU_STATS(S) VMM_VCPU_TIMES(T) VMM_VCPU_HISTOGRAMS(H) VMM_EXIT_KINDS(X)
+};
+
 #undef X
+#undef H
+#undef T
 #undef S
 
 #define S(field) COUNTER(#field, offsetof(struct vm_stats, field)),
@@ -48,8 +60,10 @@ static const struct stats_desc vm_descs[] = { VMM_VM_COUNTERS(S) VMM_VM_GAUGES(G
 #undef G
 #undef S
 
-/* Every value has its descriptor. */
-static_assert(ARRAY_SIZE(vcpu_descs) * sizeof(u64) == sizeof(struct vcpu_stats));
+/* Every value has its descriptor, and every histogram. */
+static_assert(ARRAY_SIZE(vcpu_descs) * sizeof(u64) ==
+	      sizeof(struct vcpu_stats) - sizeof(struct vcpu_hists) +
+	      sizeof(struct vcpu_hists) / VMM_HIST_BUCKETS);
 static_assert(ARRAY_SIZE(vm_descs) * sizeof(u64) == sizeof(struct vm_stats));
 
 /* One open statistics file; holds a reference of the VM. */

@@ -59,6 +59,17 @@ void time_pair_now(struct time_pair *now)
 	local_irq_restore(flags);
 }
 
+/* No other counter reads as something between two readings of the TSC. */
+bool time_wall_and_tsc(u64 *real_ns, u64 *tsc)
+{
+	u64 before = rdtsc_ordered();
+
+	if (check_tsc_unstable())
+		return false;
+	compat_clock_snapshot(tsc, real_ns);
+	return *tsc >= before && *tsc <= rdtsc_ordered();
+}
+
 int vm_clock_create(struct vm *vm)
 {
 	struct vm_clock *c = kzalloc(sizeof(*c), GFP_KERNEL_ACCOUNT);

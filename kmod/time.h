@@ -16,6 +16,8 @@ struct time_pair {
 };
 
 void time_pair_now(struct time_pair *now);
+/* The wall clock and the host's TSC at one moment; false unless the TSC is its clocksource. */
+bool time_wall_and_tsc(u64 *real_ns, u64 *tsc);
 
 int vm_clock_create(struct vm *vm);
 void vm_clock_destroy(struct vm *vm);

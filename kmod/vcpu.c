@@ -16,6 +16,7 @@
 #include "time.h"
 #include "vendor.h"
 #include "xstate.h"
+#include "yield.h"
 
 static const u8 legal_from[] = {	/* by new state: bits of the old one */
 	[VCPU_OUTSIDE] = BIT(VCPU_LOADED) | BIT(VCPU_BLOCKED),
@@ -40,7 +41,8 @@ void vcpu_kick(struct vcpu *vcpu)
 {
 	int cpu;
 
-	rcuwait_wake_up(&vcpu->wait);
+	if (rcuwait_wake_up(&vcpu->wait))
+		WRITE_ONCE(vcpu->ready, true);
 	preempt_disable();
 	cpu = READ_ONCE(vcpu->cpu);
 	/* Pairs with vcpu_set_state(). */
@@ -119,6 +121,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	vendor_call(vcpu_destroy, vcpu);
 	mm_vcpu_destroy(vcpu);
 	vcpu_undo_parts(vcpu, ARRAY_SIZE(vcpu_parts));
+	yield_forget_thread(vcpu);
 	kfree(vcpu);
 }
 

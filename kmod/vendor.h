@@ -52,6 +52,8 @@
  *  set_root:	second-stage root (struct vm_mm.root), on entry to a stay.
  * Configuration (vCPU thread; takes effect with the next enter)
  *  update_intercepts:	guest CPUID, guest_debug, MSR filter or disabled exits changed.
+ *  pause_window:	a PAUSE loop has exited (@spun): the next one may be longer;
+ *		or the vCPU was scheduled: as at first. See pause.h.
  *  write_tsc:	vcpu->tsc_offset or tsc_ratio changed.
  *  set_timer:	arm the hardware's guest timer at guest TSC value; -EOPNOTSUPP
  *		when there is none (the LAPIC then uses its hrtimer).
@@ -83,6 +85,7 @@
 	OP(void, flush_guest, struct vcpu *vcpu)			\
 	OP(void, set_root, struct vcpu *vcpu, hpa_t root)		\
 	OP(void, update_intercepts, struct vcpu *vcpu)			\
+	OP(void, pause_window, struct vcpu *vcpu, bool spun)		\
 	OP(void, write_tsc, struct vcpu *vcpu)				\
 	OP(int, set_timer, struct vcpu *vcpu, u64 guest_tsc)		\
 	OP(int, rdmsr, struct vcpu *vcpu, u32 msr, u64 *val, bool host)	\
@@ -108,6 +111,7 @@ struct vmm_vendor_caps {
 	u64 efer_mask;			/* EFER bits a guest may set */
 	u64 xss_mask;
 	bool insn_bytes;		/* decode assists */
+	bool vmcall;			/* hypercalls are VMCALL, not VMMCALL */
 	bool shutdown_loses_state;	/* the registers are undefined after a triple fault */
 	bool pdptrs_in_memory;		/* the CPU itself reads PDPTEs at each use */
 };

@@ -25,6 +25,7 @@ static void vm_init_fields(struct vm *vm)
 	refcount_set(&vm->users, 1);
 	xa_init(&vm->vcpus);
 	vm->max_vcpu_id = VMM_MAX_VCPU_ID;
+	vm->halt_poll_ns = -1;
 	snprintf(vm->stats_id, sizeof(vm->stats_id), "kvm-%d", task_pid_nr(current));
 }
 

@@ -54,7 +54,7 @@ enum vcpu_state {
 	VCPU_OUTSIDE,		/* not on a physical CPU, or in user space */
 	VCPU_LOADED,		/* inside a stay: preemption off, guest FPU live */
 	VCPU_IN_GUEST,		/* interrupts off, between checks and exit */
-	VCPU_BLOCKED,		/* sleeping in HLT or waiting for SIPI */
+	VCPU_BLOCKED,		/* in HLT or waiting for SIPI: polls or sleeps */
 };
 
 /* Bits of vcpu->requests, the hazard word looked at before every entry. */
@@ -98,10 +98,13 @@ struct vm {
 
 	u64 disabled_quirks;		/* (m) */
 	u32 disabled_exits;		/* (m) KVM_X86_DISABLE_EXITS_* */
+	u32 exit_hypercalls;		/* (m) KVM_CAP_EXIT_HYPERCALL: BIT(number) */
+	s64 halt_poll_ns;		/* (m) KVM_CAP_HALT_POLL, -1: the module's */
+	unsigned int last_boosted;	/* (a) index of the vCPU yielded to last */
+	bool platform_info_hidden;	/* (m) KVM_CAP_MSR_PLATFORM_INFO is off */
 	bool exception_payload;		/* (m) KVM_CAP_EXCEPTION_PAYLOAD on */
 	bool triple_fault_event;	/* (m) */
 	bool emulation_failure_exit;	/* (m) */
-	bool no_platform_info;		/* (m) MSR_PLATFORM_INFO faults in the guest */
 	u32 user_msr_mask;		/* (m) KVM_CAP_X86_USER_SPACE_MSR reasons */
 	struct msr_filter __rcu *msr_filter; /* (r) vm->srcu */
 
@@ -133,6 +136,10 @@ struct vcpu {
 	int srcu_idx;			/* (v) vm->srcu, held in KVM_RUN but in stays and sleep */
 	u32 mp_state;			/* (v) KVM_MP_STATE_* */
 	bool in_kernel_irqchip;		/* (c) has a LAPIC */
+
+	unsigned int halt_poll_ns;	/* (v) how long the next halt polls: halt.c */
+	bool ready, preempted, in_kernel; /* (a) hints for directed yields: yield.c */
+	bool spinning, spin_turn;	/* (a) same */
 
 	struct vcpu_regs regs;		/* (v) regs.h: register groups */
 	struct vcpu_events ev;		/* (v) events.h */
@@ -172,6 +179,13 @@ void vm_put(struct vm *vm);
 /* All VMs after the host's suspend: see vm_clock_resumed(), vm_clock_anchor_again(). */
 void vms_resumed(u64 lost);
 void vms_slept(void);
+
+/* One of KVM's departures from the hardware, KVM_X86_QUIRK_*, is on. */
+static inline bool vm_quirk(const struct vm *vm, u64 quirk)
+{
+	return !(READ_ONCE(vm->disabled_quirks) & quirk);
+}
+
 /* Stops @vm for good after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);
 #define VM_BROKEN(cond, vm) \

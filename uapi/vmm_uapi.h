@@ -46,4 +46,8 @@ struct kvm_pre_fault_memory {
 #define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
 #endif
 
+#ifndef KVM_EXIT_HYPERCALL_LONG_MODE
+#define KVM_EXIT_HYPERCALL_LONG_MODE _BITULL(0)
+#endif
+
 #endif /* VMM_UAPI_H */

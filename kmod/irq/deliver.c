@@ -173,6 +173,64 @@ int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *m
 	return n;
 }
 
+/* -------- hypercalls -------- */
+
+struct vcpu *irq_vcpu_of_apic(struct vm *vm, u64 id)
+{
+	struct vcpu *vcpu = id < VMM_MAX_VCPU_ID ? vm_vcpu(vm, id) : NULL;
+	unsigned long i;
+
+	if (id > U32_MAX)
+		return NULL;
+	/* Index and id agree for the usual launcher. */
+	if (vcpu && vcpu->lapic && lapic_hw_enabled(vcpu->lapic) && lapic_id(vcpu->lapic) == id)
+		return vcpu;
+	vm_for_each_vcpu(i, vcpu, vm)
+		if (vcpu->lapic && lapic_hw_enabled(vcpu->lapic) &&
+		    match_physical(vcpu->lapic, id))
+			return vcpu;
+	return NULL;
+}
+
+/* A level-triggered message that takes the level back tells these nothing. */
+static bool deassert(u32 icr)
+{
+	u32 mode = icr & APIC_MODE_MASK;
+
+	return (icr & APIC_INT_LEVELTRIG) && !(icr & APIC_INT_ASSERT) &&
+	       (mode == APIC_DM_FIXED || mode == APIC_DM_LOWEST || mode == APIC_DM_INIT);
+}
+
+int irq_send_mask(struct vm *vm, const unsigned long mask[2], unsigned int width, u32 min,
+		  u32 icr)
+{
+	unsigned int word, bit;
+	struct vcpu *vcpu;
+	int n = 0;
+
+	if (READ_ONCE(vm->irq.mode) == IRQCHIP_NONE)
+		return -EOPNOTSUPP;
+	if (deassert(icr))
+		return 0;
+	/* A vCPU whose creation failed at its last step is freed after a grace period. */
+	rcu_read_lock();
+	for (word = 0; word < 2; word++) {
+		for_each_set_bit(bit, &mask[word], width) {
+			vcpu = irq_vcpu_of_apic(vm, (u64)min + word * width + bit);
+			if (vcpu)
+				n += lapic_accept(vcpu->lapic, icr & APIC_MODE_MASK,
+						  icr & APIC_VECTOR_MASK, icr & APIC_INT_LEVELTRIG);
+		}
+	}
+	rcu_read_unlock();
+	return n;
+}
+
+void irq_unhalt(struct vm *vm, u32 id)
+{
+	irq_deliver(vm, NULL, &(struct irq_message){ .dest = id, .mode = APIC_DM_REMRD });
+}
+
 /* SDM 11.11; bits 40-63 of the address extend the id with KVM_CAP_X2APIC_API. */
 int irq_deliver_msi(struct vm *vm, u64 address, u32 data)
 {

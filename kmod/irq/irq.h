@@ -83,6 +83,16 @@ int irq_set_line(struct vm *vm, int source, u32 gsi, int level);
 int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level, bool status);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI */
 
+/*
+ * deliver.c, for hypercalls. An id is compared with what each enabled APIC has
+ * for its own. irq_send_mask: to ids @min + n for the bits n of @mask, of which
+ * @width are in each word; @icr as in ICR. Number of APICs that took it or -errno.
+ */
+struct vcpu *irq_vcpu_of_apic(struct vm *vm, u64 id);	/* under RCU */
+int irq_send_mask(struct vm *vm, const unsigned long mask[2], unsigned int width, u32 min,
+		  u32 icr);
+void irq_unhalt(struct vm *vm, u32 id);
+
 /* irqfd.c, ioeventfd.c */
 int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *args);
 int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *args);

@@ -8,6 +8,7 @@
 #include "cpuid.h"
 #include "irq/chips.h"
 #include "irq/lapic.h"
+#include "run.h"
 #include "trace.h"
 #include "vendor.h"
 
@@ -156,6 +157,9 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 	case APIC_DM_STARTUP:
 		return accept_sipi(l, vector);
 	case APIC_DM_REMRD:
+		/* No APIC reads another's registers any more; KVM's kicks come this way. */
+		vcpu_unhalt(l->vcpu);
+		return true;
 	case APIC_DM_SMI:
 	case APIC_DM_EXTINT:
 	default:

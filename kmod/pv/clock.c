@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * kvmclock: system time and wall clock written into guest memory
- * (Documentation/virt/kvm/x86/msr.rst), and the hypercalls.
+ * (Documentation/virt/kvm/x86/msr.rst).
  */
 #include <linux/math64.h>
 #include <linux/slab.h>
@@ -9,13 +9,15 @@
 #include <asm/tsc.h>
 
 #include "pv/pv.h"
-#include "regs_access.h"
 #include "time.h"
 
 int pv_create(struct vcpu *vcpu)
 {
 	vcpu->pv = kzalloc(sizeof(*vcpu->pv), GFP_KERNEL_ACCOUNT);
-	return vcpu->pv ? 0 : -ENOMEM;
+	if (!vcpu->pv)
+		return -ENOMEM;
+	vcpu->pv->poll_control = VMM_POLL_ALLOWED;
+	return 0;
 }
 
 void pv_destroy(struct vcpu *vcpu)
@@ -147,18 +149,5 @@ int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	default:
 		set_system_time(vcpu, val);
 		return 0;
-	}
-}
-
-/* api: Documentation/virt/kvm/x86/hypercalls.rst */
-long pv_hypercall(struct vcpu *vcpu, unsigned long nr)
-{
-	if (vcpu_cpl(vcpu))
-		return -KVM_EPERM;
-	switch (nr) {
-	case KVM_HC_VAPIC_POLL_IRQ:
-		return 0;
-	default:
-		return -KVM_ENOSYS;
 	}
 }

@@ -11,7 +11,11 @@
 /* CPUID 0x40000001.EAX; a bit is here only when its feature works. */
 #define VMM_PV_FEATURES \
 	(BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) | \
-	 BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
+	 BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | \
+	 BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) |	\
+	 BIT(KVM_FEATURE_POLL_CONTROL) | BIT(KVM_FEATURE_PV_SCHED_YIELD))
+
+#define VMM_POLL_ALLOWED	BIT_ULL(0)	/* MSR_KVM_POLL_CONTROL */
 
 struct vcpu_pv {
 	u64 wall_clock;		/* MSR values */
@@ -19,6 +23,8 @@ struct vcpu_pv {
 	struct gpa_cache time_page;
 	bool time_on;
 	bool paused;		/* KVM_KVMCLOCK_CTRL: tell the guest once */
+	bool unhalted;		/* (a) KVM_HC_KICK_CPU: the next HLT does not wait */
+	u64 poll_control;	/* MSR value: may the host poll while this one halts */
 };
 
 int pv_create(struct vcpu *vcpu);
@@ -28,7 +34,30 @@ int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 /* REQ_CLOCK: rewrites the kvmclock page. Under vm->srcu, sleeps. */
 void pv_clock_update(struct vcpu *vcpu);
 int pv_clock_paused(struct vcpu *vcpu);
-/* VMCALL/VMMCALL: the value for RAX. */
-long pv_hypercall(struct vcpu *vcpu, unsigned long nr);
+
+/* What @feature stands for works for this guest, whether or not its CPUID says so. */
+static inline bool pv_has(struct vcpu *vcpu, unsigned int feature)
+{
+	return true;
+}
+
+static inline bool pv_may_poll(const struct vcpu *vcpu)
+{
+	return vcpu->pv->poll_control & VMM_POLL_ALLOWED;
+}
+
+/* hypercall.c. EXIT_HYPERCALL: RESUME, USER or -errno. */
+int pv_handle_hypercall(struct vcpu *vcpu);
+/* The same inside a stay, for hypercalls that never sleep. True when done. */
+bool pv_fast_hypercall(struct vcpu *vcpu);
+/*
+ * #UD: true when it was the other vendor's hypercall instruction and has been
+ * dealt with. Which is asked only while pv_fixes_hypercalls(). Under vm->srcu.
+ */
+bool pv_fix_hypercall(struct vcpu *vcpu);
+static inline bool pv_fixes_hypercalls(const struct vm *vm)
+{
+	return vm_quirk(vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
+}
 
 #endif /* VMM_PV_H */

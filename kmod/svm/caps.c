@@ -77,6 +77,7 @@ static void fill_vendor_caps(void)
 	vendor_caps.timer = false;
 	vendor_caps.insn_bytes = svm_caps.decode;
 	vendor_caps.pdptrs_in_memory = true;
+	vendor_caps.vmcall = false;
 	/* 15.14.3 */
 	vendor_caps.shutdown_loses_state = true;
 	vendor_caps.xss_mask = 0;
@@ -171,6 +172,7 @@ int svm_setup(void)
 		return err;
 	}
 	fill_vendor_caps();
+	svm_pause_setup();
 	svm_tdp_setup();
 	return 0;
 }

@@ -134,6 +134,12 @@ void svm_flush_regs(struct vcpu_svm *svm);
 void svm_recalc_intercepts(struct vcpu_svm *svm);
 void svm_write_tsc(struct vcpu *vcpu);
 
+/* pause.c */
+void svm_pause_setup(void);
+void svm_pause_init(struct vmcb_control *c);
+bool svm_pause_exits(const struct vm *vm);
+void svm_pause_window(struct vcpu *vcpu, bool spun);
+
 /* msr.c */
 int svm_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int svm_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);

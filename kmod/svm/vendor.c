@@ -7,10 +7,8 @@
 #include <asm/traps.h>
 
 #include "../debug.h"
+#include "../pv/pv.h"
 #include "svm.h"
-
-#define PAUSE_COUNT	3000
-#define PAUSE_THRESH	128
 
 static atomic64_t last_serial;
 
@@ -194,6 +192,13 @@ static void hide_cr(struct vcpu_svm *svm, bool cr0, bool cr4)
 	svm_recalc_intercepts(svm);
 }
 
+/* Of CR0, not the guest's but by its own wish: KVM_X86_QUIRK_CD_NW_CLEARED. */
+static u64 cr0_hidden_bits(const struct vcpu_svm *svm)
+{
+	return vm_quirk(svm->vcpu.vm, KVM_X86_QUIRK_CD_NW_CLEARED) ?
+	       X86_CR0_CD | X86_CR0_NW : 0;
+}
+
 /*
  * The caches stay on whatever CR0.CD says (firmware often leaves it set), and
  * machine checks stay the host's: those bits of the hardware's registers are
@@ -201,7 +206,7 @@ static void hide_cr(struct vcpu_svm *svm, bool cr0, bool cr4)
  */
 static void flush_cr(struct vcpu_svm *svm, struct vcpu_regs *r)
 {
-	u64 cr0 = r->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
+	u64 cr0 = r->cr0 & ~cr0_hidden_bits(svm);
 	u64 cr4 = r->cr4 | (native_read_cr4() & X86_CR4_MCE);
 	struct vmcb_save *s = &svm->vmcb->save;
 	u64 efer = r->efer | EFER_SVME;
@@ -326,7 +331,7 @@ static u32 exception_intercepts(const struct vcpu_svm *svm)
 
 	if (svm->vcpu.guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		icpt |= BIT(X86_TRAP_BP);
-	if (cpuid_emulates(&svm->vcpu))
+	if (pv_fixes_hypercalls(svm->vcpu.vm) || cpuid_emulates(&svm->vcpu))
 		icpt |= BIT(X86_TRAP_UD);
 	return icpt;
 }
@@ -340,7 +345,7 @@ static u32 misc1_intercepts(const struct vcpu_svm *svm)
 
 	if (!(disabled & KVM_X86_DISABLE_EXITS_HLT))
 		icpt |= ICPT1_HLT;
-	if (svm_caps.pause_filter && !(disabled & KVM_X86_DISABLE_EXITS_PAUSE))
+	if (svm_pause_exits(svm->vcpu.vm))
 		icpt |= ICPT1_PAUSE;
 	if (svm->windows & WINDOW_IRQ)
 		icpt |= ICPT1_VINTR;
@@ -444,10 +449,7 @@ static void init_control(struct vmcb_control *c)
 	c->msrpm_pa = svm_page_pa(svm_msrpm[MSRPM_BASE]);
 	c->int_ctl = INTCTL_MASKING;
 	c->nested_ctl = NESTED_NP;
-	if (svm_caps.pause_filter)
-		c->pause_filter_count = PAUSE_COUNT;
-	if (svm_caps.pause_thresh)
-		c->pause_filter_thresh = PAUSE_THRESH;
+	svm_pause_init(c);
 }
 
 static int svm_vcpu_create(struct vcpu *vcpu)
@@ -520,6 +522,7 @@ const struct vmm_vendor_ops svm_ops = {
 	.flush_guest = svm_flush_guest,
 	.set_root = svm_set_root,
 	.update_intercepts = svm_update_intercepts,
+	.pause_window = svm_pause_window,
 	.write_tsc = svm_write_tsc,
 	.set_timer = svm_set_timer,
 	.rdmsr = svm_rdmsr,

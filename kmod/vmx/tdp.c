@@ -109,6 +109,8 @@ void vmx_do_flushes(struct vcpu_vmx *vmx)
 		if (vmx->want[VCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING)
 			vmcs_write64(TSC_MULTIPLIER, vmx->vcpu.tsc_ratio);
 	}
+	if (pending & VMX_PEND_PLE)
+		vmcs_write32(PLE_WINDOW, vmx->ple_window);
 	if ((pending & VMX_PEND_FLUSH_EPT) && vmx->eptp)
 		flush_ept(vmx->eptp);
 	if (pending & VMX_PEND_FLUSH_LINEAR)

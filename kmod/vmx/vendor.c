@@ -10,6 +10,7 @@
 
 #include "../cpuid.h"
 #include "../debug.h"
+#include "../pv/pv.h"
 #include "../sregs.h"
 #include "vmx.h"
 
@@ -28,10 +29,6 @@
 
 /* Pending debug exceptions: a single step completed (SDM 25.4.2). */
 #define PENDING_DBG_BS	BIT(14)
-
-/* PAUSE loops: KVM's defaults. SDM 26.1.3. */
-#define PLE_GAP_TICKS		128
-#define PLE_WINDOW_TICKS	4096
 
 static DEFINE_IDA(vpids);
 static atomic64_t last_serial;
@@ -421,8 +418,8 @@ static u32 cpu2_controls(struct vcpu_vmx *vmx)
 
 	if (vmx->vpid)
 		ctl |= SECONDARY_EXEC_ENABLE_VPID;
-	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_PAUSE))
-		ctl |= SECONDARY_EXEC_PAUSE_LOOP_EXITING & vmx_caps.allowed[VCTL_CPU2];
+	if (vmx_pause_exits(vcpu->vm))
+		ctl |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	return ctl | (vmx->want[VCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING);
 }
 
@@ -437,7 +434,7 @@ static u32 exception_bitmap(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
-	if (cpuid_emulates(vcpu))
+	if (pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu))
 		bitmap |= BIT(X86_TRAP_UD);
 	return bitmap;
 }
@@ -533,10 +530,7 @@ static void init_fixed_fields(struct vcpu_vmx *vmx)
 		vmcs_write64(XSS_EXIT_BITMAP, 0);
 	if (vmx_caps.base[VCTL_CPU2] & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);
-	if (vmx_caps.allowed[VCTL_CPU2] & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
-		vmcs_write32(PLE_GAP, PLE_GAP_TICKS);
-		vmcs_write32(PLE_WINDOW, PLE_WINDOW_TICKS);
-	}
+	vmx_pause_init(vmx);
 	vmcs_write32(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write32(PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmcs_write32(CR3_TARGET_COUNT, 0);

@@ -58,6 +58,7 @@ extern struct vmx_host_caps vmx_host;
 #define VMX_PEND_TSC		BIT(1)
 #define VMX_PEND_FLUSH_EPT	BIT(2)
 #define VMX_PEND_FLUSH_LINEAR	BIT(3)
+#define VMX_PEND_PLE		BIT(4)
 
 /* Host state around a stay. Selectors 0 need no restoring. */
 struct vmx_host_state {
@@ -92,6 +93,7 @@ struct vcpu_vmx {
 	u64 eptp;
 	u64 cr0_owned, cr4_owned;	/* bits the guest changes without exit */
 	u32 tpr_threshold;
+	u32 ple_window;			/* ticks of a PAUSE loop before it exits */
 
 	/* The exit; the rest is in vcpu->exit. */
 	u32 exit_reason;
@@ -142,6 +144,11 @@ void vmx_read_host_msrs(void);			/* once per CPU that is switched on */
 /* vendor.c */
 void vmx_flush_regs(struct vcpu_vmx *vmx);
 void vmx_sync_controls(struct vcpu_vmx *vmx);
+
+/* pause.c */
+void vmx_pause_init(struct vcpu_vmx *vmx);	/* VMCS current */
+bool vmx_pause_exits(const struct vm *vm);
+void vmx_pause_window(struct vcpu *vcpu, bool spun);
 
 /* msr.c */
 void vmx_update_msr_bitmap(struct vcpu_vmx *vmx);
