@@ -132,7 +132,7 @@ static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
 {
 	hva_t hva;
 
-	return !mm_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, write, &hva);
+	return !mm_gfn_to_hva(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, write, &hva);
 }
 
 /*
@@ -157,9 +157,9 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 	if (r != INSN_OK)
 		return r;
 	if (flags & INSN_ACC_FETCH)
-		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_read(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	if (take_ram(vcpu, gpa, false))
-		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_read(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	/* A batch for RAM that is gone since it was planned is no single access. */
 	if (flags & INSN_ACC_BULK)
 		return INSN_UNHANDLEABLE;
@@ -176,7 +176,7 @@ static int op_write(void *v, u64 linear, const void *buf, unsigned int len,
 	if (r != INSN_OK)
 		return r;
 	if (take_ram(vcpu, gpa, true))
-		return gpa_write(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_write(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	if (flags & INSN_ACC_BULK)
 		return INSN_UNHANDLEABLE;
 	return mmio_access(vcpu, gpa, len, NULL, buf);
@@ -197,10 +197,10 @@ static int op_cmpxchg(void *v, u64 linear, const void *old, const void *new,
 	if (!take_ram(vcpu, gpa, true))
 		return mmio_access(vcpu, gpa, len, NULL, new);
 	if (gpa & (len - 1))	/* a split lock: not atomic, as on the bus of old */
-		return gpa_write(vcpu->vm, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_write(vcpu, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	memcpy(&expect, old, len);
 	memcpy(&val, new, len);
-	r = gpa_cmpxchg(vcpu->vm, gpa, &expect, val, len);
+	r = vcpu_gpa_cmpxchg(vcpu, gpa, &expect, val, len);
 	if (r < 0)
 		return INSN_UNHANDLEABLE;
 	return r ? INSN_RETRY : INSN_OK;

@@ -240,7 +240,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	preempt_disable();
 	WRITE_ONCE(vcpu->cpu, smp_processor_id());
 	vcpu_set_state(vcpu, VCPU_LOADED);
-	vendor_call(set_root, vcpu, vcpu->vm->mem.root[0]);
+	vendor_call(set_root, vcpu, vcpu->vm->mem.root[vcpu->tdp.as_id]);
 	vendor_call(stay_begin, vcpu);
 	xstate_load(vcpu);
 	if (vcpu->lapic)
