@@ -20,6 +20,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -497,6 +498,9 @@ static int op_sys(void *v, enum insn_sys what, u64 arg, struct insn_fault *fault
 	case INSN_SYS_HYPERCALL:
 		vcpu_set_gpr(vcpu, GPR_RAX, pv_hypercall(vcpu, vcpu_gpr(vcpu, GPR_RAX)));
 		return INSN_OK;
+	case INSN_SYS_RSM:
+		*fault = (struct insn_fault){ .vector = 6 };
+		return smm_leave(vcpu) ? INSN_OK : INSN_FAULT;
 	default:
 		/* Caches are coherent, monitors never armed: nothing to do. */
 		return INSN_OK;
@@ -612,7 +616,8 @@ static int emulation_failure(struct vcpu *vcpu)
 
 static int emulated(struct vcpu *vcpu, struct insn_ctx *ctx)
 {
-	vcpu_set_shadow(vcpu, ctx->shadow);
+	if (!ctx->replaced)
+		vcpu_set_shadow(vcpu, ctx->shadow);
 	if (vcpu->emu->halt) {
 		vcpu->emu->halt = false;
 		return vcpu_halt(vcpu);
@@ -681,6 +686,20 @@ int emulate_insn(struct vcpu *vcpu)
 	ctx->bulk = emu->bulk;
 	ctx->bulk_size = emu->bulk ? PAGE_SIZE : 0;
 	return emulate_run(vcpu);
+}
+
+int emulate_rsm(struct vcpu *vcpu)
+{
+	struct insn_ctx *ctx = prepare(vcpu);
+	int r = insn_fetch(ctx);
+
+	if (r == INSN_OK && ctx->insn.map == INSN_MAP_0F && ctx->insn.opcode == 0xaa)
+		return emulate_insn(vcpu);
+	if (r == INSN_FAULT)
+		queue_fault(vcpu, &ctx->fault);
+	else
+		queue_exception(vcpu, 6);
+	return VMM_RESUME;
 }
 
 void emulation_skip(struct vcpu *vcpu)

@@ -13,6 +13,8 @@ void emulation_destroy(struct vcpu *vcpu);
  * -errno. Outside a stay, under vm->srcu.
  */
 int emulate_insn(struct vcpu *vcpu);
+/* The same for RSM, on behalf of a CPU to which it is undefined; #UD for any other. */
+int emulate_rsm(struct vcpu *vcpu);
 /* Steps over the instruction at RIP, which has been dealt with otherwise. */
 void emulation_skip(struct vcpu *vcpu);
 

@@ -12,6 +12,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -270,6 +271,15 @@ static int handle_split_lock(struct vcpu *vcpu)
 	return VMM_USER;
 }
 
+/* In SMM it may be RSM. */
+static int handle_ud(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->smm.active))
+		return emulate_rsm(vcpu);
+	queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_RESUME;
+}
+
 static int handle_exception(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -279,6 +289,8 @@ static int handle_exception(struct vcpu *vcpu)
 		return debug_handle_db(vcpu);
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
+	case X86_TRAP_UD:
+		return handle_ud(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */
 	case X86_TRAP_AC:
@@ -350,12 +362,6 @@ static int handle_xsetbv(struct vcpu *vcpu)
 static int handle_rdpmc(struct vcpu *vcpu)
 {
 	queue_gp(vcpu);
-	return VMM_RESUME;
-}
-
-static int handle_ud(struct vcpu *vcpu)
-{
-	queue_exception(vcpu, X86_TRAP_UD);
 	return VMM_RESUME;
 }
 

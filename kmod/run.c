@@ -18,6 +18,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -37,10 +38,16 @@ bool vcpu_runnable(struct vcpu *vcpu)
 	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
+/* INIT waits while the vCPU is in SMM. */
+static bool init_sipi_pending(struct vcpu *vcpu)
+{
+	return vcpu->lapic && !vcpu->smm.active && lapic_init_sipi_pending(vcpu);
+}
+
 /* Something that ends HLT, or the wait for SIPI. */
 static bool vcpu_woken(struct vcpu *vcpu)
 {
-	if (vcpu->lapic && lapic_init_sipi_pending(vcpu))
+	if (init_sipi_pending(vcpu))
 		return true;
 	if (test_bit(REQ_DEAD, &vcpu->requests) ||
 	    test_bit(REQ_TRIPLE_FAULT, &vcpu->requests))
@@ -49,7 +56,7 @@ static bool vcpu_woken(struct vcpu *vcpu)
 		return false;
 	if (vcpu_take_request(vcpu, REQ_TIMER))
 		lapic_timer_fired(vcpu);
-	return events_pending(vcpu);
+	return (smi_pending(vcpu) && !vcpu->smm.active) || events_pending(vcpu);
 }
 
 static void vcpu_sleep(struct vcpu *vcpu)
@@ -109,6 +116,10 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 
 	if (!vcpu->lapic || !lapic_init_sipi_pending(vcpu))
 		return;
+	if (vcpu->smm.active) {
+		lapic_take_sipi(vcpu, &vector);
+		return;
+	}
 	if (lapic_take_init(vcpu)) {
 		vcpu_reset(vcpu, true);
 		vcpu->mp_state = vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE :
@@ -123,6 +134,7 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 		cs->base = (u64)vector << 12;
 		vcpu_set_rip(vcpu, 0);
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		smi_recheck(vcpu);
 	}
 }
 
@@ -150,6 +162,8 @@ static int slow_requests(struct vcpu *vcpu)
 	}
 	if (vcpu_take_request(vcpu, REQ_CLOCK))
 		pv_clock_update(vcpu);
+	if (vcpu_take_request(vcpu, REQ_SMI))
+		smi_take(vcpu);
 	return VMM_RESUME;
 }
 
@@ -317,7 +331,7 @@ static void run_store(struct vcpu *vcpu)
 	run->if_flag = !!(vcpu_rflags(vcpu) & X86_EFLAGS_IF);
 	run->cr8 = vcpu_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
-	run->flags = 0;
+	run->flags = vcpu->smm.active ? KVM_RUN_X86_SMM : 0;
 	run->ready_for_interrupt_injection =
 		vcpu->vm->irq.mode == IRQCHIP_KERNEL || events_user_irq_ready(vcpu);
 	regs_store_run(vcpu);
