@@ -11,6 +11,7 @@
 
 #include "debug.h"
 #include "regs_access.h"
+#include "smm.h"
 #include "vendor.h"
 
 u64 debug_effective_dr7(struct vcpu *vcpu)
@@ -205,5 +206,7 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg)
 	vcpu_set_rflags(vcpu, rflags);
 	debug_regs_changed(vcpu);
 	vendor_call(update_intercepts, vcpu);
+	/* KVM_GUESTDBG_BLOCKIRQ may have held one back. */
+	smi_recheck(vcpu);
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include "msr.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -135,7 +136,7 @@ static bool is_ram(struct vcpu *vcpu, gpa_t gpa, bool write)
 {
 	hva_t hva;
 
-	return !mm_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, write, &hva);
+	return !mm_gfn_to_hva(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, write, &hva);
 }
 
 /*
@@ -160,9 +161,9 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 	if (r != INSN_OK)
 		return r;
 	if (flags & INSN_ACC_FETCH)
-		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_read(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	if (take_ram(vcpu, gpa, false))
-		return gpa_read(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_read(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	/* A batch for RAM that is gone since it was planned is no single access. */
 	if (flags & INSN_ACC_BULK)
 		return INSN_UNHANDLEABLE;
@@ -179,7 +180,7 @@ static int op_write(void *v, u64 linear, const void *buf, unsigned int len,
 	if (r != INSN_OK)
 		return r;
 	if (take_ram(vcpu, gpa, true))
-		return gpa_write(vcpu->vm, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_write(vcpu, gpa, buf, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	if (flags & INSN_ACC_BULK)
 		return INSN_UNHANDLEABLE;
 	return mmio_access(vcpu, gpa, len, NULL, buf);
@@ -200,10 +201,10 @@ static int op_cmpxchg(void *v, u64 linear, const void *old, const void *new,
 	if (!take_ram(vcpu, gpa, true))
 		return mmio_access(vcpu, gpa, len, NULL, new);
 	if (gpa & (len - 1))	/* a split lock: not atomic, as on the bus of old */
-		return gpa_write(vcpu->vm, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;
+		return vcpu_gpa_write(vcpu, gpa, new, len) ? INSN_UNHANDLEABLE : INSN_OK;
 	memcpy(&expect, old, len);
 	memcpy(&val, new, len);
-	r = gpa_cmpxchg(vcpu->vm, gpa, &expect, val, len);
+	r = vcpu_gpa_cmpxchg(vcpu, gpa, &expect, val, len);
 	if (r < 0)
 		return INSN_UNHANDLEABLE;
 	return r ? INSN_RETRY : INSN_OK;
@@ -514,6 +515,9 @@ static int op_sys(void *v, enum insn_sys what, u64 arg, struct insn_fault *fault
 	case INSN_SYS_HYPERCALL:
 		/* Code that changed under the exit: this one has an exit of its own. */
 		return INSN_RETRY;
+	case INSN_SYS_RSM:
+		*fault = (struct insn_fault){ .vector = X86_TRAP_UD };
+		return smm_leave(vcpu) ? INSN_OK : INSN_FAULT;
 	default:
 		/* Caches are coherent, monitors never armed: nothing to do. */
 		return INSN_OK;
@@ -629,7 +633,8 @@ static int emulation_failure(struct vcpu *vcpu)
 
 static int emulated(struct vcpu *vcpu, struct insn_ctx *ctx)
 {
-	vcpu_set_shadow(vcpu, ctx->shadow);
+	if (!ctx->replaced)
+		vcpu_set_shadow(vcpu, ctx->shadow);
 	if (vcpu->emu->halt) {
 		vcpu->emu->halt = false;
 		return vcpu_halt(vcpu);
@@ -711,12 +716,18 @@ static bool is_promised(struct vcpu *vcpu, const struct insn_decoded *d)
 	       d->pp == 2 && guest_cpuid_has(vcpu, X86_FEATURE_RDPID);
 }
 
+/* RSM: to the CPU this is no system management mode. */
+static bool is_rsm(struct vcpu *vcpu, const struct insn_decoded *d)
+{
+	return vcpu->smm.active && d->map == INSN_MAP_0F && d->opcode == 0xaa;
+}
+
 int emulate_undefined(struct vcpu *vcpu)
 {
 	struct insn_ctx *ctx = prepare(vcpu);
 	int r = insn_fetch(ctx);
 
-	if (r == INSN_OK && is_promised(vcpu, &ctx->insn))
+	if (r == INSN_OK && (is_rsm(vcpu, &ctx->insn) || is_promised(vcpu, &ctx->insn)))
 		return emulate_insn(vcpu);
 	if (r == INSN_FAULT)
 		queue_fault(vcpu, &ctx->fault);

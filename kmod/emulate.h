@@ -13,7 +13,7 @@ void emulation_destroy(struct vcpu *vcpu);
  * -errno. Outside a stay, under vm->srcu.
  */
 int emulate_insn(struct vcpu *vcpu);
-/* #UD of a guest that cpuid_emulates(): RESUME or USER. As above. */
+/* #UD of a guest that cpuid_emulates() or that is in SMM (RSM): RESUME or USER. As above. */
 int emulate_undefined(struct vcpu *vcpu);
 /* EXIT_TASK_SWITCH: RESUME, or -EOPNOTSUPP when the guest cannot go on. As above. */
 int emulate_task_switch(struct vcpu *vcpu);

@@ -9,6 +9,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -159,11 +160,18 @@ static int take_irq(struct vcpu *vcpu)
 	return vcpu->lapic ? irq_ack(vcpu) : -1;
 }
 
+bool events_busy(struct vcpu *vcpu)
+{
+	struct vcpu_events *ev = &vcpu->ev;
+
+	return ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected;
+}
+
 bool events_pending(struct vcpu *vcpu)
 {
 	struct vcpu_events *ev = &vcpu->ev;
 
-	if (ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected)
+	if (events_busy(vcpu))
 		return true;
 	drain_nmis(vcpu);
 	if (ev->nmi_pending && nmi_allowed(vcpu))
@@ -355,8 +363,8 @@ static u32 windows_wanted(struct vcpu *vcpu)
 void events_inject(struct vcpu *vcpu)
 {
 	drain_nmis(vcpu);
-	if (!reinject(vcpu))
-		inject_new(vcpu);
+	if ((reinject(vcpu) || inject_new(vcpu)) && unlikely(vcpu->smm.pending))
+		smi_after_event(vcpu);
 	vendor_call(set_window, vcpu, windows_wanted(vcpu));
 	if (vcpu->lapic)
 		vendor_call(set_tpr_threshold, vcpu, lapic_get_tpr(vcpu),
@@ -377,6 +385,27 @@ int events_user_interrupt(struct vcpu *vcpu, u32 vector)
 	vcpu->ev.user_vector = vector;
 	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
+}
+
+static void events_get_smi(struct vcpu *vcpu, struct kvm_vcpu_events *out)
+{
+	smi_drain(vcpu);
+	out->smi.smm = vcpu->smm.active;
+	out->smi.pending = vcpu->smm.pending;
+	out->smi.smm_inside_nmi = vcpu->smm.inside_nmi;
+	out->smi.latched_init = vcpu->lapic && lapic_latched_init(vcpu);
+}
+
+static void events_set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
+{
+	if (vcpu->smm.active != !!in->smi.smm)
+		smm_changed(vcpu, in->smi.smm);
+	vcpu->smm.pending = in->smi.pending;
+	if (in->smi.smm)
+		vcpu->smm.inside_nmi = in->smi.smm_inside_nmi;
+	if (vcpu->lapic)
+		lapic_latch_init(vcpu, in->smi.latched_init);
+	smi_recheck(vcpu);
 }
 
 void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
@@ -411,6 +440,7 @@ void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->nmi.injected = ev->nmi_injected;
 	out->nmi.pending = ev->nmi_pending;
 	out->nmi.masked = regs_get(vcpu, RG_INTR)->nmi_blocked;
+	events_get_smi(vcpu, out);
 	out->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
 		     KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->vm->exception_payload)
@@ -437,8 +467,9 @@ static int events_check(struct vcpu *vcpu, const struct kvm_vcpu_events *in,
 	if ((in->exception.injected || pending) &&
 	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
 		return -EINVAL;
-	/* No system management mode yet: it cannot be entered. */
-	if ((in->flags & KVM_VCPUEVENT_VALID_SMM) && (in->smi.smm || in->smi.pending))
+	/* INIT is blocked in SMM, so there is no SMM in the state that it leads to. */
+	if ((in->flags & KVM_VCPUEVENT_VALID_SMM) && (in->smi.smm || in->smi.pending) &&
+	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		return -EINVAL;
 	return 0;
 }
@@ -477,6 +508,8 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	regs_mod(vcpu, RG_INTR)->nmi_blocked = in->nmi.masked;
 	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
 		lapic_set_sipi_vector(vcpu, in->sipi_vector);
+	if (in->flags & KVM_VCPUEVENT_VALID_SMM)
+		events_set_smi(vcpu, in);
 	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
 		if (in->triple_fault.pending)
 			vcpu_request(vcpu, REQ_TRIPLE_FAULT);
@@ -495,8 +528,17 @@ u32 mp_state_get(struct vcpu *vcpu)
 	return vcpu->mp_state;
 }
 
+/* As above: what waits for SIPI is not in SMM, nor is it about to enter it. */
+static bool mp_state_blocked(struct vcpu *vcpu, u32 state)
+{
+	return (vcpu->smm.active || vcpu->smm.pending) &&
+	       (state == KVM_MP_STATE_SIPI_RECEIVED || state == KVM_MP_STATE_INIT_RECEIVED);
+}
+
 int mp_state_set(struct vcpu *vcpu, u32 state)
 {
+	if (mp_state_blocked(vcpu, state))
+		return -EINVAL;
 	switch (state) {
 	case KVM_MP_STATE_RUNNABLE:
 		break;
@@ -517,5 +559,6 @@ int mp_state_set(struct vcpu *vcpu, u32 state)
 	}
 	vcpu->mp_state = state;
 	vcpu_request(vcpu, REQ_EVENT);
+	smi_recheck(vcpu);
 	return 0;
 }

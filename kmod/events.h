@@ -179,6 +179,7 @@ void events_inject(struct vcpu *vcpu);
 /* Outside a stay: what events_inject() would take from the LAPIC or PIC is taken now. */
 void events_take_irq(struct vcpu *vcpu);
 bool events_pending(struct vcpu *vcpu);	/* something would wake HLT */
+bool events_busy(struct vcpu *vcpu);	/* one is on its way in: no instruction boundary */
 bool irq_allowed(struct vcpu *vcpu);	/* IF set, no shadow */
 /* User space's own interrupt controller may hand in a vector (KVM_INTERRUPT) now. */
 bool events_user_irq_ready(struct vcpu *vcpu);

@@ -12,6 +12,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -265,6 +266,15 @@ static int handle_split_lock(struct vcpu *vcpu)
 	return VMM_USER;
 }
 
+/* In SMM it may be RSM. */
+static int handle_ud(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->smm.active))
+		return emulate_undefined(vcpu);
+	queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_RESUME;
+}
+
 static int handle_exception(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -346,12 +356,6 @@ static int handle_xsetbv(struct vcpu *vcpu)
 static int handle_rdpmc(struct vcpu *vcpu)
 {
 	queue_gp(vcpu);
-	return VMM_RESUME;
-}
-
-static int handle_ud(struct vcpu *vcpu)
-{
-	queue_exception(vcpu, X86_TRAP_UD);
 	return VMM_RESUME;
 }
 

@@ -15,6 +15,7 @@
 #include "msr.h"
 #include "pv/pv.h"
 #include "regs_access.h"
+#include "smm.h"
 #include "sregs.h"
 #include "time.h"
 #include "xstate.h"
@@ -186,6 +187,12 @@ static int do_nmi(struct vcpu *vcpu, void *buf, unsigned long arg)
 	return 0;
 }
 
+static int do_smi(struct vcpu *vcpu, void *buf, unsigned long arg)
+{
+	smi_queue(vcpu);
+	return 0;
+}
+
 static int do_signal_mask(struct vcpu *vcpu, void __user *argp)
 {
 	struct kvm_signal_mask __user *mask = argp;
@@ -311,6 +318,7 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_IOCTL(KVM_SET_VAPIC_ADDR, IN, do_set_vapic),
 	VCPU_IOCTL(KVM_INTERRUPT, IN, do_interrupt),
 	VCPU_IOCTL(KVM_NMI, NONE, do_nmi),
+	VCPU_IOCTL(KVM_SMI, NONE, do_smi),
 	VCPU_IOCTL_RAW(KVM_SET_SIGNAL_MASK, do_signal_mask),
 	VCPU_IOCTL(KVM_TRANSLATE, INOUT, do_translate),
 	VCPU_IOCTL(KVM_SET_GUEST_DEBUG, IN, do_guest_debug),

@@ -12,6 +12,7 @@
 #include "msr.h"
 #include "pv/pv.h"
 #include "regs_access.h"
+#include "smm.h"
 #include "time.h"
 #include "trace.h"
 #include "vendor.h"
@@ -502,12 +503,13 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
 	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), get_zero, set_zero_only },
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
+	{ MSR_IA32_SMBASE, MSR_IA32_SMBASE, smm_rdmsr, smm_wrmsr },
+	{ MSR_SMI_COUNT, MSR_SMI_COUNT, smm_rdmsr, smm_wrmsr },
 	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_POLL_CONTROL, MSR_KVM_POLL_CONTROL, get_poll_control, set_poll_control },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
-	{ MSR_SMI_COUNT, MSR_SMI_COUNT, get_zero, set_zero_only },
 	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_zero_only },
 	{ MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, get_zero, set_zero_only },
 	{ MSR_IA32_PERF_STATUS, MSR_IA32_PERF_CTL, get_zero, set_ignore },
@@ -612,7 +614,7 @@ static const u32 saved_msrs[] = {
 	MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_DEADLINE, MSR_IA32_ARCH_CAPABILITIES,
 	MSR_IA32_MISC_ENABLE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 	MSR_PLATFORM_INFO, MSR_MISC_FEATURES_ENABLES, MSR_IA32_POWER_CTL,
-	MSR_IA32_UCODE_REV, MSR_K7_HWCR,
+	MSR_IA32_UCODE_REV, MSR_IA32_SMBASE, MSR_SMI_COUNT, MSR_K7_HWCR,
 	MSR_KVM_POLL_CONTROL,
 };
 

@@ -17,6 +17,7 @@
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
+#include "smm.h"
 #include "sregs.h"
 #include "trace.h"
 #include "vendor.h"
@@ -37,9 +38,15 @@ bool vcpu_runnable(struct vcpu *vcpu)
 	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
 }
 
+/* INIT waits while the vCPU is in SMM. */
+static bool init_sipi_pending(struct vcpu *vcpu)
+{
+	return vcpu->lapic && !vcpu->smm.active && lapic_init_sipi_pending(vcpu);
+}
+
 bool vcpu_woken(struct vcpu *vcpu)
 {
-	if (vcpu->lapic && lapic_init_sipi_pending(vcpu))
+	if (init_sipi_pending(vcpu))
 		return true;
 	if (test_bit(REQ_DEAD, &vcpu->requests) ||
 	    test_bit(REQ_TRIPLE_FAULT, &vcpu->requests))
@@ -50,7 +57,7 @@ bool vcpu_woken(struct vcpu *vcpu)
 		return true;
 	if (vcpu_take_request(vcpu, REQ_TIMER))
 		lapic_timer_fired(vcpu);
-	return events_pending(vcpu);
+	return (smi_pending(vcpu) && !vcpu->smm.active) || events_pending(vcpu);
 }
 
 /* Out of HLT; a kick that came for it is spent. */
@@ -104,6 +111,10 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 
 	if (!vcpu->lapic || !lapic_init_sipi_pending(vcpu))
 		return;
+	if (vcpu->smm.active) {
+		lapic_take_sipi(vcpu, &vector);
+		return;
+	}
 	if (lapic_take_init(vcpu)) {
 		vcpu_reset(vcpu, true);
 		vcpu->mp_state = vcpu_is_bsp(vcpu) ? KVM_MP_STATE_RUNNABLE :
@@ -118,6 +129,7 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 		cs->base = (u64)vector << 12;
 		vcpu_set_rip(vcpu, 0);
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		smi_recheck(vcpu);
 	}
 }
 
@@ -149,6 +161,8 @@ static int slow_requests(struct vcpu *vcpu)
 	}
 	if (vcpu_take_request(vcpu, REQ_CLOCK))
 		pv_clock_update(vcpu);
+	if (vcpu_take_request(vcpu, REQ_SMI))
+		smi_take(vcpu);
 	return VMM_RESUME;
 }
 
@@ -241,7 +255,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	preempt_disable();
 	WRITE_ONCE(vcpu->cpu, smp_processor_id());
 	vcpu_set_state(vcpu, VCPU_LOADED);
-	vendor_call(set_root, vcpu, vcpu->vm->mem.root[0]);
+	vendor_call(set_root, vcpu, vcpu->vm->mem.root[vcpu->tdp.as_id]);
 	vendor_call(stay_begin, vcpu);
 	xstate_load(vcpu);
 	if (vcpu->lapic)
@@ -326,7 +340,7 @@ static void run_store(struct vcpu *vcpu)
 	run->if_flag = !!(vcpu_rflags(vcpu) & X86_EFLAGS_IF);
 	run->cr8 = vcpu_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
-	run->flags = 0;
+	run->flags = vcpu->smm.active ? KVM_RUN_X86_SMM : 0;
 	run->ready_for_interrupt_injection =
 		vcpu->vm->irq.mode == IRQCHIP_KERNEL || events_user_irq_ready(vcpu);
 	regs_store_run(vcpu);

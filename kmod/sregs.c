@@ -76,7 +76,7 @@ bool vcpu_load_pdptrs(struct vcpu *vcpu, u64 cr3)
 	u64 pdptr[4];
 	int i;
 
-	if (gpa_read(vcpu->vm, cr3 & 0xffffffe0u, pdptr, sizeof(pdptr)))
+	if (vcpu_gpa_read(vcpu, cr3 & 0xffffffe0u, pdptr, sizeof(pdptr)))
 		return false;
 	for (i = 0; i < 4; i++)
 		if ((pdptr[i] & 1) && (pdptr[i] & reserved))

@@ -13,7 +13,7 @@
 #define VMM_VCPU_STATS(S)						\
 	S(exits) S(io_exits) S(mmio_exits) S(signal_exits) S(halt_exits) \
 	S(irq_exits) S(irq_window_exits) S(nmi_window_exits)		\
-	S(request_irq_exits) S(irq_injections) S(nmi_injections)	\
+	S(request_irq_exits) S(irq_injections) S(nmi_injections) S(smi_injections) \
 	S(pf_taken) S(pf_fixed) S(pf_fast) S(pf_emulate) S(insn_emulation) \
 	S(insn_emulation_fail) S(hypercalls) S(halt_wakeup) S(tlb_flush) \
 	S(fpu_reload) S(stays) S(fast_exits) S(preempt_exits)		\

@@ -282,6 +282,23 @@ TRACE_EVENT(vmm_vcpu_wakeup,
 	TP_printk("vcpu %u wait time %llu ns", __entry->vcpu_id, __entry->ns)
 );
 
+TRACE_EVENT(vmm_smm_transition,
+	TP_PROTO(unsigned int vcpu_id, u64 smbase, bool entering),
+	TP_ARGS(vcpu_id, smbase, entering),
+	TP_STRUCT__entry(
+		__field(unsigned int, vcpu_id)
+		__field(u64, smbase)
+		__field(bool, entering)
+	),
+	TP_fast_assign(
+		__entry->vcpu_id = vcpu_id;
+		__entry->smbase = smbase;
+		__entry->entering = entering;
+	),
+	TP_printk("vcpu %u: %s SMM, smbase 0x%llx", __entry->vcpu_id,
+		  __entry->entering ? "entering" : "leaving", __entry->smbase)
+);
+
 #endif /* VMM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

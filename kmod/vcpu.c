@@ -12,6 +12,7 @@
 #include "ioctl.h"
 #include "msr.h"
 #include "pv/pv.h"
+#include "smm.h"
 #include "sregs.h"
 #include "time.h"
 #include "vendor.h"
@@ -201,6 +202,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->ev.user_vector = -1;
 	/* An instruction that waits for user space is not finished in the new state. */
 	vcpu->complete = NULL;
+	smm_reset(vcpu, init);
 	regs_reset(vcpu, init);
 	if (vcpu->lapic)
 		lapic_reset(vcpu, init);

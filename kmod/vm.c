@@ -145,11 +145,16 @@ void vm_put(struct vm *vm)
 		vm_destroy(vm);
 }
 
+void vm_die(struct vm *vm)
+{
+	WRITE_ONCE(vm->dead, true);
+	vm_request_all(vm, REQ_DEAD);
+}
+
 void vm_kill(struct vm *vm, const char *why)
 {
 	WARN_ONCE(1, "vmm: internal promise broken: %s\n", why);
-	WRITE_ONCE(vm->dead, true);
-	vm_request_all(vm, REQ_DEAD);
+	vm_die(vm);
 }
 
 struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)

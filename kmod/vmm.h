@@ -34,6 +34,7 @@
 #include "vmm_uapi.h"
 #include "regs.h"
 #include "events.h"
+#include "smm.h"
 #include "stats.h"
 #include "mm/mm.h"
 #include "irq/irq.h"
@@ -70,6 +71,7 @@ enum vcpu_request {
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
 	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
+	REQ_SMI,		/* an SMI came, or one that waits may have its time */
 };
 
 /* One guest. Freed by the last vm_put(): the VM fd and each vCPU fd hold one. */
@@ -108,7 +110,7 @@ struct vm {
 	u32 user_msr_mask;		/* (m) KVM_CAP_X86_USER_SPACE_MSR reasons */
 	struct msr_filter __rcu *msr_filter; /* (r) vm->srcu */
 
-	bool dead;			/* a promise of ours was broken: all ioctls -EIO */
+	bool dead;			/* vm_die(), vm_kill(): all ioctls -EIO */
 	struct vm_stats stats;
 	char stats_id[24];		/* (c) name in the binary stats header */
 	struct list_head link;		/* vms_lock, vm.c: list of all VMs */
@@ -143,6 +145,7 @@ struct vcpu {
 
 	struct vcpu_regs regs;		/* (v) regs.h: register groups */
 	struct vcpu_events ev;		/* (v) events.h */
+	struct vcpu_smm smm;		/* (v) smm.h */
 	struct vcpu_tdp tdp;		/* (v) mm/mm.h */
 	struct lapic *lapic;		/* (c) irq/irq.h, NULL without irqchip */
 	u64 apic_base;			/* (v) MSR_IA32_APICBASE */
@@ -186,7 +189,9 @@ static inline bool vm_quirk(const struct vm *vm, u64 quirk)
 	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
-/* Stops @vm for good after one of our own promises broke; WARNs once. */
+/* Stops @vm for good: its ioctls fail from now on. As vm_request_all(). */
+void vm_die(struct vm *vm);
+/* The same after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);
 #define VM_BROKEN(cond, vm) \
 	({ bool bug__ = (cond); if (unlikely(bug__)) vm_kill(vm, #cond); bug__; })

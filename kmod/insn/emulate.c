@@ -141,7 +141,7 @@ int insn_emulate(struct insn_ctx *ctx)
 	ctx->single_step = insn_flags(ctx) & FL_TF;
 	advance_rip(ctx);
 	r = execute(ctx);
-	if (!r)
+	if (!r && !ctx->replaced)
 		r = finish(ctx);
 	ctx->resumed = r == INSN_USER;
 	return r;

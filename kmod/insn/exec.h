@@ -50,7 +50,7 @@ insn_handler insn_exec_xsetbv, insn_exec_swapgs, insn_exec_monitor;
 insn_handler insn_exec_mwait, insn_exec_sgdt, insn_exec_sidt, insn_exec_lgdt;
 insn_handler insn_exec_lidt, insn_exec_sldt, insn_exec_str, insn_exec_clflush;
 insn_handler insn_exec_vload, insn_exec_vstore, insn_exec_vload_gpr;
-insn_handler insn_exec_vstore_gpr;
+insn_handler insn_exec_vstore_gpr, insn_exec_rsm;
 
 /* aux of flag_op: what becomes of which flag */
 enum { FLAG_CLC, FLAG_STC, FLAG_CMC, FLAG_CLD, FLAG_STD };

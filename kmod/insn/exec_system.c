@@ -151,6 +151,15 @@ int insn_exec_hypercall(struct insn_ctx *ctx)
 	return sys(ctx, INSN_SYS_HYPERCALL, 0);
 }
 
+/* What the context holds of the registers is of the time before. */
+int insn_exec_rsm(struct insn_ctx *ctx)
+{
+	int r = sys(ctx, INSN_SYS_RSM, 0);
+
+	ctx->replaced = !r;
+	return r;
+}
+
 /* The address is not checked: INVLPG of anything is harmless. */
 int insn_exec_invlpg(struct insn_ctx *ctx)
 {

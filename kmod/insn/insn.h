@@ -124,6 +124,7 @@ enum insn_sys {
 	INSN_SYS_MONITOR,	/* arg: linear address */
 	INSN_SYS_MWAIT,
 	INSN_SYS_CLFLUSH,	/* arg: linear address; also CLFLUSHOPT, CLWB */
+	INSN_SYS_RSM,		/* after INSN_OK all registers are new, RIP too */
 };
 
 /* Interrupt shadow that an instruction leaves behind: ctx->shadow. */
@@ -297,6 +298,7 @@ struct insn_ctx {
 	u8 shadow;			/* with INSN_OK: interrupt shadow to set */
 	bool rep_pending;		/* with INSN_OK: in mid-REP, RIP not advanced */
 	bool single_step;		/* with INSN_OK: RFLAGS.TF was set: #DB is due */
+	bool replaced;			/* with INSN_OK: RSM, whose op has set all registers */
 
 	/* The instruction, valid after the call too (for traces, dumps). */
 	u8 bytes[INSN_MAX_LEN];

@@ -46,6 +46,7 @@ void insn_begin(struct insn_ctx *ctx)
 	ctx->shadow = 0;
 	ctx->rep_pending = false;
 	ctx->single_step = false;
+	ctx->replaced = false;
 	if (ctx->resumed)
 		return;
 	ctx->nbytes = ctx->prefetched > INSN_MAX_LEN ? 0 : ctx->prefetched;

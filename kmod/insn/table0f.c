@@ -208,7 +208,7 @@ const struct insn_desc insn_map_0f[256] = {
 	[0xa4] = ROW3(M | IMM_UB, EV, GV, IMM, shld), [0xa5] = ROW3(M, EV, GV, CL, shld),
 	[0xa8] = ROWA(P | D_STACK, NONE, NONE, push_seg, INSN_GS),
 	[0xa9] = ROWA(P | D_STACK, NONE, NONE, pop_seg, INSN_GS),
-	[0xaa] = LEN(P), [0xab] = ROW(M | D_LOCK | D_BITOFF, EV, GV, bts),
+	[0xaa] = ROW(P, NONE, NONE, rsm), [0xab] = ROW(M | D_LOCK | D_BITOFF, EV, GV, bts),
 	[0xac] = ROW3(M | IMM_UB, EV, GV, IMM, shrd), [0xad] = ROW3(M, EV, GV, CL, shrd),
 	[0xae] = GROUP(M | D_BY_REG_MOD, group15), [0xaf] = ROW3(M | D_MOV, GV, EV, GV, imul2),
 

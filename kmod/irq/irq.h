@@ -144,6 +144,9 @@ bool lapic_take_init(struct vcpu *vcpu);
 bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector);
 bool lapic_init_sipi_pending(struct vcpu *vcpu);
 void lapic_set_pending_sipi(struct vcpu *vcpu);	/* KVM_MP_STATE_SIPI_RECEIVED */
+/* INIT alone, which SMM makes wait: KVM_GET/SET_VCPU_EVENTS. */
+bool lapic_latched_init(struct vcpu *vcpu);
+void lapic_latch_init(struct vcpu *vcpu, bool pending);
 void lapic_set_sipi_vector(struct vcpu *vcpu, u8 vector); /* KVM_SET_VCPU_EVENTS */
 /* Around a stay and HLT: hardware timer versus hrtimer (vendor set_timer). */
 void lapic_timer_to_hw(struct vcpu *vcpu);

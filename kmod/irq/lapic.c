@@ -161,6 +161,8 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 		vcpu_unhalt(l->vcpu);
 		return true;
 	case APIC_DM_SMI:
+		smi_queue(l->vcpu);
+		return true;
 	case APIC_DM_EXTINT:
 	default:
 		return false;
@@ -654,6 +656,18 @@ bool lapic_take_sipi(struct vcpu *vcpu, u8 *vector)
 	smp_rmb();
 	*vector = l->sipi_vector;
 	return true;
+}
+
+bool lapic_latched_init(struct vcpu *vcpu)
+{
+	return test_bit(PENDING_INIT, &vcpu->lapic->pending);
+}
+
+void lapic_latch_init(struct vcpu *vcpu, bool pending)
+{
+	assign_bit(PENDING_INIT, &vcpu->lapic->pending, pending);
+	if (pending)
+		vcpu_request(vcpu, REQ_INIT_SIPI);
 }
 
 void lapic_set_pending_sipi(struct vcpu *vcpu)

@@ -49,8 +49,8 @@ static bool usable(struct vm *vm, gpa_t gpa)
 	gpa_t last = gpa + sizeof(struct vapic_word) - 1;
 	hva_t hva;
 
-	return last > gpa && !mm_gfn_to_hva(vm, gpa >> PAGE_SHIFT, true, &hva) &&
-	       !mm_gfn_to_hva(vm, last >> PAGE_SHIFT, true, &hva);
+	return last > gpa && !mm_gfn_to_hva(vm, 0, gpa >> PAGE_SHIFT, true, &hva) &&
+	       !mm_gfn_to_hva(vm, 0, last >> PAGE_SHIFT, true, &hva);
 }
 
 int lapic_set_vapic(struct vcpu *vcpu, u64 gpa)

@@ -65,7 +65,7 @@ static bool wrprot_mask(struct vm *vm, const struct memslot *slot, unsigned long
 
 		if (above)
 			end = __ffs(above);
-		flush |= tdp_wrprot(vm, base + first, base + end);
+		flush |= tdp_wrprot(vm, slot->as_id, base + first, base + end);
 		mask &= end < BITS_PER_LONG ? ~0ul << end : 0;
 	}
 	return flush;

@@ -10,9 +10,9 @@
 #include "../vmm.h"
 #include "memslot.h"
 
-static struct memslot *slot_for(struct vm *vm, gfn_t gfn, bool write)
+static struct memslot *slot_for(struct vm *vm, int as_id, gfn_t gfn, bool write)
 {
-	struct memslot *slot = mm_slot(vm, 0, gfn);
+	struct memslot *slot = mm_slot(vm, as_id, gfn);
 
 	if (slot && write && (slot->flags & KVM_MEM_READONLY))
 		return NULL;
@@ -30,12 +30,12 @@ static unsigned int in_page(gpa_t gpa, unsigned int len)
 	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
 }
 
-int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len)
+static int as_read(struct vm *vm, int as_id, gpa_t gpa, void *data, unsigned int len)
 {
 	might_sleep();
 	while (len) {
 		unsigned int n = in_page(gpa, len);
-		struct memslot *slot = slot_for(vm, gpa >> PAGE_SHIFT, false);
+		struct memslot *slot = slot_for(vm, as_id, gpa >> PAGE_SHIFT, false);
 
 		if (!slot || __copy_from_user(data, user_ptr(slot, gpa), n))
 			return -EFAULT;
@@ -46,12 +46,12 @@ int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len)
 	return 0;
 }
 
-int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len)
+static int as_write(struct vm *vm, int as_id, gpa_t gpa, const void *data, unsigned int len)
 {
 	might_sleep();
 	while (len) {
 		unsigned int n = in_page(gpa, len);
-		struct memslot *slot = slot_for(vm, gpa >> PAGE_SHIFT, true);
+		struct memslot *slot = slot_for(vm, as_id, gpa >> PAGE_SHIFT, true);
 
 		if (!slot || __copy_to_user(user_ptr(slot, gpa), data, n))
 			return -EFAULT;
@@ -61,6 +61,26 @@ int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len)
 		len -= n;
 	}
 	return 0;
+}
+
+int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len)
+{
+	return as_read(vm, 0, gpa, data, len);
+}
+
+int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len)
+{
+	return as_write(vm, 0, gpa, data, len);
+}
+
+int vcpu_gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
+{
+	return as_read(vcpu->vm, vcpu->tdp.as_id, gpa, data, len);
+}
+
+int vcpu_gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len)
+{
+	return as_write(vcpu->vm, vcpu->tdp.as_id, gpa, data, len);
 }
 
 /* One size of compare-exchange on user memory: 0, 1 or -EFAULT. */
@@ -79,7 +99,7 @@ DEFINE_USER_CMPXCHG(u16)
 DEFINE_USER_CMPXCHG(u32)
 DEFINE_USER_CMPXCHG(u64)
 
-int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len)
+int vcpu_gpa_cmpxchg(struct vcpu *vcpu, gpa_t gpa, u64 *old, u64 new, unsigned int len)
 {
 	static int (*const op[])(void __user *ptr, u64 *old, u64 new) = {
 		[1] = user_cmpxchg_u8,
@@ -87,13 +107,14 @@ int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len)
 		[4] = user_cmpxchg_u32,
 		[8] = user_cmpxchg_u64,
 	};
+	struct vm *vm = vcpu->vm;
 	struct memslot *slot;
 	int r;
 
 	might_sleep();
 	if (VM_BROKEN(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vm))
 		return -EFAULT;
-	slot = slot_for(vm, gpa >> PAGE_SHIFT, true);
+	slot = slot_for(vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, true);
 	if (!slot)
 		return -EFAULT;
 	r = op[len](user_ptr(slot, gpa), old, new);
@@ -114,7 +135,7 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
 	/* Before the slots are looked at: mm_set_region() orders the other way. */
 	gc->generation = smp_load_acquire(&vm->mem.generation);
 	gc->hva = 0;
-	gc->slot = slot_for(vm, first, true);
+	gc->slot = slot_for(vm, 0, first, true);
 	if (gc->slot && last < memslot_gfn_end(gc->slot))
 		gc->hva = memslot_hva(gc->slot, first) + offset_in_page(gc->gpa);
 }

@@ -69,9 +69,9 @@ struct memslot *mm_slot(struct vm *vm, int as_id, gfn_t gfn)
 	return slots->by_gfn[i];
 }
 
-long mm_gfn_to_hva(struct vm *vm, gfn_t gfn, bool write, hva_t *hva)
+long mm_gfn_to_hva(struct vm *vm, int as_id, gfn_t gfn, bool write, hva_t *hva)
 {
-	struct memslot *slot = mm_slot(vm, 0, gfn);
+	struct memslot *slot = mm_slot(vm, as_id, gfn);
 
 	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
 		return -EFAULT;
@@ -286,7 +286,7 @@ static void after_change(struct vm *vm, enum slot_change change,
 	switch (change) {
 	case SLOT_DELETE:
 	case SLOT_MOVE:
-		tdp_zap(vm, old->base_gfn, memslot_gfn_end(old), true);
+		tdp_zap(vm, old->as_id, old->base_gfn, memslot_gfn_end(old), true);
 		slot_gone(vm);
 		break;
 	case SLOT_FLAGS:
@@ -364,18 +364,22 @@ int mm_set_region(struct vm *vm, const struct kvm_userspace_memory_region2 *mem)
 
 static int slots_create(struct vm *vm)
 {
-	struct memslots *slots = memslots_alloc(0);
+	struct memslots *slots;
+	int as_id;
 
-	if (!slots)
-		return -ENOMEM;
-	xa_init(&vm->mem.ids[0]);
-	rcu_assign_pointer(vm->mem.slots[0], slots);
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++) {
+		slots = memslots_alloc(0);
+		if (!slots)
+			return -ENOMEM;
+		xa_init(&vm->mem.ids[as_id]);
+		rcu_assign_pointer(vm->mem.slots[as_id], slots);
+	}
 	return 0;
 }
 
-static void slots_destroy(struct vm *vm)
+static void slots_destroy(struct vm *vm, int as_id)
 {
-	struct memslots *slots = rcu_dereference_protected(vm->mem.slots[0], true);
+	struct memslots *slots = rcu_dereference_protected(vm->mem.slots[as_id], true);
 	unsigned int i;
 
 	if (!slots)
@@ -383,8 +387,8 @@ static void slots_destroy(struct vm *vm)
 	for (i = 0; i < slots->nr; i++)
 		free_slot(slots->by_gfn[i], NULL);
 	kvfree(slots);
-	RCU_INIT_POINTER(vm->mem.slots[0], NULL);
-	xa_destroy(&vm->mem.ids[0]);
+	RCU_INIT_POINTER(vm->mem.slots[as_id], NULL);
+	xa_destroy(&vm->mem.ids[as_id]);
 }
 
 /* The notifier comes last, as its callbacks use all the rest. */
@@ -392,9 +396,8 @@ int mm_create(struct vm *vm)
 {
 	int r = slots_create(vm);
 
-	if (r)
-		return r;
-	r = tdp_create(vm);
+	if (!r)
+		r = tdp_create(vm);
 	if (!r)
 		r = notifier_create(vm);
 	if (r)
@@ -404,8 +407,11 @@ int mm_create(struct vm *vm)
 
 void mm_destroy(struct vm *vm)
 {
+	int as_id;
+
 	vm->mem.no_vcpus = true;
 	notifier_destroy(vm);
 	tdp_destroy(vm);
-	slots_destroy(vm);
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
+		slots_destroy(vm, as_id);
 }

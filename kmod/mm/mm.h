@@ -32,7 +32,7 @@ struct kvm_clear_dirty_log;
 #define INVALID_GPA	(~(gpa_t)0)
 #endif
 #define VMM_MAX_SLOTS	32764
-#define VMM_NR_AS	1	/* address spaces; 2 once SMM exists */
+#define VMM_NR_AS	2	/* address spaces: 1 is seen in system management mode only */
 
 /*
  * Entry format of the vendor's second-stage tables; bits, not shifts.
@@ -89,10 +89,10 @@ struct vm_mm {
 	u32 manual_protect;		/* KVM_DIRTY_LOG_* flags enabled */
 };
 
-/* Per-vCPU: zeroed table pages, topped up before a fault takes locks. */
 struct vcpu_tdp {
-	void *cache[8];
+	void *cache[8];		/* zeroed table pages, topped up before a fault takes locks */
 	int nr_cache;
+	u8 as_id;		/* (v) what the vCPU sees; changes outside of stays only */
 };
 
 /*
@@ -108,7 +108,7 @@ int mm_set_region(struct vm *vm, const struct kvm_userspace_memory_region2 *mem)
 /* Under vm->srcu: slot that holds @gfn, or NULL. */
 struct memslot *mm_slot(struct vm *vm, int as_id, gfn_t gfn);
 /* Under vm->srcu: host address of @gfn for reading or writing: 0 or -EFAULT. */
-long mm_gfn_to_hva(struct vm *vm, gfn_t gfn, bool write, hva_t *hva);
+long mm_gfn_to_hva(struct vm *vm, int as_id, gfn_t gfn, bool write, hva_t *hva);
 
 /* dirty.c. KVM's errno. Take slots_lock. */
 int mm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log);
@@ -137,19 +137,22 @@ long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size);
 /*
  * gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT
  * outside slots and on writes to read-only ones. Under vm->srcu, thread of
- * vm->mm.
+ * vm->mm. gpa_*() are for what host and guest agreed upon, which lives in
+ * address space 0; vcpu_gpa_*() for accesses that the vCPU itself makes.
  */
 int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len);
 int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len);
+int vcpu_gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
+int vcpu_gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);
 /*
  * Atomic compare-exchange of 1, 2, 4 or 8 bytes within one page.
  * 0: done, 1: *old did not match (now holds the value found), -EFAULT.
  */
-int gpa_cmpxchg(struct vm *vm, gpa_t gpa, u64 *old, u64 new, unsigned int len);
+int vcpu_gpa_cmpxchg(struct vcpu *vcpu, gpa_t gpa, u64 *old, u64 new, unsigned int len);
 
 /*
- * A small object kept in guest memory (kvmclock page, steal time, PV EOI):
- * translation cached for one slot generation. Fields are gpa.c's.
+ * A small object kept in guest memory (kvmclock page, steal time, PV EOI), in
+ * address space 0: translation cached for one slot generation. Fields are gpa.c's.
  */
 struct gpa_cache {
 	gpa_t gpa;

@@ -115,22 +115,30 @@ static void zap_hvas(struct vm *vm, const struct memslot *slot,
 	gfn_t first, last;
 
 	slot_gfns(slot, range->start, range->end, &first, &last);
-	tdp_zap(vm, first, last, mmu_notifier_range_blockable(range));
+	tdp_zap(vm, slot->as_id, first, last, mmu_notifier_range_blockable(range));
+}
+
+static void zap_slots(struct vm *vm, int as_id, const struct mmu_notifier_range *range)
+{
+	struct memslots *slots = memslots_get(vm, as_id);
+	struct memslot *slot;
+	int i;
+
+	for_each_memslot_hva(slot, i, slots, range->start, range->end)
+		zap_hvas(vm, slot, range);
 }
 
 static int mn_range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	struct vm *vm = notifier_vm(mn);
-	struct memslots *slots;
 	struct memslot *slot;
-	int i, idx;
+	int as_id, idx;
 
 	trace_vmm_unmap_hva_range(range->start, range->end);
 	invalidate_begin(&vm->mem, range->start, range->end);
 	idx = srcu_read_lock(&vm->srcu);
-	slots = memslots_get(vm, 0);
-	for_each_memslot_hva(slot, i, slots, range->start, range->end)
-		zap_hvas(vm, slot, range);
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
+		zap_slots(vm, as_id, range);
 	slot = going_slot(vm, range->start, range->end);
 	if (unlikely(slot))
 		zap_hvas(vm, slot, range);
@@ -153,22 +161,32 @@ static bool age_slot(struct vm *vm, const struct memslot *slot, hva_t start, hva
 	gfn_t first, last;
 
 	slot_gfns(slot, start, end, &first, &last);
-	return tdp_age(vm, first, last, clear);
+	return tdp_age(vm, slot->as_id, first, last, clear);
+}
+
+static bool age_slots(struct vm *vm, int as_id, hva_t start, hva_t end, bool clear)
+{
+	struct memslots *slots = memslots_get(vm, as_id);
+	struct memslot *slot;
+	bool young = false;
+	int i;
+
+	for_each_memslot_hva(slot, i, slots, start, end)
+		young |= age_slot(vm, slot, start, end, clear);
+	return young;
 }
 
 static bool age_range(struct mmu_notifier *mn, hva_t start, hva_t end, bool clear)
 {
 	struct vm *vm = notifier_vm(mn);
-	struct memslots *slots;
 	struct memslot *slot;
 	bool young = false;
-	int i, idx;
+	int as_id, idx;
 
 	trace_vmm_age_hva(start, end);
 	idx = srcu_read_lock(&vm->srcu);
-	slots = memslots_get(vm, 0);
-	for_each_memslot_hva(slot, i, slots, start, end)
-		young |= age_slot(vm, slot, start, end, clear);
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
+		young |= age_slots(vm, as_id, start, end, clear);
 	slot = going_slot(vm, start, end);
 	if (unlikely(slot))
 		young |= age_slot(vm, slot, start, end, clear);

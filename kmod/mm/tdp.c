@@ -110,11 +110,11 @@ static bool iter_covered(const struct tdp_iter *it, gfn_t start)
  * Huge leaves that lie partly in the range go too: the rest of them faults in
  * again, and no right survives that the host wants back.
  */
-static void zap_locked(struct tdp_gather *g, gfn_t start, gfn_t end)
+static void zap_locked(struct tdp_gather *g, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_iter it;
 
-	for_each_tdp_entry(&it, tdp_format(), g->vm->mem.root_table[0], start, end) {
+	for_each_tdp_entry(&it, tdp_format(), g->vm->mem.root_table[as_id], start, end) {
 		if (!tdp_present(it.fmt, it.val))
 			continue;
 		if (tdp_iter_leaf(&it) || iter_covered(&it, start))
@@ -122,49 +122,53 @@ static void zap_locked(struct tdp_gather *g, gfn_t start, gfn_t end)
 	}
 }
 
-static void zap_batch(struct vm *vm, gfn_t start, gfn_t end)
+static void zap_batch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_gather g = { .vm = vm };
 
 	write_lock(&vm->mem.tdp_lock);
-	zap_locked(&g, start, end);
+	zap_locked(&g, as_id, start, end);
 	if (g.flush)
 		tdp_flush(vm);
 	write_unlock(&vm->mem.tdp_lock);
 	gather_free(&g);
 }
 
-static void zap_by(struct vm *vm, gfn_t start, gfn_t end, gfn_t batch, bool may_sleep)
+static void zap_by(struct vm *vm, int as_id, gfn_t start, gfn_t end, gfn_t batch,
+		   bool may_sleep)
 {
 	gfn_t next;
 
 	end = min(end, tdp_gfn_limit());
 	for (; start < end; start = next) {
 		next = min(end, round_down(start, batch) + batch);
-		zap_batch(vm, start, next);
+		zap_batch(vm, as_id, start, next);
 		if (may_sleep)
 			cond_resched();
 	}
 }
 
-void tdp_zap(struct vm *vm, gfn_t start, gfn_t end, bool may_sleep)
+void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep)
 {
-	zap_by(vm, start, end, TDP_BATCH, may_sleep);
+	zap_by(vm, as_id, start, end, TDP_BATCH, may_sleep);
 }
 
 /* The batches are larger because nobody waits for the lock any more. */
 void tdp_zap_all(struct vm *vm)
 {
-	zap_by(vm, 0, tdp_gfn_limit(), tdp_pages(4), true);
+	int as_id;
+
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
+		zap_by(vm, as_id, 0, tdp_gfn_limit(), tdp_pages(4), true);
 }
 
-bool tdp_wrprot(struct vm *vm, gfn_t start, gfn_t end)
+bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_iter it;
 	bool flush = false;
 
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
-	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], start, end) {
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
 		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, it.fmt->write))
 			flush = true;
 	}
@@ -178,7 +182,7 @@ void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot)
 	for (; start < end; start = next) {
 		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
 		write_lock(&vm->mem.tdp_lock);
-		if (tdp_wrprot(vm, start, next))
+		if (tdp_wrprot(vm, slot->as_id, start, next))
 			tdp_flush(vm);
 		write_unlock(&vm->mem.tdp_lock);
 		cond_resched();
@@ -202,7 +206,7 @@ static void collapse_batch(struct vm *vm, const struct memslot *slot, gfn_t star
 	struct tdp_iter it;
 
 	write_lock(&vm->mem.tdp_lock);
-	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], start, end) {
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[slot->as_id], start, end) {
 		if (collapsible(vm, slot, &it))
 			zap_entry(&g, &it);
 	}
@@ -226,12 +230,12 @@ void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot)
 }
 
 /* For hardware without A bits a present entry counts as accessed. */
-static bool young_by_zap(struct vm *vm, gfn_t start, gfn_t end)
+static bool young_by_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_gather g = { .vm = vm };
 
 	write_lock(&vm->mem.tdp_lock);
-	zap_locked(&g, start, end);
+	zap_locked(&g, as_id, start, end);
 	if (g.flush)
 		tdp_flush(vm);
 	write_unlock(&vm->mem.tdp_lock);
@@ -239,16 +243,16 @@ static bool young_by_zap(struct vm *vm, gfn_t start, gfn_t end)
 	return g.flush;
 }
 
-bool tdp_age(struct vm *vm, gfn_t start, gfn_t end, bool clear)
+bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear)
 {
 	const struct tdp_format *fmt = tdp_format();
 	struct tdp_iter it;
 	bool young = false;
 
 	if (!fmt->accessed && clear)
-		return young_by_zap(vm, start, end);
+		return young_by_zap(vm, as_id, start, end);
 	read_lock(&vm->mem.tdp_lock);
-	for_each_tdp_entry(&it, fmt, vm->mem.root_table[0], start, end) {
+	for_each_tdp_entry(&it, fmt, vm->mem.root_table[as_id], start, end) {
 		if (!tdp_iter_leaf(&it))
 			continue;
 		if (clear)
@@ -288,25 +292,33 @@ bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table)
 	return true;
 }
 
+/* A page for each root, used or not, is cheaper than to ask at each walk whether it is there. */
 int tdp_create(struct vm *vm)
 {
 	struct vm_mm *mem = &vm->mem;
+	int as_id;
 
 	rwlock_init(&mem->tdp_lock);
-	mem->root_table[0] = tdp_alloc_table();
-	if (!mem->root_table[0])
-		return -ENOMEM;
-	mem->root[0] = __sme_set(__pa(mem->root_table[0]));
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++) {
+		mem->root_table[as_id] = tdp_alloc_table();
+		if (!mem->root_table[as_id])
+			return -ENOMEM;
+		mem->root[as_id] = __sme_set(__pa(mem->root_table[as_id]));
+	}
 	return 0;
 }
 
 void tdp_destroy(struct vm *vm)
 {
 	struct vm_mm *mem = &vm->mem;
+	int as_id;
 
-	if (!mem->root_table[0])
-		return;
-	tdp_zap_all(vm);
-	tdp_free_table(mem->root_table[0]);
-	mem->root_table[0] = NULL;
+	/* The last one is there when creation was complete; before, nothing is mapped. */
+	if (mem->root_table[VMM_NR_AS - 1])
+		tdp_zap_all(vm);
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++) {
+		if (mem->root_table[as_id])
+			tdp_free_table(mem->root_table[as_id]);
+		mem->root_table[as_id] = NULL;
+	}
 }

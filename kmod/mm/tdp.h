@@ -53,14 +53,14 @@ void tdp_flush(struct vm *vm);
  * Unmap [start, end); no vCPU has a translation left on return. Take tdp_lock
  * for writing, for a limited time at once; with @may_sleep they reschedule.
  */
-void tdp_zap(struct vm *vm, gfn_t start, gfn_t end, bool may_sleep);
-void tdp_zap_all(struct vm *vm);
+void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep);
+void tdp_zap_all(struct vm *vm);	/* of all address spaces */
 
 /*
  * Write-protect all leaves that overlap [start, end), huge ones as a whole.
  * tdp_lock held for writing; true when the caller owes a flush.
  */
-bool tdp_wrprot(struct vm *vm, gfn_t start, gfn_t end);
+bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end);
 /* The same for a slot, with its own locking, flushed. */
 void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot);
 
@@ -75,7 +75,7 @@ void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot);
  * a stale translation only makes a page look idle too early, which is what the
  * host allows itself on x86 too.
  */
-bool tdp_age(struct vm *vm, gfn_t start, gfn_t end, bool clear);
+bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear);
 
 /*
  * Puts a table with the same translations in the place of the huge leaf at

@@ -299,7 +299,8 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 	struct vm *vm = vcpu->vm;
 	struct tdp_iter it;
 
-	tdp_iter_begin(&it, tdp_format(), vm->mem.root_table[0], f->gfn, f->gfn + 1);
+	tdp_iter_begin(&it, tdp_format(), vm->mem.root_table[f->slot->as_id], f->gfn,
+		       f->gfn + 1);
 	for (;;) {
 		f->level = it.level;
 		if (entry_uptodate(&it, f->access))
@@ -329,11 +330,12 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 {
 	struct vm *vm = vcpu->vm;
+	u64 *root = vm->mem.root_table[f->slot->as_id];
 	struct tdp_iter it;
 	bool done = false;
 
 	read_lock(&vm->mem.tdp_lock);
-	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[0], f->gfn, f->gfn + 1) {
+	for_each_tdp_entry(&it, tdp_format(), root, f->gfn, f->gfn + 1) {
 		if (!tdp_iter_leaf(&it))
 			continue;
 		f->level = it.level;
@@ -396,7 +398,7 @@ static int fault_begin(struct vcpu *vcpu, gpa_t gpa, u32 access, struct tdp_faul
 	lockdep_assert(srcu_read_lock_held(&vcpu->vm->srcu));
 	if (f->gfn >= tdp_gfn_limit())
 		return TDP_MMIO;
-	f->slot = mm_slot(vcpu->vm, 0, f->gfn);
+	f->slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, f->gfn);
 	if (!f->slot)
 		return TDP_MMIO;
 	if ((access & TDP_ACCESS_WRITE) && !slot_writable(f->slot))

@@ -111,7 +111,7 @@ static int read_entry(struct walk *w, gpa_t table, int level)
 
 	w->where[level] = table + index * m->entry_size;
 	w->entry[level] = 0;
-	return gpa_read(w->vcpu->vm, w->where[level], &w->entry[level], m->entry_size);
+	return vcpu_gpa_read(w->vcpu, w->where[level], &w->entry[level], m->entry_size);
 }
 
 static u64 maxphyaddr_mask(const struct walk *w)
@@ -180,8 +180,8 @@ static int root_table(struct walk *w, gpa_t *table, struct walk_fault *fault)
 	}
 	pdpte = r->pdptr[index];
 	if (vendor_caps.pdptrs_in_memory &&
-	    gpa_read(w->vcpu->vm, (u32)(r->cr3 & ~0x1full) + index * sizeof(pdpte), &pdpte,
-		     sizeof(pdpte)))
+	    vcpu_gpa_read(w->vcpu, (u32)(r->cr3 & ~0x1full) + index * sizeof(pdpte), &pdpte,
+			  sizeof(pdpte)))
 		return -EFAULT;
 	if (!(pdpte & PTE_P))
 		return page_fault(w, fault, 0);
@@ -272,11 +272,11 @@ static int set_bits(struct walk *w, int level, u64 bits)
 	if ((old & bits) == bits)
 		return 0;
 	/* Tables in ROM are used as they are. */
-	slot = mm_slot(w->vcpu->vm, 0, w->where[level] >> PAGE_SHIFT);
+	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, w->where[level] >> PAGE_SHIFT);
 	if (slot && (slot->flags & KVM_MEM_READONLY))
 		return 0;
-	return gpa_cmpxchg(w->vcpu->vm, w->where[level], &old, old | bits,
-			   w->mode->entry_size);
+	return vcpu_gpa_cmpxchg(w->vcpu, w->where[level], &old, old | bits,
+				w->mode->entry_size);
 }
 
 static int set_accessed(struct walk *w)

@@ -201,7 +201,7 @@ static bool code_is(struct vcpu *vcpu, const u8 *insn)
 	if (walk_code(vcpu, WALK_FETCH, gpa, &fault))
 		return false;
 	for (i = 0; i < HYPERCALL_LEN; i++)
-		if (gpa_read(vcpu->vm, gpa[i], &byte, 1) || byte != insn[i])
+		if (vcpu_gpa_read(vcpu, gpa[i], &byte, 1) || byte != insn[i])
 			return false;
 	return true;
 }
@@ -221,7 +221,7 @@ static bool patch_code(struct vcpu *vcpu, const u8 *insn)
 		return true;
 	}
 	for (i = 0; i < HYPERCALL_LEN; i++)
-		if (gpa_write(vcpu->vm, gpa[i], &insn[i], 1))
+		if (vcpu_gpa_write(vcpu, gpa[i], &insn[i], 1))
 			return false;
 	return true;
 }

@@ -331,7 +331,9 @@ static u32 exception_intercepts(const struct vcpu_svm *svm)
 
 	if (svm->vcpu.guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		icpt |= BIT(X86_TRAP_BP);
-	if (pv_fixes_hypercalls(svm->vcpu.vm) || cpuid_emulates(&svm->vcpu))
+	/* RSM, too, where its own intercept does not come before the #UD. */
+	if (pv_fixes_hypercalls(svm->vcpu.vm) || cpuid_emulates(&svm->vcpu) ||
+	    svm->vcpu.smm.active)
 		icpt |= BIT(X86_TRAP_UD);
 	return icpt;
 }
@@ -416,6 +418,11 @@ static void svm_update_intercepts(struct vcpu *vcpu)
 	svm->guest_invpcid = guest_cpuid_has(vcpu, X86_FEATURE_INVPCID);
 	if (debug_owns_drs(vcpu))
 		svm->dr_live = false;
+	/* SMM may come between an IRET's intercept and its execution: wait for it again. */
+	if (svm->iret_pending) {
+		svm->iret_pending = false;
+		svm->icpt_iret = svm->nmi_masked;
+	}
 	use_msrpm(svm, choose_msrpm(svm));
 	svm_recalc_intercepts(svm);
 }

@@ -434,7 +434,8 @@ static u32 exception_bitmap(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
-	if (pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu))
+	/* RSM, too: to the CPU this is no system management mode. */
+	if (pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu) || vcpu->smm.active)
 		bitmap |= BIT(X86_TRAP_UD);
 	return bitmap;
 }
@@ -455,6 +456,9 @@ static void vmx_update_intercepts(struct vcpu *vcpu)
 	vmx_vmcs_load(vmx);
 	vmcs_writel(CR0_GUEST_HOST_MASK, ~vmx->cr0_owned);
 	vmcs_writel(CR4_GUEST_HOST_MASK, ~vmx->cr4_owned);
+	/* An SMI ends HLT, also one that the CPU itself was left in. */
+	if (vcpu->smm.active)
+		vmcs_write32(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	preempt_enable();
 }
 

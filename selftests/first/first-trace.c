@@ -214,6 +214,8 @@ static const struct event_row {
 	{ "vmm_inj_virq", "vcpu 0 vector 0x30\n" },
 	{ "vmm_inj_virq", "vcpu 0 vector 0x31\n" },
 	{ "vmm_vcpu_wakeup", "vcpu 0 wait time " },
+	{ "vmm_smm_transition", "vcpu 0: entering SMM, smbase 0x30000\n" },
+	{ "vmm_smm_transition", "vcpu 0: leaving SMM, smbase 0x30000\n" },
 	{ "vmm_unmap_hva_range", "hva 0x" },
 	{ "vmm_age_hva", NULL },
 };
@@ -234,6 +236,9 @@ static void run_traced(struct guest *g)
 	MUST(ioctl(g->fd, KVM_CREATE_IRQCHIP, 0));
 	cpu = long_cpu(g);
 	guest_load_code(g, traced);
+	/* RSM is all that the handler of SMIs does. */
+	guest_slot(g, 1 << 16, 0, 0, g->size, g->mem);
+	memcpy(g->mem + 0x38000, "\x0f\xaa", 2);
 	set_gate(g, 13, traced_gp - traced);
 	set_gate(g, 0x30, traced_irq - traced);
 	set_gate(g, 0x31, traced_irq - traced);
@@ -242,6 +247,7 @@ static void run_traced(struct guest *g)
 	expect_exit(cpu, KVM_EXIT_MMIO);
 	CHECK_EQ(cpu->run->mmio.phys_addr, NO_RAM);
 	expect_out(cpu, 0x42);
+	MUST(ioctl(cpu->fd, KVM_SMI, 0));
 	expect_out(cpu, 0x43);
 	MUST(madvise(g->mem + FRESH_GPA, PAGE_4K, MADV_DONTNEED));
 	trace_end();

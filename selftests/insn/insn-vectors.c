@@ -548,6 +548,16 @@ static void system_rest(void)
 	expect_ok();
 	CHECK_EQ(sim.s.sys_calls, INSN_SYS_MONITOR + 0x11040);
 	flat(INSN_LONG);
+	CODE(0x0f, 0xaa);				/* rsm: nothing is added to what the op did */
+	R(RFLAGS) = 2;
+	expect_ok();
+	CHECK_EQ(sim.s.sys_calls, INSN_SYS_RSM);
+	CHECK_EQ(R(RIP), SIM_RSM_RIP);
+	CHECK_EQ(R(RFLAGS), SIM_RSM_RFLAGS);
+	flat(INSN_LONG);
+	CODE(0xf0, 0x0f, 0xaa);				/* lock rsm */
+	expect_fault(6, -1);
+	flat(INSN_LONG);
 	CODE(0x0f, 0x01, 0xcb);				/* stac */
 	expect_ok();
 	CHECK(R(RFLAGS) & FL_AC);

@@ -352,6 +352,10 @@ static int op_sys(void *v, enum insn_sys what, u64 arg, struct insn_fault *fault
 
 	(void)fault;
 	sim->s.sys_calls = sim->s.sys_calls * 31 + what + arg;
+	if (what == INSN_SYS_RSM) {
+		sim->s.regs[INSN_RIP] = SIM_RSM_RIP;
+		sim->s.regs[INSN_RFLAGS] = SIM_RSM_RFLAGS;
+	}
 	return INSN_OK;
 }
 

@@ -11,6 +11,10 @@
 #define SIM_PAGE	4096u
 #define SIM_PAGES	24
 
+/* What RSM leaves: with RF. */
+#define SIM_RSM_RIP	0x10800
+#define SIM_RSM_RFLAGS	0x10002
+
 enum { SIM_NONE, SIM_RW, SIM_RO, SIM_MMIO };
 
 struct sim_page {
