@@ -194,6 +194,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	vcpu->ev.user_vector = -1;
 	/* An instruction that waits for user space is not finished in the new state. */
 	vcpu->complete = NULL;
+	pv_reset(vcpu);
 	regs_reset(vcpu, init);
 	if (vcpu->lapic)
 		lapic_reset(vcpu, init);

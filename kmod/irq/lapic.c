@@ -154,6 +154,16 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 	}
 }
 
+void lapic_post(struct vcpu *vcpu, u8 vector)
+{
+	lapic_accept(vcpu->lapic, APIC_DM_FIXED, vector, false);
+}
+
+bool lapic_listens(struct vcpu *vcpu)
+{
+	return vcpu->lapic && lapic_enabled(vcpu->lapic);
+}
+
 bool lapic_local(struct lapic *l, u32 lvt)
 {
 	u32 val = lapic_reg(l, lvt);
@@ -196,6 +206,20 @@ static void end_of_interrupt(struct lapic *l)
 	} else if (level && test_bit(vector, vm->irq.eoi_vectors)) {
 		l->eoi_exit = vector;
 	}
+}
+
+bool lapic_eoi_silent(struct vcpu *vcpu)
+{
+	struct lapic *l = vcpu->lapic;
+
+	return l && l->isr_top >= 0 && !READ_ONCE(l->irr_dirty) && lapic_enabled(l) &&
+	       !lapic_vec_test(l, APIC_TMR, l->isr_top) &&
+	       !test_bit(l->isr_top, vcpu->vm->irq.eoi_vectors);
+}
+
+void lapic_eoi(struct vcpu *vcpu)
+{
+	end_of_interrupt(vcpu->lapic);
 }
 
 int lapic_take_eoi_exit(struct vcpu *vcpu)
