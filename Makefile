@@ -7,9 +7,9 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL VMM_CACHE
 
-.PHONY: all module userspace run check lab setup symbols gates clean help
+.PHONY: all module userspace run check check-full lab setup symbols gates clean help
 
 all: module userspace
 
@@ -39,9 +39,14 @@ check:
 	@$(LAB)/setup.sh host
 	@$(LAB)/check.py
 
+# With the tests that take too long for every day: an hour and more
+check-full:
+	@$(LAB)/setup.sh host
+	@FULL=1 $(LAB)/check.py
+
 # Everything that the other commands would fetch or build when first needed
 setup:
-	@$(LAB)/setup.sh lint tree trixie machine guest tree bookworm tree forky checkpatch
+	@$(LAB)/setup.sh lint tree trixie machine guest guest virt bootdisk tree bookworm tree forky checkpatch
 
 symbols:
 	@$(LAB)/setup.sh host
@@ -60,8 +65,9 @@ help:
 	@echo "make                      build vmm.ko and userspace/vmrun (KDIR= chooses the kernel)"
 	@echo "make run                  boot a Debian guest under vmm (VENDOR=amd|intel)"
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
+	@echo "make check-full           and those that take too long for every day"
 	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"
-	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 KERNEL= GUEST=1 TIMEOUT= PARAMS= APPEND= MODEL=)"
+	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 KERNEL= GUEST=1 VIRT=1 TIMEOUT= PARAMS= APPEND= MODEL=)"
 	@echo "make symbols              the kernel symbols that vmm.ko imports, judged"
 	@echo "make setup                fetch and build all that the others need, now"
 	@echo "make clean"

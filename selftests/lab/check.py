@@ -4,7 +4,7 @@
 
 Host tests come first. Then the machines, one boot for all tests that can share one; a test that takes
 the machine down costs that test and one more boot. Taken from the environment: VENDOR TESTS VMM_TESTS (another
-directory in place of selftests/).
+directory in place of selftests/) FULL (the long tests, too).
 """
 import collections
 import os
@@ -67,7 +67,8 @@ class Boot:
                     os.makedirs("%s/tests/%s" % (stage, test.directory), exist_ok=True)
                     f.write("%s %d %s %s\n" % (test.name, test.seconds, test.directory, test.command))
             box = Machine(first.where, stage, smp=int(options.get("smp", 1)), mem=int(options.get("mem", 0)),
-                          guest="guest" in options, cpu=options.get("model"), append=options.get("append", ""))
+                          guest=options.get("guest"), cpu=options.get("model"), append=options.get("append", ""),
+                          virt="virt" in options)
             box.start()
             self.follow(box)
         finally:
@@ -227,7 +228,7 @@ def prepare(tests):
     if not machines:
         lab.set_up("tree", "trixie")
         return
-    lab.set_up("machine", *(["guest"] if any("guest" in t.options for t in tests) else []))
+    lab.set_up(*lab.images({test.options.get("guest") for test in tests}, any("virt" in test.options for test in tests)))
     needs_vmm = any(not test.options.get("kvm") and test.where != "host" for test in tests)
     lab.build("vmm" if needs_vmm else "none")
     if os.path.exists(TOP + "/selftests/Makefile"):
@@ -242,7 +243,7 @@ def main():
     vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd", "intel"]
     if set(vendors) - {"amd", "intel"}:
         raise LabError("VENDOR=%s: there are two machines, amd and intel" % vendors[0])
-    tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors)
+    tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors, lab.setting("FULL", "0") != "0")
     if not tests:
         raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
     began = time.monotonic()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make lab: boots an emulated machine, runs a command (or a shell) in it and exits with its status.
 
-Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST
+Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT
 """
 import contextlib
 import os
@@ -128,13 +128,15 @@ def main():
     if share and not os.path.isdir(share):
         raise LabError("SHARE=%s is not a directory" % share)
     module = "kvm" if setting("KVM", "0") != "0" else setting("MODULE", "vmm")
-    set_up("machine", *(["guest"] if setting("GUEST", "0") != "0" else []))
+    guest, virt = setting("GUEST", "0"), setting("VIRT", "0") != "0"
+    guest = {"0": None, "1": True}.get(guest, guest)
+    set_up(*images({guest}, virt))
     build(module)
     stage = make_stage(vendor, module, "shell" if interactive else "command", command)
     box = None
     try:
         box = Machine(vendor, stage, smp=number("SMP", 1), mem=number("MEM", 0), share=share,
-                      append=setting("APPEND"), guest=setting("GUEST", "0") != "0", cpu=setting("MODEL") or None)
+                      append=setting("APPEND"), guest=guest, cpu=setting("MODEL") or None, virt=virt)
         box.start()
         if interactive:
             say("booting the %s machine; exit leaves it" % vendor)
@@ -145,6 +147,14 @@ def main():
         if box:
             box.stop()
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def images(guests, virt):
+    """Steps of setup.sh for machines with these guests: True, names or None."""
+    steps = ["machine"]
+    for guest in guests - {None}:
+        steps += ["guest", "guest" if guest is True else guest]
+    return steps + (["virt", "bootdisk"] if virt else [])
 
 
 def set_up(*steps):

@@ -140,13 +140,16 @@ class Follower:
 class Machine:
     """One boot of an emulated machine. stage: a directory whose content appears as /lab in it."""
 
-    def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None):
+    def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
+                 virt=False):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         self.kernel = lab_kernel()
         self.boot = "%s/machine/%s" % (CACHE, self.kernel)
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
         self.cpu = cpu
+        self.root = self.boot + ("/virt.img" if virt else "/root.img")
+        self.virt = virt
         self.process = None
         self.status = None          # exit status that the job reported
         self.trouble = None         # first line of trouble on the console
@@ -155,6 +158,7 @@ class Machine:
         self.slot = take_slot()
         self.dir = tempfile.mkdtemp(prefix="run.", dir=self.run_root())
         if guest:
+            self.guest = "%s/guest/%s.img" % (CACHE, "guest" if guest is True else guest)
             self.append += " lab.guest=%s" % ("vdb" if vendor == "amd" else "pmem1")
 
     @staticmethod
@@ -200,13 +204,16 @@ class Machine:
                    "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-kernel", self.boot + "/vmlinux", "-initrd", initrd,
                    "-serial", "file:%s/console" % self.dir,
-                   "-drive", "file=%s/root.img,format=raw,if=virtio,readonly=on" % self.boot,
+                   "-drive", "file=%s,format=raw,if=virtio,readonly=on" % self.root,
                    "-device", "virtio-serial-pci",
                    "-chardev", "stdio,id=out,signal=off", "-device", "virtconsole,chardev=out,nr=1",
                    "-chardev", "file,id=ctl,path=%s/ctl" % self.dir, "-device", "virtserialport,chardev=ctl,nr=2"]
         dirs = [self.dir]
         if self.guest:
-            command += ["-drive", "file=%s/guest/guest.img,format=raw,if=virtio,snapshot=on" % CACHE]
+            command += ["-drive", "file=%s,format=raw,if=virtio,snapshot=on" % self.guest]
+            # What firmware boots from: /dev/vdc
+            if self.virt:
+                command += ["-drive", "file=%s/guest/boot.img,format=raw,if=virtio,snapshot=on" % CACHE]
         if self.share:
             append += " lab.share=1"
             dirs.append(self.share)
@@ -216,7 +223,7 @@ class Machine:
                    stderr=open(self.dir + "/emulator.log", "wb"))
 
     def start_intel(self, initrd, tty_fd):
-        images = [self.boot + "/root.img"] + ([CACHE + "/guest/guest.img"] if self.guest else [])
+        images = [self.root] + ([self.guest] if self.guest else [])
         append, end = self.append, IMAGE_ADDR
         for image in images:
             size = -(-os.path.getsize(image) // BLOCK) * BLOCK

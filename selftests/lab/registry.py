@@ -10,7 +10,10 @@ WHERE    amd, intel or amd,intel: inside that machine; host: on this one (from t
 SECONDS  its time limit
 OPTIONS  "-" or, separated by commas:
            smp=N mem=MB model=NAME append=WORD   of the emulated machine (each combination is a boot of its own)
-           guest      the Debian guest image is mounted on /guest
+           guest      the Debian guest image is mounted on /guest; guest=NAME: another of guest/make-image
+           virt       the machine has libvirt, QEMU's tools and firmware; with guest, on amd, /dev/vdc is a disk that
+                      firmware boots that guest from
+           full       only for make check-full
            kvm        the stock modules instead of ours; /dev/kvm
            none       no module loaded: the test does it (/lab/vmm.ko)
            params=A=B parameters for vmm.ko
@@ -31,7 +34,7 @@ import os
 from machine import LabError
 
 MACHINE_KEYS = ("smp", "mem", "model", "append", "params")
-FLAGS = ("guest", "kvm", "none", "alone")
+FLAGS = ("guest", "kvm", "none", "alone", "virt")
 
 
 class Test:
@@ -55,11 +58,11 @@ def parse_options(text, where):
     options = {}
     for word in ([] if text == "-" else text.split(",")):
         key, _, value = word.partition("=")
-        if key in FLAGS and not value:
+        if key in FLAGS + ("full",) and not value:
             options[key] = True
         elif key == "also" and value:
             options.setdefault(key, []).append(value)
-        elif (key in MACHINE_KEYS or key in ("machine", "tries")) and value:
+        elif (key in MACHINE_KEYS or key in ("machine", "tries", "guest")) and value:
             options[key] = value
         else:
             raise LabError("%s: unknown option %s" % (where, word))
@@ -95,7 +98,7 @@ def read_directory(path):
     return tests
 
 
-def read_all(top, globs, vendors):
+def read_all(top, globs, vendors, full=False):
     root = os.environ.get("VMM_TESTS") or top + "/selftests"
     found = [test for path in sorted(glob.glob(root + "/*/")) for test in read_directory(path.rstrip("/"))]
     seen = set()
@@ -106,4 +109,5 @@ def read_all(top, globs, vendors):
     return [test for test in found
             if (test.where == "host" or test.where in vendors)
             and (test.options.get("machine", vendors[0]) in vendors)
+            and (full or "full" not in test.options)
             and any(fnmatch.fnmatchcase(test.name, g) for g in globs)]

@@ -6,7 +6,9 @@
 #   lint             the checker of shell scripts, on this machine
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
 #   machine          kernel, initrd and root image of the emulated machines
-#   guest            the Debian guest image
+#   virt             the root image that has libvirt and QEMU's tools and firmware as well
+#   bootdisk         a disk for firmware to boot the guest from
+#   guest NAME       a guest image: guest, bookworm, i386
 #   checkpatch       the kernel's style checker
 # Every product carries a stamp with the hash of its recipe: an interrupted or outdated one is made again.
 set -euo pipefail
@@ -140,10 +142,12 @@ make_initrd() {
 	rm -rf "$dir"
 }
 
+# make_root_image KERNEL IMAGE SPARE EXCLUDEFILE...
 make_root_image() {
-	local kernel=$1 out=$2 dir
+	local kernel=$1 out=$2 spare=$3 dir
+	shift 3
 	dir=$(mktemp -d "$VMM_CACHE/root.XXXXXX")
-	tar -C "$(tree trixie)" -c --one-file-system --exclude-from="$LAB/root.exclude" . | tar -C "$dir" -x
+	tar -C "$(tree trixie)" -c --one-file-system "${@/#/--exclude-from=}" . | tar -C "$dir" -x
 	mkdir -p "$dir"/{proc,sys,dev,run,tmp,lab,guest,share} "$dir/usr/lib/modules/$kernel/kernel"
 	# shellcheck disable=SC2046
 	copy_modules "$kernel" "$dir/usr/lib/modules/$kernel/kernel" "$dir/order" $(grep -v '^#' "$LAB/modules.root")
@@ -153,7 +157,7 @@ make_root_image() {
 	"$LAB/in-tree" trixie "$dir" -- depmod -b "$dir" "$kernel"
 	# Nothing may bring in the stock modules on its own: they would own the processor's virtualization.
 	printf 'blacklist %s\n' kvm kvm_amd kvm_intel >"$dir/etc/modprobe.d/lab.conf"
-	make_ext4 "$dir" "$out" 24
+	make_ext4 "$dir" "$out" "$spare"
 	rm -rf "$dir"
 }
 
@@ -172,20 +176,37 @@ setup_machine() {
 	setup_tree trixie
 	kernel=$(lab_kernel)
 	dir=$VMM_CACHE/machine/$kernel
-	want=$(recipe "$LAB"/{init,modules.boot,modules.root,root.exclude,packages.trixie,extract-kernel.py})
+	want=$(recipe "$LAB"/{init,modules.boot,modules.root,root.exclude,root.exclude.plain,packages.trixie,extract-kernel.py})
 	stamp_ok "$dir/stamp" "$want" && return
 	say "making kernel, initrd and root image of the emulated machines ($kernel), once: a minute"
 	rm -rf "$dir"
 	mkdir -p "$dir"
 	"$LAB/extract-kernel.py" "$(tree trixie)/boot/vmlinuz-$kernel" "$dir"
 	make_initrd "$kernel" "$dir/initrd"
-	make_root_image "$kernel" "$dir/root.img"
+	make_root_image "$kernel" "$dir/root.img" 24 "$LAB/root.exclude" "$LAB/root.exclude.plain"
 	stamp "$dir/stamp" "$want"
 }
 
+setup_virt() {
+	local kernel dir want
+	setup_machine
+	kernel=$(lab_kernel)
+	dir=$VMM_CACHE/machine/$kernel
+	want=$(cat "$dir/stamp")
+	stamp_ok "$dir/virt.stamp" "$want" && return
+	say "making the root image with libvirt and QEMU's firmware, once: half a minute"
+	make_root_image "$kernel" "$dir/virt.img" 24 "$LAB/root.exclude"
+	stamp "$dir/virt.stamp" "$want"
+}
+
+setup_bootdisk() {
+	setup_guest guest
+	"$LAB/guest/make-bootdisk"
+}
+
 setup_guest() {
-	setup_tree trixie
-	"$LAB/guest/make-image"
+	setup_machine
+	"$LAB/guest/make-image" "$1"
 }
 
 # checkpatch.pl comes in no headers package, so it is taken from the kernel's source package.
@@ -215,7 +236,9 @@ main() {
 		lint) setup_lint ;;
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
-		guest) setup_guest ;;
+		guest) setup_guest "$2"; shift ;;
+		virt) setup_virt ;;
+		bootdisk) setup_bootdisk ;;
 		checkpatch) setup_checkpatch ;;
 		*) die "setup.sh: unknown step $1" ;;
 		esac
