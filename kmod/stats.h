@@ -15,7 +15,7 @@
 	S(pf_taken) S(pf_fixed) S(pf_fast) S(pf_emulate) S(insn_emulation) \
 	S(insn_emulation_fail) S(hypercalls) S(halt_wakeup) S(tlb_flush) \
 	S(fpu_reload) S(stays) S(fast_exits) S(preempt_exits)		\
-	S(apf_started) S(apf_halts)
+	S(apf_started) S(apf_halts) S(preemption_reported) S(preemption_other)
 
 struct vcpu_stats {
 #define S(name) u64 name;

@@ -304,8 +304,11 @@ static void write_spiv(struct lapic *l, u32 val)
 
 	/* The version register offers no suppression of EOI broadcasts. */
 	lapic_set_reg(l, APIC_SPIV, val & 0x3ff);
-	if (val & APIC_SPIV_APIC_ENABLED)
+	if (val & APIC_SPIV_APIC_ENABLED) {
+		/* What could not be told before: pv/async_pf.c. */
+		vcpu_request(l->vcpu, REQ_APF);
 		return;
+	}
 	/* Software-disabled: all LVT entries are masked; the timer counts on (SDM 11.4.7.2). */
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(l, lvts[i].reg, lapic_reg(l, lvts[i].reg) | LVT_MASKED);
@@ -722,5 +725,6 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	lapic_update_ppr(l);
 	lapic_timer_restore(l, deadline);
 	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_request(vcpu, REQ_APF);
 	return 0;
 }

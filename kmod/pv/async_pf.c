@@ -72,7 +72,7 @@ static void fetch_page(struct mm_struct *mm, const struct apf_job *job)
 	if (!mmget_not_zero(mm))
 		return;
 	mmap_read_lock(mm);
-	/* Without success the guest faults again, and waits in place. */
+	/* Whether it came shows when the guest tries again. */
 	vmm_fault_in_remote(mm, job->hva, job->write, &locked);
 	if (locked)
 		mmap_read_unlock(mm);

@@ -147,7 +147,7 @@ int pv_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	bool wall = msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_WALL_CLOCK_NEW;
 
 	if (!clock_msr_allowed(vcpu, msr))
-		return 1;
+		return -ENOENT;
 	*val = wall ? vcpu->pv->wall_clock : vcpu->pv->system_time;
 	return 0;
 }
@@ -155,7 +155,7 @@ int pv_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	if (!clock_msr_allowed(vcpu, msr))
-		return 1;
+		return -ENOENT;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:

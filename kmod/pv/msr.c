@@ -37,7 +37,7 @@ int pv_shared_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	const struct pv_msr *row = find_msr(vcpu, msr);
 
 	if (!row)
-		return 1;
+		return -ENOENT;
 	*val = *(u64 *)((void *)vcpu->pv + row->value);
 	return 0;
 }
@@ -46,7 +46,7 @@ int pv_shared_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	const struct pv_msr *row = find_msr(vcpu, msr);
 
-	return row ? row->set(vcpu, val, host) : 1;
+	return row ? row->set(vcpu, val, host) : -ENOENT;
 }
 
 bool pv_has(struct vcpu *vcpu, unsigned int feature)

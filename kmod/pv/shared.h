@@ -25,9 +25,10 @@ struct vcpu;
 	 BIT(KVM_FEATURE_ASYNC_PF_INT))
 
 /*
- * "preempted" in the guest's page is true from the moment the thread leaves
- * the CPU or KVM_RUN until just before the next entry, where REQ_STEAL takes
- * it back, together with the flush that other vCPUs asked for meanwhile.
+ * "preempted" in the guest's page is true from the moment the thread loses
+ * the CPU after a host interrupt until just before the next entry, where
+ * REQ_STEAL takes it back, with the flush that other vCPUs asked for
+ * meanwhile.
  */
 struct pv_steal {
 	u64 msr;			/* (v) MSR_KVM_STEAL_TIME */

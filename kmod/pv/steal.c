@@ -80,16 +80,24 @@ void pv_steal_record(struct vcpu *vcpu)
 }
 
 /*
- * Thread of the vCPU, maybe with the runqueue locked: the page is written only
- * if it is there.
+ * The runqueue is locked: the page is written only if it is there. A host
+ * interrupt leaves the vCPU between two instructions; after other exits one
+ * may be half done, with translations that another vCPU would take for
+ * flushed. Who sleeps has no use for a CPU.
  */
 static void set_preempted(struct pv_steal *s)
 {
-	struct vm *vm = s->vcpu->vm;
+	struct vcpu *vcpu = s->vcpu;
+	struct vm *vm = vcpu->vm;
 	int idx;
 
 	if (!steal_on(s) || !s->known || s->preempted)
 		return;
+	if (vcpu->exit.kind != EXIT_EXTINT || !task_is_running(current)) {
+		vcpu->stats.preemption_other++;
+		return;
+	}
+	vcpu->stats.preemption_reported++;
 	idx = srcu_read_lock(&vm->srcu);
 	s->preempted = !gpa_cache_put8(vm, &s->page, offsetof(struct kvm_steal_time, preempted),
 				       KVM_VCPU_PREEMPTED);
@@ -135,7 +143,6 @@ void pv_steal_end(struct vcpu *vcpu)
 {
 	struct pv_steal *s = &vcpu->pv->steal;
 
-	set_preempted(s);
 	preempt_disable();
 	preempt_notifier_unregister(&s->notifier);
 	preempt_enable();
