@@ -3,7 +3,9 @@
  * Asynchronous page faults. Pages that userfaultfd holds back are as slow as
  * the test wants them.
  */
+#include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <signal.h>
 
 #include "pv.h"
 
@@ -103,6 +105,18 @@ GUEST void switch_on_guest(void)
 	pause_();
 	cli_();
 	report(1);
+}
+
+GUEST void before_apic_guest(void)
+{
+	wrmsr_(MSR_KVM_ASYNC_PF_INT, READY_VECTOR);
+	wrmsr_(MSR_KVM_ASYNC_PF_EN, APF_GPA(0) | SH->arg[0]);
+	report(LOG->all + DATA->token);
+	apic_on();
+	sti_();
+	pause_();
+	cli_();
+	report(LOG->all);
 }
 
 /* RDI of guest_call() is not kept: where to look is in arg[1], with IF as arg[2] says. */
@@ -238,6 +252,17 @@ static void wakes_all(void)
 	CHECK_EQ(irq_join(&s.thread), 2);
 	CHECK_EQ(log_of(&s)->all, 2);
 	CHECK_EQ(log_of(&s)->faults, 0);
+}
+
+/* A local APIC that is off takes no interrupt: it waits for it. */
+static void before_apic(void)
+{
+	struct slow s;
+
+	slow_guest(&s);
+	shared(&s.g)->arg[0] = EN_ALWAYS;
+	CHECK_EQ(irq_exec(s.cpu, before_apic_guest), 0);
+	CHECK_EQ(irq_next(s.cpu), 1);
 }
 
 static void told_and_ready(void)
@@ -517,6 +542,7 @@ static void token_in_events(void)
 
 static const struct test tests[] = {
 	{ "switched on: all tasks look", wakes_all },
+	{ "switched on before the APIC", before_apic },
 	{ "not present, works on, ready", told_and_ready },
 	{ "CPL 0 halts, interrupts are served", halts },
 	{ "a signal ends that halt", signal_in_halt },
