@@ -3,9 +3,11 @@
  * Capabilities. One is in the table only when it works as KVM's does.
  */
 #include <linux/cpumask.h>
+#include <linux/sched/stat.h>
 
 #include "caps.h"
 #include "msr.h"
+#include "pv/pv.h"
 #include "time.h"
 #include "vendor.h"
 #include "xstate.h"
@@ -48,6 +50,7 @@ static const struct {
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_MCE, VMM_MCE_BANKS },
+	{ KVM_CAP_ASYNC_PF, 1 },
 	{ KVM_CAP_IRQFD, 1 },
 	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
 	{ KVM_CAP_PIT2, 1 },
@@ -88,6 +91,8 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_EXIT_HYPERCALL, VALID_EXIT_HYPERCALLS },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_ASYNC_PF_INT, 1 },
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 					     KVM_DIRTY_LOG_INITIALLY_SET },
@@ -125,6 +130,8 @@ static long caps_dynamic(unsigned long cap)
 	switch (cap) {
 	case KVM_CAP_NR_VCPUS:
 		return min_t(unsigned int, num_online_cpus(), VMM_MAX_VCPUS);
+	case KVM_CAP_STEAL_TIME:
+		return sched_info_on();
 	case KVM_CAP_XCRS:
 		return boot_cpu_has(X86_FEATURE_XSAVE);
 	case KVM_CAP_XSAVE2:
@@ -309,4 +316,13 @@ int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)
 		if (vm_caps[i].cap == cap->cap)
 			return vm_caps[i].enable(vm, cap);
 	return -EINVAL;
+}
+
+int caps_enable_vcpu(struct vcpu *vcpu, const struct kvm_enable_cap *cap)
+{
+	lockdep_assert_held(&vcpu->mutex);
+	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return -EINVAL;
+	vcpu->pv->enforce = cap->args[0];
+	return 0;
 }

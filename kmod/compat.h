@@ -127,6 +127,22 @@ typedef int vmm_young_t;
 #define VMM_FOLL_INTERRUPTIBLE	0
 #endif
 
+/*
+ * Faults in a page of another process, waiting for it as long as it takes. mmap
+ * lock held for reading; dropped when *@locked is 0 afterwards. Pages, or -errno.
+ */
+static inline long vmm_fault_in_remote(struct mm_struct *mm, unsigned long addr, bool write,
+				       int *locked)
+{
+	unsigned int flags = write ? FOLL_WRITE : 0;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	return get_user_pages_remote(mm, addr, 1, flags, NULL, locked);
+#else
+	return get_user_pages_remote(mm, addr, 1, flags, NULL, NULL, locked);
+#endif
+}
+
 /* What a VM_IO or VM_PFNMAP area maps at an address. */
 struct vmm_pfnmap {
 	unsigned long pfn;

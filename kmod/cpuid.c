@@ -4,6 +4,7 @@
  * what the CPU has and what the kernel left enabled; the rest of each leaf is
  * given by a rule in leaf_rules[].
  */
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
@@ -375,6 +376,9 @@ static int rule_pv_features(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 {
 	entry_clear(e);
 	e->eax = VMM_PV_FEATURES;
+	e->eax |= VMM_PV_SHARED_FEATURES;
+	if (sched_info_on())
+		e->eax |= BIT(KVM_FEATURE_STEAL_TIME);
 	return 0;
 }
 

@@ -107,6 +107,7 @@ enum exit_kind {
 #define TDP_ACCESS_FETCH	BIT(2)
 #define TDP_ACCESS_PRESENT	BIT(3)	/* the entry was there, a right was missing */
 #define TDP_ACCESS_TABLE	BIT(4)	/* during the walk of the guest's own tables */
+#define TDP_ACCESS_NOWAIT	BIT(5)	/* asked of tdp_fault(): TDP_WAIT instead of waiting */
 
 enum cr_access { CR_READ, CR_WRITE, CR_CLTS, CR_LMSW };
 

@@ -217,6 +217,20 @@ static int delivery_error(struct vcpu *vcpu)
 	return internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, data, ARRAY_SIZE(data));
 }
 
+/* A page that must be waited for: the guest does something else meanwhile, if it can. */
+static int fault_in(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	u32 nowait = pv_apf_wanted(vcpu) ? TDP_ACCESS_NOWAIT : 0;
+	int r = tdp_fault(vcpu, e->tdp.gpa, e->tdp.access | nowait);
+
+	if (r != TDP_WAIT)
+		return r;
+	if (pv_apf_begin(vcpu, e->tdp.gpa, e->tdp.access & TDP_ACCESS_WRITE))
+		return TDP_RETRY;
+	return tdp_fault(vcpu, e->tdp.gpa, e->tdp.access);
+}
+
 static int handle_tdp_fault(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -226,7 +240,7 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	if ((e->tdp.access & TDP_ACCESS_WRITE) && e->insn_len &&
 	    !io_bus_write(vcpu, IO_BUS_FAST_MMIO, e->tdp.gpa, 0, NULL))
 		return skip(vcpu);
-	r = tdp_fault(vcpu, e->tdp.gpa, e->tdp.access);
+	r = fault_in(vcpu);
 	trace_vmm_page_fault(vcpu->id, e->tdp.gpa, e->tdp.access, r);
 	switch (r) {
 	case TDP_RETRY:

@@ -43,7 +43,7 @@ void vcpu_unhalt(struct vcpu *vcpu)
 
 static bool wait_over(struct vcpu *vcpu)
 {
-	return vcpu_woken(vcpu) || signal_pending(current);
+	return vcpu_woken(vcpu) || test_bit(REQ_APF, &vcpu->requests) || signal_pending(current);
 }
 
 /* True when it really slept. */

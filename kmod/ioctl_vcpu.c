@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/signal.h>
 
+#include "caps.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate.h"
@@ -270,10 +271,9 @@ static int do_prefault(struct vcpu *vcpu, void *buf, unsigned long arg)
 	return vcpu_prefault(vcpu, buf);
 }
 
-/* None of a vCPU's capabilities is offered. */
 static int do_enable_cap(struct vcpu *vcpu, void *buf, unsigned long arg)
 {
-	return -EINVAL;
+	return caps_enable_vcpu(vcpu, buf);
 }
 
 static int do_stats_fd(struct vcpu *vcpu, void *buf, unsigned long arg)

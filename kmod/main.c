@@ -14,6 +14,7 @@
 #include "host.h"
 #include "ioctl.h"
 #include "msr.h"
+#include "pv/pv.h"
 #include "time.h"
 #include "vmm.h"
 #include "xstate.h"
@@ -128,9 +129,12 @@ static int __init vmm_init(void)
 
 	if (err)
 		return err;
-	err = host_init();
+	err = pv_apf_module_init();
 	if (err)
 		goto out_irqfd;
+	err = host_init();
+	if (err)
+		goto out_apf;
 	err = xstate_init();
 	if (err)
 		goto out_host;
@@ -143,6 +147,8 @@ static int __init vmm_init(void)
 
 out_host:
 	host_exit();
+out_apf:
+	pv_apf_module_exit();
 out_irqfd:
 	irqfd_module_exit();
 	return err;
@@ -153,6 +159,7 @@ static void __exit vmm_exit(void)
 	if (kvm_node)
 		misc_deregister(&kvm_dev);
 	misc_deregister(&vmm_dev);
+	pv_apf_module_exit();
 	host_exit();
 	irqfd_module_exit();
 	/* Callbacks queued with call_rcu() must not outlive the text. */

@@ -508,6 +508,8 @@ static const struct msr_row msr_rows[] = {
 	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_POLL_CONTROL, MSR_KVM_POLL_CONTROL, get_poll_control, set_poll_control },
+	{ MSR_KVM_ASYNC_PF_EN, MSR_KVM_PV_EOI_EN, pv_shared_rdmsr, pv_shared_wrmsr },
+	{ MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK, pv_shared_rdmsr, pv_shared_wrmsr },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
 	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_zero_only },
@@ -611,6 +613,8 @@ static const u32 saved_msrs[] = {
 	MSR_IA32_TSC, MSR_IA32_CR_PAT, MSR_TSC_AUX, MSR_IA32_SPEC_CTRL,
 	MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
 	MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW,
+	MSR_KVM_ASYNC_PF_EN, MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI_EN,
+	MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK,
 	MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_DEADLINE, MSR_IA32_ARCH_CAPABILITIES,
 	MSR_IA32_MISC_ENABLE, MSR_IA32_MCG_STATUS, MSR_IA32_MCG_CTL,
 	MSR_PLATFORM_INFO, MSR_MISC_FEATURES_ENABLES, MSR_IA32_POWER_CTL,

@@ -35,7 +35,7 @@ static int slow_requests(struct vcpu *vcpu);
 
 bool vcpu_runnable(struct vcpu *vcpu)
 {
-	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
+	return vcpu->mp_state == KVM_MP_STATE_RUNNABLE && !vcpu->apf_halted;
 }
 
 /* INIT waits while the vCPU is in SMM. */
@@ -51,7 +51,7 @@ bool vcpu_woken(struct vcpu *vcpu)
 	if (test_bit(REQ_DEAD, &vcpu->requests) ||
 	    test_bit(REQ_TRIPLE_FAULT, &vcpu->requests))
 		return true;
-	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED && !vcpu->apf_halted)
 		return false;
 	if (READ_ONCE(vcpu->pv->unhalted))
 		return true;
@@ -88,6 +88,9 @@ static int vcpu_block(struct vcpu *vcpu)
 		vcpu->stats.halt_wakeup += slept;
 		vcpu_leave_halt(vcpu);
 	}
+	/* An interrupt goes first; then the access that waits is tried again. */
+	if (vcpu->apf_halted && vcpu_woken(vcpu))
+		vcpu->apf_halted = false;
 	/* What woke it though it may still not run: a dead VM, a triple fault. */
 	return vcpu_runnable(vcpu) ? VMM_RESUME : slow_requests(vcpu);
 }
@@ -163,6 +166,10 @@ static int slow_requests(struct vcpu *vcpu)
 		pv_clock_update(vcpu);
 	if (vcpu_take_request(vcpu, REQ_SMI))
 		smi_take(vcpu);
+	if (vcpu_take_request(vcpu, REQ_STEAL))
+		pv_steal_record(vcpu);
+	if (vcpu_take_request(vcpu, REQ_APF))
+		pv_apf_ready(vcpu);
 	return VMM_RESUME;
 }
 
@@ -176,8 +183,10 @@ static void fast_requests(struct vcpu *vcpu)
 		clear_bit(REQ_TLB_FLUSH_GUEST, &vcpu->requests);
 		vendor_call(flush_tlb, vcpu);
 	}
-	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH_GUEST))
+	if (vcpu_take_request(vcpu, REQ_TLB_FLUSH_GUEST)) {
+		vcpu->stats.tlb_flush++;
 		vendor_call(flush_guest, vcpu);
+	}
 	clear_bit(REQ_EVENT, &vcpu->requests);
 }
 
@@ -205,6 +214,7 @@ static bool stay_enter(struct vcpu *vcpu)
 	if (vcpu->requests)
 		fast_requests(vcpu);
 	events_inject(vcpu);
+	pv_eoi_before_entry(vcpu);
 	trace_vmm_entry(vcpu->id, vcpu->regs.rip);
 	vcpu->exit.insn_len = 0;
 	vcpu->exit.nr_insn_bytes = 0;
@@ -262,12 +272,13 @@ static int vcpu_stay(struct vcpu *vcpu)
 		lapic_timer_to_hw(vcpu);
 	do {
 		entered = stay_enter(vcpu);
-	} while (entered && vcpu_fast_exit(vcpu));
+	} while (entered && pv_eoi_after_exit(vcpu) && vcpu_fast_exit(vcpu));
 	xstate_save(vcpu);
 	vendor_call(stay_end, vcpu);
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
 	preempt_enable();
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
+	pv_eoi_after_stay(vcpu);
 
 	if (!entered)
 		return VMM_RESUME;
@@ -416,11 +427,13 @@ int vcpu_run(struct vcpu *vcpu)
 		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
 	vcpu->run->flags = 0;
 	yield_set_thread(vcpu);
+	pv_run_begin(vcpu);
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = run_checked(vcpu, immediate_exit);
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	trace_vmm_userspace_exit(vcpu->id, vcpu->run->exit_reason, r);
 	run_store(vcpu);
+	pv_run_end(vcpu);
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &saved, NULL);
 	return r;

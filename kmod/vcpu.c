@@ -203,6 +203,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	/* An instruction that waits for user space is not finished in the new state. */
 	vcpu->complete = NULL;
 	smm_reset(vcpu, init);
+	pv_reset(vcpu);
 	regs_reset(vcpu, init);
 	if (vcpu->lapic)
 		lapic_reset(vcpu, init);

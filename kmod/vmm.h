@@ -66,6 +66,8 @@ enum vcpu_request {
 	REQ_INIT_SIPI,		/* lapic.pending_init/sipi has something */
 	REQ_TIMER,		/* the LAPIC timer expired */
 	REQ_CLOCK,		/* rewrite the kvmclock page */
+	REQ_STEAL,		/* it was not running: rewrite the steal time page */
+	REQ_APF,		/* a page that was waited for is there */
 	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
@@ -138,6 +140,8 @@ struct vcpu {
 	int srcu_idx;			/* (v) vm->srcu, held in KVM_RUN but in stays and sleep */
 	u32 mp_state;			/* (v) KVM_MP_STATE_* */
 	bool in_kernel_irqchip;		/* (c) has a LAPIC */
+	bool apf_halted;		/* (v) waits for a page as if by HLT: pv/async_pf.c */
+	bool eoi_shared, eoi_offered;	/* (v) PV EOI is on, stands for this entry: pv/eoi.c */
 
 	unsigned int halt_poll_ns;	/* (v) how long the next halt polls: halt.c */
 	bool ready, preempted, in_kernel; /* (a) hints for directed yields: yield.c */

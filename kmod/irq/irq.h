@@ -166,6 +166,15 @@ void lapic_vapic_to_guest(struct vcpu *vcpu);
 void lapic_vapic_from_guest(struct vcpu *vcpu);
 /* An EOI exit that user space must hear of (split irqchip): vector, or -1. */
 int lapic_take_eoi_exit(struct vcpu *vcpu);
+/*
+ * For pv/, vCPU thread. silent: the EOI of the vector in service is nobody's
+ * affair, and no vector waits for it. eoi: the guest made it without an exit.
+ * post: an edge-triggered vector of our own. listens: it would be accepted.
+ */
+bool lapic_eoi_silent(struct vcpu *vcpu);
+void lapic_eoi(struct vcpu *vcpu);
+void lapic_post(struct vcpu *vcpu, u8 vector);
+bool lapic_listens(struct vcpu *vcpu);
 /* LVT NMI by LINT1, PMI and so on arrive as queue_nmi(); MCE LVT is later. */
 
 #endif /* VMM_IRQ_H */

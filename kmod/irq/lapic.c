@@ -169,6 +169,16 @@ bool lapic_accept(struct lapic *l, u32 mode, u8 vector, bool level)
 	}
 }
 
+void lapic_post(struct vcpu *vcpu, u8 vector)
+{
+	lapic_accept(vcpu->lapic, APIC_DM_FIXED, vector, false);
+}
+
+bool lapic_listens(struct vcpu *vcpu)
+{
+	return vcpu->lapic && lapic_enabled(vcpu->lapic);
+}
+
 bool lapic_local(struct lapic *l, u32 lvt)
 {
 	u32 val = lapic_reg(l, lvt);
@@ -211,6 +221,20 @@ static void end_of_interrupt(struct lapic *l)
 	} else if (level && test_bit(vector, vm->irq.eoi_vectors)) {
 		l->eoi_exit = vector;
 	}
+}
+
+bool lapic_eoi_silent(struct vcpu *vcpu)
+{
+	struct lapic *l = vcpu->lapic;
+
+	return l && l->isr_top >= 0 && !READ_ONCE(l->irr_dirty) && lapic_enabled(l) &&
+	       !lapic_vec_test(l, APIC_TMR, l->isr_top) &&
+	       !test_bit(l->isr_top, vcpu->vm->irq.eoi_vectors);
+}
+
+void lapic_eoi(struct vcpu *vcpu)
+{
+	end_of_interrupt(vcpu->lapic);
 }
 
 int lapic_take_eoi_exit(struct vcpu *vcpu)
@@ -299,8 +323,11 @@ static void write_spiv(struct lapic *l, u32 val)
 
 	/* The version register offers no suppression of EOI broadcasts. */
 	lapic_set_reg(l, APIC_SPIV, val & 0x3ff);
-	if (val & APIC_SPIV_APIC_ENABLED)
+	if (val & APIC_SPIV_APIC_ENABLED) {
+		/* What could not be told before: pv/async_pf.c. */
+		vcpu_request(l->vcpu, REQ_APF);
 		return;
+	}
 	/* Software-disabled: all LVT entries are masked; the timer counts on (SDM 11.4.7.2). */
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(l, lvts[i].reg, lapic_reg(l, lvts[i].reg) | LVT_MASKED);
@@ -727,5 +754,6 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	lapic_update_ppr(l);
 	lapic_timer_restore(l, deadline);
 	vcpu_request(vcpu, REQ_EVENT);
+	vcpu_request(vcpu, REQ_APF);
 	return 0;
 }

@@ -141,8 +141,8 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
 }
 
 /* User address of @len bytes at @off, or NULL: out of one slot's reach. */
-static void __user *cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
-			      unsigned int len)
+void __user *gpa_cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
+			   unsigned int len)
 {
 	if (VM_BROKEN(off > gc->len || len > gc->len - off, vm))
 		return NULL;
@@ -175,7 +175,7 @@ int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int 
 int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off,
 		   unsigned int len)
 {
-	void __user *ptr = cache_ptr(vm, gc, off, len);
+	void __user *ptr = gpa_cache_ptr(vm, gc, off, len);
 
 	if (!ptr)
 		return gpa_read(vm, gc->gpa + off, data, len);
@@ -186,7 +186,7 @@ int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int
 int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
 		    unsigned int len)
 {
-	void __user *ptr = cache_ptr(vm, gc, off, len);
+	void __user *ptr = gpa_cache_ptr(vm, gc, off, len);
 	gfn_t gfn, last = (gc->gpa + off + len - 1) >> PAGE_SHIFT;
 
 	if (!ptr)
@@ -197,4 +197,61 @@ int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsig
 	for (gfn = (gc->gpa + off) >> PAGE_SHIFT; gfn <= last; gfn++)
 		mm_mark_dirty(vm, gc->slot, gfn);
 	return 0;
+}
+
+void gpa_cache_dirty(struct vm *vm, struct gpa_cache *gc)
+{
+	mm_mark_dirty(vm, gc->slot, gc->gpa >> PAGE_SHIFT);
+}
+
+static int get8(u8 __user *ptr, u8 *val)
+{
+	if (!user_access_begin(ptr, sizeof(*ptr)))
+		return -EFAULT;
+	unsafe_get_user(*val, ptr, fault);
+	user_access_end();
+	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+static int put8(u8 __user *ptr, u8 val)
+{
+	if (!user_access_begin(ptr, sizeof(*ptr)))
+		return -EFAULT;
+	unsafe_put_user(val, ptr, fault);
+	user_access_end();
+	return 0;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+int gpa_cache_get8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 *val)
+{
+	u8 __user *ptr = gpa_cache_ptr(vm, gc, off, sizeof(*val));
+	int err = -EFAULT;
+
+	pagefault_disable();
+	if (ptr)
+		err = get8(ptr, val);
+	pagefault_enable();
+	return err;
+}
+
+int gpa_cache_put8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 val)
+{
+	u8 __user *ptr = gpa_cache_ptr(vm, gc, off, sizeof(val));
+	int err = -EFAULT;
+
+	pagefault_disable();
+	if (ptr)
+		err = put8(ptr, val);
+	pagefault_enable();
+	if (!err)
+		gpa_cache_dirty(vm, gc);
+	return err;
 }

@@ -121,6 +121,7 @@ enum tdp_result {
 	TDP_RETRY,		/* mapped (or somebody else did): enter again */
 	TDP_MMIO,		/* no slot: emulate the access */
 	TDP_MMIO_WRITE,		/* write to a read-only slot: emulate as MMIO write */
+	TDP_WAIT,		/* TDP_ACCESS_NOWAIT, and the host must fetch the page first */
 	/*
 	 * or -EFAULT (bad hva), -EINTR (signal), -ENOMEM. A poisoned page has
 	 * queued SIGBUS for this thread, as KVM does, and is TDP_RETRY.
@@ -167,6 +168,20 @@ int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int
 		   unsigned int len);
 int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
 		    unsigned int len);
+/*
+ * One byte, without sleeping, in any context of a thread of vm->mm but NMI;
+ * -EFAULT also when the page is not there at once. Under vm->srcu.
+ */
+int gpa_cache_get8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 *val);
+int gpa_cache_put8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 val);
+/*
+ * For other kinds of access: the user's address, NULL when the object is not
+ * in one writable slot. Who wrote calls gpa_cache_dirty() in the same section
+ * of vm->srcu; objects within one page only.
+ */
+void __user *gpa_cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
+			   unsigned int len);
+void gpa_cache_dirty(struct vm *vm, struct gpa_cache *gc);
 
 /* walk.c. The guest's own page tables, in its present paging mode. */
 #define WALK_WRITE	BIT(0)

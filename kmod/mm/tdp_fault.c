@@ -151,7 +151,8 @@ static int poisoned(const struct tdp_fault *f)
 static int faultin(struct vm *vm, struct tdp_fault *f)
 {
 	bool write = f->access & TDP_ACCESS_WRITE;
-	unsigned int flags = FOLL_HWPOISON | VMM_FOLL_INTERRUPTIBLE;
+	bool nowait = f->access & TDP_ACCESS_NOWAIT;
+	unsigned int flags = FOLL_HWPOISON | (nowait ? FOLL_NOWAIT : VMM_FOLL_INTERRUPTIBLE);
 	struct page *page, *ro;
 	long n;
 
@@ -160,6 +161,8 @@ static int faultin(struct vm *vm, struct tdp_fault *f)
 	n = get_user_pages_unlocked(f->hva, 1, &page, flags | (write ? FOLL_WRITE : 0));
 	if (n == -EHWPOISON)
 		return poisoned(f);
+	if (!n && nowait)
+		return -EINPROGRESS;
 	if (n == -EINTR || n == -EAGAIN || n == -ERESTARTSYS || n == -ERESTARTNOHAND)
 		return -EINTR;
 	if (n != 1)
@@ -364,6 +367,8 @@ static int faultin_failed(int r)
 		return TDP_RETRY;
 	case -EROFS:		/* device page that refuses writes: as a read-only slot */
 		return TDP_MMIO_WRITE;
+	case -EINPROGRESS:	/* the host has it elsewhere, and nobody wants to wait */
+		return TDP_WAIT;
 	default:
 		return r;
 	}

@@ -17,11 +17,17 @@ int pv_create(struct vcpu *vcpu)
 	if (!vcpu->pv)
 		return -ENOMEM;
 	vcpu->pv->poll_control = VMM_POLL_ALLOWED;
+	pv_steal_create(vcpu);
+	pv_apf_create(vcpu);
 	return 0;
 }
 
 void pv_destroy(struct vcpu *vcpu)
 {
+	if (!vcpu->pv)
+		return;
+	pv_apf_destroy(vcpu);
+	pv_steal_destroy(vcpu);
 	kfree(vcpu->pv);
 }
 
@@ -130,16 +136,26 @@ static void set_system_time(struct vcpu *vcpu, u64 val)
 	vcpu_request(vcpu, REQ_CLOCK);
 }
 
+static bool clock_msr_allowed(struct vcpu *vcpu, u32 msr)
+{
+	return pv_has(vcpu, msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_SYSTEM_TIME ?
+			    KVM_FEATURE_CLOCKSOURCE : KVM_FEATURE_CLOCKSOURCE2);
+}
+
 int pv_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	bool wall = msr == MSR_KVM_WALL_CLOCK || msr == MSR_KVM_WALL_CLOCK_NEW;
 
+	if (!clock_msr_allowed(vcpu, msr))
+		return -ENOENT;
 	*val = wall ? vcpu->pv->wall_clock : vcpu->pv->system_time;
 	return 0;
 }
 
 int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
+	if (!clock_msr_allowed(vcpu, msr))
+		return -ENOENT;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:

@@ -7,6 +7,7 @@
 #include <asm/kvm_para.h>
 
 #include "vmm.h"
+#include "pv/shared.h"
 
 /* CPUID 0x40000001.EAX; a bit is here only when its feature works. */
 #define VMM_PV_FEATURES \
@@ -25,21 +26,23 @@ struct vcpu_pv {
 	bool paused;		/* KVM_KVMCLOCK_CTRL: tell the guest once */
 	bool unhalted;		/* (a) KVM_HC_KICK_CPU: the next HLT does not wait */
 	u64 poll_control;	/* MSR value: may the host poll while this one halts */
+	bool enforce;		/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
+
+	struct pv_steal steal;
+	struct pv_eoi eoi;
+	struct pv_apf apf;
 };
 
 int pv_create(struct vcpu *vcpu);
 void pv_destroy(struct vcpu *vcpu);
+void pv_reset(struct vcpu *vcpu);
+/* May the guest use KVM_FEATURE_@feature: all, unless its CPUID is to decide. */
+bool pv_has(struct vcpu *vcpu, unsigned int feature);
 int pv_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 /* REQ_CLOCK: rewrites the kvmclock page. Under vm->srcu, sleeps. */
 void pv_clock_update(struct vcpu *vcpu);
 int pv_clock_paused(struct vcpu *vcpu);
-
-/* What @feature stands for works for this guest, whether or not its CPUID says so. */
-static inline bool pv_has(struct vcpu *vcpu, unsigned int feature)
-{
-	return true;
-}
 
 static inline bool pv_may_poll(const struct vcpu *vcpu)
 {
@@ -58,6 +61,45 @@ bool pv_fix_hypercall(struct vcpu *vcpu);
 static inline bool pv_fixes_hypercalls(const struct vm *vm)
 {
 	return vm_quirk(vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
+}
+
+/*
+ * What the run loop asks; each is a look at one variable unless the guest has
+ * switched the feature on. Begin and end stand around KVM_RUN.
+ */
+static inline void pv_run_begin(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->pv->steal.msr & KVM_MSR_ENABLED))
+		pv_steal_begin(vcpu);
+}
+
+static inline void pv_run_end(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->pv->steal.listening))
+		pv_steal_end(vcpu);
+}
+
+static inline void pv_eoi_before_entry(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->eoi_shared))
+		pv_eoi_offer(vcpu);
+}
+
+static inline bool pv_eoi_after_exit(struct vcpu *vcpu)
+{
+	return likely(!vcpu->eoi_offered) || pv_eoi_collect(vcpu);
+}
+
+static inline void pv_eoi_after_stay(struct vcpu *vcpu)
+{
+	if (unlikely(vcpu->eoi_offered))
+		pv_eoi_collect_slow(vcpu);
+}
+
+/* A fault may look first whether its page can be had without waiting. */
+static inline bool pv_apf_wanted(struct vcpu *vcpu)
+{
+	return unlikely(vcpu->pv->apf.en & KVM_ASYNC_PF_ENABLED);
 }
 
 #endif /* VMM_PV_H */
