@@ -313,13 +313,9 @@ static bool start_irq(struct vcpu *vcpu)
 
 void events_take_irq(struct vcpu *vcpu)
 {
-	struct vcpu_events *ev = &vcpu->ev;
-
 	drain_nmis(vcpu);
-	if (ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected ||
-	    (ev->nmi_pending && nmi_allowed(vcpu)))
-		return;
-	start_irq(vcpu);
+	if (!events_busy(vcpu) && !(vcpu->ev.nmi_pending && nmi_allowed(vcpu)))
+		start_irq(vcpu);
 }
 
 static bool inject_new(struct vcpu *vcpu)
