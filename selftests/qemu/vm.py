@@ -18,6 +18,7 @@ import time
 DEVICE = os.environ.get("VMM_DEVICE", "/dev/vmm")
 GUEST = os.environ.get("VMM_GUEST", "/guest")
 PROMPT = rb"root@guest:[^\n]*# $"
+ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|[\r\0]")
 # What a guest's console must not say, whatever the test.
 BAD = re.compile(rb"Kernel panic|Oops:|BUG: |WARNING: CPU|soft lockup|rcu: INFO: rcu_\w+ (self-)?detected"
                  rb"|clocksource: .* skewed|unchecked MSR access")
@@ -101,7 +102,8 @@ class Qemu:
 
     def __init__(self, *args, mem="256M", cpu="host", smp="1"):
         self.dir = tempfile.mkdtemp(prefix="qemu.")
-        self.seen = b""             # all that the console said
+        self.seen = b""             # all that the console said, without escape sequences
+        self.rest = b""
         self.mark = 0               # what wait() has consumed of it
         command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-m", mem, "-cpu", cpu,
                    "-smp", smp, "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
@@ -120,7 +122,11 @@ class Qemu:
         if not ready:
             return True
         data = os.read(self.process.stdout.fileno(), 65536)
-        self.seen += data.replace(b"\r", b"").replace(b"\0", b"")
+        text = ESCAPES.sub(b"", self.rest + data)
+        # An escape sequence may come in two parts.
+        cut = text.rfind(b"\x1b", max(0, len(text) - 16)) if data else -1
+        self.rest = text[cut:] if cut >= 0 else b""
+        self.seen += text[:cut] if cut >= 0 else text
         return bool(data)
 
     def wait(self, pattern, seconds):
@@ -152,8 +158,7 @@ class Qemu:
         self.type('%s; echo "e""nd=$?"\n' % command)
         end = self.wait(rb"^end=(\d+)$", seconds)
         self.wait(PROMPT, seconds)
-        said = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", self.seen[begin:end.start()])
-        output = said.partition(b"\n")[2].decode(errors="replace").strip()
+        output = self.seen[begin:end.start()].partition(b"\n")[2].decode(errors="replace").strip()
         if end.group(1) != b"0":
             raise Failed("%s: status %s: %s" % (command, end.group(1).decode(), output))
         return output
@@ -191,7 +196,8 @@ class Qemu:
                     raise Failed("no monitor; " + self.last_words()) from None
                 time.sleep(0.1)
         sock.settimeout(120)
-        self.qmp = sock.makefile("rwb", 0)
+        self.socket = sock
+        self.qmp = sock.makefile("rb")
         self.events = []
         self.reply()
         self.do("qmp_capabilities")
@@ -213,7 +219,7 @@ class Qemu:
         message = {"execute": command}
         if arguments:
             message["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
-        self.qmp.write(json.dumps(message).encode() + b"\n")
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
         answer = self.reply()
         if "error" in answer:
             raise Failed("%s: %s" % (command, answer["error"].get("desc")))
@@ -222,7 +228,8 @@ class Qemu:
     def hmp(self, line):
         """A command of the human monitor; its text. A message of failure is for the caller to judge."""
         self.connect()
-        self.qmp.write(json.dumps({"execute": "human-monitor-command", "arguments": {"command-line": line}}).encode() + b"\n")
+        self.socket.sendall(json.dumps({"execute": "human-monitor-command",
+                                        "arguments": {"command-line": line}}).encode() + b"\n")
         return self.reply().get("return", "")
 
     def event(self, name, seconds=60):
