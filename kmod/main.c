@@ -170,4 +170,3 @@ module_init(vmm_init);
 module_exit(vmm_exit);
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Hardware-assisted virtualization with KVM's ABI");
-MODULE_ALIAS("devname:vmm");
