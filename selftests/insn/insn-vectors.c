@@ -550,11 +550,14 @@ static void system_rest(void)
 	flat(INSN_LONG);
 	CODE(0x0f, 0xaa);				/* rsm: nothing is added to what the op did */
 	R(RFLAGS) = 2;
+	expect_fault(6, -1);
+	sim.smm = true;
 	expect_ok();
 	CHECK_EQ(sim.s.sys_calls, INSN_SYS_RSM);
 	CHECK_EQ(R(RIP), SIM_RSM_RIP);
 	CHECK_EQ(R(RFLAGS), SIM_RSM_RFLAGS);
 	flat(INSN_LONG);
+	sim.smm = true;
 	CODE(0xf0, 0x0f, 0xaa);				/* lock rsm */
 	expect_fault(6, -1);
 	flat(INSN_LONG);

@@ -256,12 +256,7 @@ static void op_get_segment(void *v, unsigned int seg, struct insn_segment *s)
 
 static void op_set_segment(void *v, unsigned int seg, const struct insn_segment *s)
 {
-	struct sim *sim = v;
-
-	sim->s.segs[seg] = *s;
-	/* As in the processor; real mode's segments have no privilege. */
-	if (seg == INSN_SS && sim->s.cr[0] & 1)
-		sim->cpl = s->dpl;
+	((struct sim *)v)->s.segs[seg] = *s;
 }
 
 static void op_get_table(void *v, unsigned int table, struct insn_table_reg *t)
@@ -350,7 +345,11 @@ static int op_sys(void *v, enum insn_sys what, u64 arg, struct insn_fault *fault
 {
 	struct sim *sim = v;
 
-	(void)fault;
+	if (what == INSN_SYS_RSM && !sim->smm) {
+		memset(fault, 0, sizeof(*fault));
+		fault->vector = 6;
+		return INSN_FAULT;
+	}
 	sim->s.sys_calls = sim->s.sys_calls * 31 + what + arg;
 	if (what == INSN_SYS_RSM) {
 		sim->s.regs[INSN_RIP] = SIM_RSM_RIP;

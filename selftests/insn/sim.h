@@ -45,6 +45,7 @@ struct sim {
 	bool force_user;	/* every access first goes to user space */
 	bool no_ram;		/* probe() never tells of RAM */
 	bool race;		/* somebody else writes after each locked read */
+	bool smm;		/* RSM is defined */
 	struct {
 		u64 addr;
 		unsigned int kind, len;
