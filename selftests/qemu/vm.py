@@ -122,12 +122,15 @@ class Qemu:
         if not ready:
             return True
         data = os.read(self.process.stdout.fileno(), 65536)
+        self.take(data)
+        return bool(data)
+
+    def take(self, data):
         text = ESCAPES.sub(b"", self.rest + data)
         # An escape sequence may come in two parts.
         cut = text.rfind(b"\x1b", max(0, len(text) - 16)) if data else -1
         self.rest = text[cut:] if cut >= 0 else b""
         self.seen += text[:cut] if cut >= 0 else text
-        return bool(data)
 
     def wait(self, pattern, seconds):
         """Until the console says it (from where the last wait ended); the match."""
