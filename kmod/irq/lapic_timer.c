@@ -184,9 +184,13 @@ void lapic_timer_restore(struct lapic *l, u64 deadline)
 		arm_deadline(l);
 		return;
 	}
+	if (!count && l->timer.mode == APIC_LVT_TIMER_PERIODIC)
+		count = lapic_reg(l, APIC_TMICT);
+	/* At once, so that it meets in IRR what the image has there. */
 	if (!count && lapic_reg(l, APIC_TMICT))
-		count = l->timer.mode == APIC_LVT_TIMER_PERIODIC ? lapic_reg(l, APIC_TMICT) : 1;
-	lapic_timer_restart(l, count);
+		expire_now(l);
+	else
+		lapic_timer_restart(l, count);
 }
 
 u64 lapic_get_tscdeadline(struct vcpu *vcpu)

@@ -53,6 +53,15 @@ void pv_eoi_collect_slow(struct vcpu *vcpu)
 	lapic_eoi(vcpu);
 }
 
+/* An entry writes only to a page that is there, so it is fetched now, and left as it is. */
+static void fetch_page(struct vm *vm, struct gpa_cache *gc)
+{
+	u8 val;
+
+	if (!gpa_cache_read(vm, gc, &val, 0, sizeof(val)))
+		gpa_cache_write(vm, gc, &val, 0, sizeof(val));
+}
+
 int pv_eoi_set(struct vcpu *vcpu, u64 val, bool host)
 {
 	struct pv_eoi *eoi = &vcpu->pv->eoi;
@@ -60,8 +69,11 @@ int pv_eoi_set(struct vcpu *vcpu, u64 val, bool host)
 
 	if (!IS_ALIGNED(gpa, 4))
 		return 1;
-	if ((val & KVM_MSR_ENABLED) && gpa_cache_init(vcpu->vm, &eoi->byte, gpa, sizeof(u8)))
-		return 1;
+	if (val & KVM_MSR_ENABLED) {
+		if (gpa_cache_init(vcpu->vm, &eoi->byte, gpa, sizeof(u8)))
+			return 1;
+		fetch_page(vcpu->vm, &eoi->byte);
+	}
 	eoi->msr = val;
 	vcpu->eoi_shared = val & KVM_MSR_ENABLED;
 	return 0;

@@ -70,13 +70,4 @@ static inline struct kvm_vcpu_events get_events(struct guest_cpu *cpu)
 	return e;
 }
 
-/* QEMU's own emulation of SVM, which intercepts neither INT3 nor reads of CR4. */
-static inline bool host_is_tcg(void)
-{
-	unsigned int eax = 0x40000000, ebx, ecx, edx;
-
-	asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "=c" (ecx), "=d" (edx));
-	return ebx == 0x54474354;
-}
-
 #endif /* FIRST_H */

@@ -256,7 +256,12 @@ static void op_get_segment(void *v, unsigned int seg, struct insn_segment *s)
 
 static void op_set_segment(void *v, unsigned int seg, const struct insn_segment *s)
 {
-	((struct sim *)v)->s.segs[seg] = *s;
+	struct sim *sim = v;
+
+	sim->s.segs[seg] = *s;
+	/* As in the processor; real mode's segments have no privilege. */
+	if (seg == INSN_SS && sim->s.cr[0] & 1)
+		sim->cpl = s->dpl;
 }
 
 static void op_get_table(void *v, unsigned int table, struct insn_table_reg *t)

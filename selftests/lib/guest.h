@@ -102,4 +102,13 @@ uint64_t guest_cpu_stat(struct guest_cpu *cpu, const char *name);
 /* Its KVM_STATS_* type, unit and base; @owner is the VM's or a vCPU's descriptor. */
 uint32_t guest_stat_flags(int owner, const char *name);
 
+/* QEMU's own emulation of SVM, which intercepts neither INT3 nor reads of CR4. */
+static inline bool host_is_tcg(void)
+{
+	unsigned int eax = 0x40000000, ebx, ecx, edx;
+
+	asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "=c" (ecx), "=d" (edx));
+	return ebx == 0x54474354;
+}
+
 #endif /* SELFTESTS_GUEST_H */
