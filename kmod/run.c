@@ -53,7 +53,7 @@ bool vcpu_woken(struct vcpu *vcpu)
 		return true;
 	if (vcpu->mp_state != KVM_MP_STATE_HALTED && !vcpu->apf_halted)
 		return false;
-	if (READ_ONCE(vcpu->pv->unhalted))
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && READ_ONCE(vcpu->pv->unhalted))
 		return true;
 	if (vcpu_take_request(vcpu, REQ_TIMER))
 		lapic_timer_fired(vcpu);

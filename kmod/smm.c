@@ -442,6 +442,7 @@ void smi_take(struct vcpu *vcpu)
 	vcpu->smm.pending = false;
 	vcpu->smm.count++;
 	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu->apf_halted = false;
 	smm_enter(vcpu);
 }
 

@@ -201,11 +201,17 @@ static bool deassert(u32 icr)
 	       (mode == APIC_DM_FIXED || mode == APIC_DM_LOWEST || mode == APIC_DM_INIT);
 }
 
+/* Bit @n of two words of @width bits. */
+static bool in_mask(const unsigned long mask[2], unsigned int width, u64 n)
+{
+	return n < 2 * width && test_bit(n % width, &mask[n / width]);
+}
+
 int irq_send_mask(struct vm *vm, const unsigned long mask[2], unsigned int width, u32 min,
 		  u32 icr)
 {
-	unsigned int word, bit;
 	struct vcpu *vcpu;
+	unsigned long i;
 	int n = 0;
 
 	if (READ_ONCE(vm->irq.mode) == IRQCHIP_NONE)
@@ -214,13 +220,11 @@ int irq_send_mask(struct vm *vm, const unsigned long mask[2], unsigned int width
 		return 0;
 	/* A vCPU whose creation failed at its last step is freed after a grace period. */
 	rcu_read_lock();
-	for (word = 0; word < 2; word++) {
-		for_each_set_bit(bit, &mask[word], width) {
-			vcpu = irq_vcpu_of_apic(vm, (u64)min + word * width + bit);
-			if (vcpu)
-				n += lapic_accept(vcpu->lapic, icr & APIC_MODE_MASK,
-						  icr & APIC_VECTOR_MASK, icr & APIC_INT_LEVELTRIG);
-		}
+	vm_for_each_vcpu(i, vcpu, vm) {
+		if (vcpu->lapic && lapic_hw_enabled(vcpu->lapic) &&
+		    in_mask(mask, width, lapic_id(vcpu->lapic) - (u64)min))
+			n += lapic_accept(vcpu->lapic, icr & APIC_MODE_MASK,
+					  icr & APIC_VECTOR_MASK, icr & APIC_INT_LEVELTRIG);
 	}
 	rcu_read_unlock();
 	return n;

@@ -140,16 +140,24 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
 		gc->hva = memslot_hva(gc->slot, first) + offset_in_page(gc->gpa);
 }
 
-/* User address of @len bytes at @off, or NULL: out of one slot's reach. */
+/*
+ * User address of @len bytes at @off, or NULL: out of one slot's reach. A cache
+ * may be used when its thread is scheduled out, so it is filled in one piece.
+ */
 void __user *gpa_cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
 			   unsigned int len)
 {
+	void __user *ptr;
+
 	if (VM_BROKEN(off > gc->len || len > gc->len - off, vm))
 		return NULL;
+	preempt_disable();
 	/* Pairs with the release in memslot.c. */
 	if (gc->generation != smp_load_acquire(&vm->mem.generation))
 		cache_fill(vm, gc);
-	return gc->hva ? (void __user *)(gc->hva + off) : NULL;
+	ptr = gc->hva ? (void __user *)(gc->hva + off) : NULL;
+	preempt_enable();
+	return ptr;
 }
 
 static bool backed(struct vm *vm, gpa_t gpa, unsigned int len)

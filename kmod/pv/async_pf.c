@@ -38,7 +38,14 @@ struct apf_job {
 	bool given_up;			/* lock */
 };
 
+/*
+ * Workers wait as long as their pages take. Below the workqueue's own limit each
+ * job has one at once, whatever the pages of other VMs do.
+ */
+#define APF_MAX_WORKERS	128
+
 static struct workqueue_struct *apf_wq;
+static atomic_t apf_workers;
 
 int pv_apf_module_init(void)
 {
@@ -93,6 +100,8 @@ static void apf_work(struct work_struct *work)
 	if (!given_up) {
 		job->done = true;
 		list_add_tail(&job->done_link, &apf->done);
+	} else {
+		apf->nr_given_up--;
 	}
 	spin_unlock(&apf->lock);
 	/* The vCPU may have freed a job that is done by now. */
@@ -100,6 +109,7 @@ static void apf_work(struct work_struct *work)
 		kfree(job);
 	else
 		page_came(vcpu);
+	atomic_dec(&apf_workers);
 	vm_put(vm);
 	module_put(THIS_MODULE);
 }
@@ -205,6 +215,20 @@ static void halt_for_page(struct vcpu *vcpu)
 	vcpu->apf_halted = true;
 }
 
+/* Given-up jobs count, too: a guest may forget as often as it likes. */
+static bool too_many(struct pv_apf *apf)
+{
+	return apf->nr + READ_ONCE(apf->nr_given_up) >= APF_MAX_JOBS;
+}
+
+static bool take_worker(void)
+{
+	if (atomic_inc_return(&apf_workers) <= APF_MAX_WORKERS)
+		return true;
+	atomic_dec(&apf_workers);
+	return false;
+}
+
 bool pv_apf_begin(struct vcpu *vcpu, gpa_t gpa, bool write)
 {
 	struct pv_apf *apf = &vcpu->pv->apf;
@@ -222,11 +246,14 @@ bool pv_apf_begin(struct vcpu *vcpu, gpa_t gpa, bool write)
 		halt_for_page(vcpu);
 		return true;
 	}
-	if (apf->nr >= APF_MAX_JOBS || mm_gfn_to_hva(vcpu->vm, vcpu->tdp.as_id, gfn, write, &hva))
+	if (too_many(apf) || mm_gfn_to_hva(vcpu->vm, vcpu->tdp.as_id, gfn, write, &hva) ||
+	    !take_worker())
 		return false;
 	job = new_job(vcpu, gfn);
-	if (!job)
+	if (!job) {
+		atomic_dec(&apf_workers);
 		return false;
+	}
 	job->hva = hva;
 	job->write = write;
 	job->token = make_token(vcpu);
@@ -328,6 +355,7 @@ static void forget_jobs(struct vcpu *vcpu)
 			kfree(job);
 		} else {
 			job->given_up = true;
+			apf->nr_given_up++;
 		}
 	}
 	spin_unlock(&apf->lock);

@@ -57,6 +57,7 @@ struct pv_apf {
 	struct gpa_cache data;		/* (v) flags and token of struct kvm_vcpu_pv_apf_data */
 	u32 next_id;			/* (v) */
 	unsigned int nr;		/* (v) length of @jobs */
+	unsigned int nr_given_up;	/* lock: forgotten, their workers still wait */
 	struct list_head jobs;		/* (v) */
 	struct list_head done;		/* lock: jobs whose page is there */
 	spinlock_t lock;
