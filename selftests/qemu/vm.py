@@ -172,11 +172,6 @@ class Qemu:
         return "the console's last lines:\n%s\nQEMU said: %s" % (
             self.seen[-1500:].decode(errors="replace"), errors or "nothing")
 
-    def complaints(self):
-        """What QEMU said on stderr."""
-        self.errors.seek(0)
-        return [line for line in self.errors.read().decode(errors="replace").splitlines() if line.strip()]
-
     def healthy(self):
         found = BAD.search(self.seen)
         if found:
