@@ -209,9 +209,7 @@ static int set_tsc_adjust(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 
 static int get_tsc_deadline(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
-	if (!vcpu->lapic)
-		return 1;
-	*val = lapic_get_tscdeadline(vcpu);
+	*val = vcpu->lapic ? lapic_get_tscdeadline(vcpu) : 0;
 	return 0;
 }
 
