@@ -376,7 +376,6 @@ static int rule_pv_features(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 {
 	entry_clear(e);
 	e->eax = VMM_PV_FEATURES;
-	e->eax |= VMM_PV_SHARED_FEATURES;
 	if (sched_info_on())
 		e->eax |= BIT(KVM_FEATURE_STEAL_TIME);
 	return 0;
@@ -560,13 +559,18 @@ u32 cpuid_signature(struct vcpu *vcpu)
 	return e ? e->eax : 0x600;
 }
 
+/* The guest's KVM_CPUID_FEATURES, or NULL. */
+static struct kvm_cpuid_entry2 *pv_leaf(struct vcpu *vcpu)
+{
+	u32 base = vcpu->cpuid->pv_base;
+
+	return base ? guest_cpuid_leaf(vcpu, base + 1, 0) : NULL;
+}
+
 bool guest_pv_feature(struct vcpu *vcpu, unsigned int bit)
 {
-	struct kvm_cpuid_entry2 *e;
+	struct kvm_cpuid_entry2 *e = pv_leaf(vcpu);
 
-	if (!vcpu->cpuid->pv_base)
-		return false;
-	e = guest_cpuid_leaf(vcpu, vcpu->cpuid->pv_base + 1, 0);
 	return e && (e->eax & BIT(bit));
 }
 
@@ -588,12 +592,9 @@ static void mirror(struct vcpu *vcpu, unsigned int feature, bool on)
 /* A HLT that does not exit is not ended by a kick. */
 static void hide_unhalt(struct vcpu *vcpu)
 {
-	struct kvm_cpuid_entry2 *e;
+	struct kvm_cpuid_entry2 *e = pv_leaf(vcpu);
 
-	if (!(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) || !vcpu->cpuid->pv_base)
-		return;
-	e = guest_cpuid_leaf(vcpu, vcpu->cpuid->pv_base + 1, 0);
-	if (e)
+	if (e && (vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
 		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
 }
 

@@ -139,13 +139,17 @@ static bool user_irq_pending(struct vcpu *vcpu)
 	return vcpu->ev.user_vector >= 0 && irq_takes_extint(vcpu);
 }
 
-bool events_user_irq_ready(struct vcpu *vcpu)
+bool events_busy(struct vcpu *vcpu)
 {
 	struct vcpu_events *ev = &vcpu->ev;
 
+	return ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected;
+}
+
+bool events_user_irq_ready(struct vcpu *vcpu)
+{
 	/* At an instruction boundary, nothing half delivered: it may inject by registers. */
-	return ev->user_vector < 0 && !ev->irq.injected && !ev->nmi_injected &&
-	       !ev->ex.injected && !ev->ex.pending && irq_takes_extint(vcpu) &&
+	return vcpu->ev.user_vector < 0 && !events_busy(vcpu) && irq_takes_extint(vcpu) &&
 	       irq_allowed(vcpu);
 }
 
@@ -158,13 +162,6 @@ static int take_irq(struct vcpu *vcpu)
 		return vector;
 	}
 	return vcpu->lapic ? irq_ack(vcpu) : -1;
-}
-
-bool events_busy(struct vcpu *vcpu)
-{
-	struct vcpu_events *ev = &vcpu->ev;
-
-	return ev->ex.pending || ev->ex.injected || ev->nmi_injected || ev->irq.injected;
 }
 
 bool events_pending(struct vcpu *vcpu)

@@ -159,8 +159,8 @@ static void __exit vmm_exit(void)
 	if (kvm_node)
 		misc_deregister(&kvm_dev);
 	misc_deregister(&vmm_dev);
-	pv_apf_module_exit();
 	host_exit();
+	pv_apf_module_exit();
 	irqfd_module_exit();
 	/* Callbacks queued with call_rcu() must not outlive the text. */
 	rcu_barrier();

@@ -349,22 +349,6 @@ static int set_power_ctl(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
-static int get_poll_control(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
-{
-	if (!pv_has(vcpu, KVM_FEATURE_POLL_CONTROL))
-		return 1;
-	*val = vcpu->pv->poll_control;
-	return 0;
-}
-
-static int set_poll_control(struct vcpu *vcpu, u32 msr, u64 val, bool host)
-{
-	if (!pv_has(vcpu, KVM_FEATURE_POLL_CONTROL) || (val & ~VMM_POLL_ALLOWED))
-		return 1;
-	vcpu->pv->poll_control = val;
-	return 0;
-}
-
 /* -------- MTRRs: kept for the guest, without effect (write-back by EPT/NPT) -------- */
 
 static u64 *mtrr_slot(struct vcpu *vcpu, u32 msr)
@@ -505,9 +489,7 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, smm_rdmsr, smm_wrmsr },
 	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
-	{ MSR_KVM_POLL_CONTROL, MSR_KVM_POLL_CONTROL, get_poll_control, set_poll_control },
-	{ MSR_KVM_ASYNC_PF_EN, MSR_KVM_PV_EOI_EN, pv_shared_rdmsr, pv_shared_wrmsr },
-	{ MSR_KVM_ASYNC_PF_INT, MSR_KVM_ASYNC_PF_ACK, pv_shared_rdmsr, pv_shared_wrmsr },
+	{ MSR_KVM_ASYNC_PF_EN, MSR_KVM_ASYNC_PF_ACK, pv_feature_rdmsr, pv_feature_wrmsr },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
 	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_zero_only },

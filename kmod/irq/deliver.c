@@ -61,18 +61,25 @@ bool irq_message_matches(struct lapic *l, struct lapic *source, const struct irq
 	return msg->logical ? match_logical(l, msg->dest) : match_physical(l, msg->dest);
 }
 
-/* The usual case: one physical destination whose id is its index. */
+/* The usual case: the id is the index, as launchers count. */
+static struct vcpu *apic_by_index(struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu = vm_vcpu(vm, id);
+
+	if (vcpu && vcpu->lapic && lapic_hw_enabled(vcpu->lapic) && lapic_id(vcpu->lapic) == id)
+		return vcpu;
+	return NULL;
+}
+
+/* One physical destination, which no other vCPU may share. */
 static struct vcpu *unicast(struct vm *vm, const struct irq_message *msg)
 {
 	struct vcpu *vcpu;
 
 	if (msg->shorthand || msg->logical || msg->dest >= XAPIC_BROADCAST)
 		return NULL;
-	vcpu = vm_vcpu(vm, msg->dest);
-	if (vcpu && vcpu->lapic && lapic_hw_enabled(vcpu->lapic) &&
-	    lapic_id(vcpu->lapic) == msg->dest && vcpu->id == msg->dest)
-		return vcpu;
-	return NULL;
+	vcpu = apic_by_index(vm, msg->dest);
+	return vcpu && vcpu->id == msg->dest ? vcpu : NULL;
 }
 
 /* Lowest priority: the one with the least to do, in turn among equals. */
@@ -177,13 +184,13 @@ int irq_deliver(struct vm *vm, struct lapic *source, const struct irq_message *m
 
 struct vcpu *irq_vcpu_of_apic(struct vm *vm, u64 id)
 {
-	struct vcpu *vcpu = id < VMM_MAX_VCPU_ID ? vm_vcpu(vm, id) : NULL;
+	struct vcpu *vcpu;
 	unsigned long i;
 
 	if (id > U32_MAX)
 		return NULL;
-	/* Index and id agree for the usual launcher. */
-	if (vcpu && vcpu->lapic && lapic_hw_enabled(vcpu->lapic) && lapic_id(vcpu->lapic) == id)
+	vcpu = apic_by_index(vm, id);
+	if (vcpu)
 		return vcpu;
 	vm_for_each_vcpu(i, vcpu, vm)
 		if (vcpu->lapic && lapic_hw_enabled(vcpu->lapic) &&

@@ -132,10 +132,7 @@ static bool deliverable(struct vcpu *vcpu)
 /* Else the vCPU could not even be halted: no interrupt would end that. */
 static bool can_wait(struct vcpu *vcpu)
 {
-	struct vcpu_events *ev = &vcpu->ev;
-
-	if (!vcpu->lapic || ev->ex.pending || ev->ex.injected || ev->nmi_injected ||
-	    ev->irq.injected)
+	if (!vcpu->lapic || events_busy(vcpu))
 		return false;
 	/* A guest whose HLT does not exit is not to be halted by us either. */
 	if ((vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT) && !deliverable(vcpu))

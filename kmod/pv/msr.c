@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The MSRs by which a guest switches on what it shares with the host, and the
- * state of all of the room over a reset.
+ * The MSRs by which a guest switches features on, and the state of all of the
+ * room over a reset.
  */
 #include "cpuid.h"
 #include "pv/pv.h"
+
+static int set_poll_control(struct vcpu *vcpu, u64 val, bool host)
+{
+	if (val & ~VMM_POLL_ALLOWED)
+		return 1;
+	vcpu->pv->poll_control = val;
+	return 0;
+}
 
 static const struct pv_msr {
 	u32 msr;
@@ -17,6 +25,7 @@ static const struct pv_msr {
 	ROW(ASYNC_PF_EN, ASYNC_PF, apf.en, pv_apf_set_en),
 	ROW(STEAL_TIME, STEAL_TIME, steal.msr, pv_steal_set),
 	ROW(PV_EOI_EN, PV_EOI, eoi.msr, pv_eoi_set),
+	ROW(POLL_CONTROL, POLL_CONTROL, poll_control, set_poll_control),
 	ROW(ASYNC_PF_INT, ASYNC_PF_INT, apf.irq, pv_apf_set_irq),
 	ROW(ASYNC_PF_ACK, ASYNC_PF_INT, apf.ack, pv_apf_set_ack),
 #undef ROW
@@ -32,7 +41,7 @@ static const struct pv_msr *find_msr(struct vcpu *vcpu, u32 msr)
 	return NULL;
 }
 
-int pv_shared_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+int pv_feature_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	const struct pv_msr *row = find_msr(vcpu, msr);
 
@@ -42,7 +51,7 @@ int pv_shared_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
-int pv_shared_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+int pv_feature_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	const struct pv_msr *row = find_msr(vcpu, msr);
 

@@ -18,12 +18,6 @@
 
 struct vcpu;
 
-/* CPUID 0x40000001.EAX; KVM_FEATURE_STEAL_TIME depends on the host: cpuid.c. */
-#define VMM_PV_SHARED_FEATURES						\
-	(BIT(KVM_FEATURE_PV_EOI) | BIT(KVM_FEATURE_PV_TLB_FLUSH) |	\
-	 BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) |	\
-	 BIT(KVM_FEATURE_ASYNC_PF_INT))
-
 /*
  * "preempted" in the guest's page is true from the moment the thread loses
  * the CPU after a host interrupt until just before the next entry, where
@@ -100,7 +94,7 @@ int pv_apf_set_irq(struct vcpu *vcpu, u64 val, bool host);
 int pv_apf_set_ack(struct vcpu *vcpu, u64 val, bool host);
 
 /* msr.c: the MSRs of the above. */
-int pv_shared_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
-int pv_shared_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
+int pv_feature_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
+int pv_feature_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 
 #endif /* VMM_PV_SHARED_H */

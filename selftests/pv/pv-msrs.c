@@ -211,6 +211,13 @@ static void enforced(void)
 		CHECK_EQ(guest_access(cpu, read_guest, msrs[i].msr, 0), GP_REPORT);
 		CHECK_EQ(guest_access(cpu, write_guest, msrs[i].msr, 0), GP_REPORT);
 	}
+	/* Whose value is not 0 at first: there is none to be seen either. */
+	CHECK_EQ(try_get(cpu, MSR_KVM_POLL_CONTROL, &val), 1);
+	CHECK_EQ(val, 0);
+	CHECK_EQ(guest_set_msr(cpu, MSR_KVM_POLL_CONTROL, 1), 0);
+	CHECK_EQ(guest_set_msr(cpu, MSR_KVM_POLL_CONTROL, 0), 1);
+	CHECK_EQ(guest_access(cpu, read_guest, MSR_KVM_POLL_CONTROL, 0), GP_REPORT);
+	CHECK_EQ(guest_access(cpu, write_guest, MSR_KVM_POLL_CONTROL, 0), GP_REPORT);
 	CHECK_EQ(guest_access(cpu, read_guest, MSR_KVM_ASYNC_PF_ACK, 0), GP_REPORT);
 	CHECK_EQ(guest_access(cpu, read_guest, MSR_KVM_SYSTEM_TIME_NEW, 0), GP_REPORT);
 	CHECK_EQ(guest_access(cpu, write_guest, MSR_KVM_SYSTEM_TIME, 0), GP_REPORT);
