@@ -59,3 +59,11 @@ build_dir() {
 apt_options() {
 	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
 }
+
+# ext4_image DIR IMAGE SPARE: IMAGE becomes an ext4 file system holding DIR, with SPARE megabytes left over
+ext4_image() {
+	rm -f "$2"
+	truncate -s "$(($(du -sxm "$1" | cut -f 1) * 106 / 100 + $3))M" "$2"
+	"$LAB/in-tree" trixie "$1" "$(dirname "$2")" -- mkfs.ext4 -q -F -b 4096 -m 0 -O ^has_journal,^resize_inode \
+		-E nodiscard -d "$1" "$2"
+}

@@ -65,7 +65,7 @@ def tell(interactive):
 
 def run_here(interactive):
     """On the real processor, with the module loaded for this run unless it is there already."""
-    lab.set_up("guest", "guest")
+    lab.set_up(*lab.images({True}, False))
     lab.build("none")
     loaded = os.path.exists("/dev/vmm")
     if not loaded:
@@ -94,7 +94,7 @@ def run_here(interactive):
 
 def run_emulated(vendor, interactive):
     module = "kvm" if lab.setting("KVM", "0") != "0" else "vmm"
-    lab.set_up("machine", "guest", "guest")
+    lab.set_up(*lab.images({True}, False))
     lab.build(module)
     if not os.path.exists(lab.vmrun_path()):
         raise LabError("vmrun does not build")

@@ -157,18 +157,8 @@ make_root_image() {
 	"$LAB/in-tree" trixie "$dir" -- depmod -b "$dir" "$kernel"
 	# Nothing may bring in the stock modules on its own: they would own the processor's virtualization.
 	printf 'blacklist %s\n' kvm kvm_amd kvm_intel >"$dir/etc/modprobe.d/lab.conf"
-	make_ext4 "$dir" "$out" "$spare"
+	ext4_image "$dir" "$out" "$spare"
 	rm -rf "$dir"
-}
-
-# make_ext4 DIR IMAGE SPARE: IMAGE becomes an ext4 file system holding DIR, with SPARE megabytes left over
-make_ext4() {
-	local size
-	size=$(($(du -sxm "$1" | cut -f 1) * 106 / 100 + $3))
-	rm -f "$2"
-	truncate -s "${size}M" "$2"
-	"$LAB/in-tree" trixie "$1" "$(dirname "$2")" -- mkfs.ext4 -q -F -b 4096 -m 0 -O ^has_journal,^resize_inode \
-		-E nodiscard -d "$1" "$2"
 }
 
 setup_machine() {
