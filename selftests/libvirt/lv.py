@@ -62,34 +62,12 @@ def virsh(*arguments, **how):
     return run("virsh", "-q", "-c", URI, *arguments, **how)
 
 
-def until(value, wanted, seconds=30):
-    """Does value() become what wanted() likes?"""
-    limit = time.monotonic() + seconds
-    while True:
-        now = value()
-        if wanted(now):
-            return True
-        if time.monotonic() > limit:
-            vm.note("after %d s it is: %s" % (seconds, now))
-            return False
-        time.sleep(0.5)
-
-
 def read(path):
     with open(path, encoding="utf-8", errors="replace") as f:
         return f.read()
 
 
 # -------- the host --------
-
-def module_users():
-    """Use count of the module that serves the device."""
-    for line in read("/proc/modules").splitlines():
-        name, _, count = line.split()[:3]
-        if name in ("vmm", "kvm_amd", "kvm_intel"):
-            return int(count)
-    return None
-
 
 def treat_nodes():
     """Group and mode of the device nodes, by udev itself, with Debian's rules and ours."""
@@ -114,7 +92,7 @@ def alive(pid):
 
 def start_libvirtd():
     run("libvirtd", "-d", env={"LIBVIRT_LOG_OUTPUTS": "3:file:" + LOG})
-    if not until(lambda: attempt("virsh", "-q", "-c", URI, "uri")[0], lambda status: status == 0, 60):
+    if not vm.until(lambda: attempt("virsh", "-q", "-c", URI, "uri")[0], lambda status: status == 0, 60):
         raise vm.Failed("libvirtd does not answer: " + read(LOG)[-1500:])
 
 
@@ -136,7 +114,7 @@ def stop_daemon(name, seconds=60):
         os.kill(pid, signal.SIGTERM)
     except (OSError, ValueError):
         return
-    if not until(lambda: alive(pid), lambda lives: not lives, seconds):
+    if not vm.until(lambda: alive(pid), lambda lives: not lives, seconds):
         raise vm.Failed(name + " does not end")
 
 
@@ -285,7 +263,7 @@ class Domain:
         return self.virsh("domstate").strip()
 
     def becomes(self, state, seconds=60):
-        return until(self.state, lambda now: now == state, seconds)
+        return vm.until(self.state, lambda now: now == state, seconds)
 
     def pid(self):
         return int(read("/run/libvirt/qemu/%s.pid" % self.name))

@@ -74,6 +74,29 @@ def case(name):
     return wrap
 
 
+def until(value, wanted, seconds=30):
+    """Does value() become what wanted() likes?"""
+    limit = time.monotonic() + seconds
+    while True:
+        now = value()
+        if wanted(now):
+            return True
+        if time.monotonic() > limit:
+            note("after %d s it is: %s" % (seconds, now))
+            return False
+        time.sleep(0.5)
+
+
+def module_users():
+    """Use count of the module that serves the device."""
+    with open("/proc/modules", encoding="ascii") as f:
+        for line in f:
+            name, _, count = line.split()[:3]
+            if name in ("vmm", "kvm_amd", "kvm_intel"):
+                return int(count)
+    return None
+
+
 def machine(name="q35", irqchip="on", **options):
     extra = "".join(",%s=%s" % (key.replace("_", "-"), value) for key, value in options.items())
     return ["-machine", name + extra, "-accel", "kvm,device=%s,kernel-irqchip=%s" % (DEVICE, irqchip)]
@@ -225,10 +248,7 @@ class Qemu:
 
     def hmp(self, line):
         """A command of the human monitor; its text. A message of failure is for the caller to judge."""
-        self.connect()
-        self.socket.sendall(json.dumps({"execute": "human-monitor-command",
-                                        "arguments": {"command-line": line}}).encode() + b"\n")
-        return self.reply().get("return", "")
+        return self.do("human-monitor-command", command_line=line)
 
     def event(self, name, seconds=60):
         """Until an event of that name comes (or has come since the last call)."""
