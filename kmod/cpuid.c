@@ -72,7 +72,7 @@ static const u16 offered[] = {
 	F(MD_CLEAR), F(SERIALIZE), F(AVX512_FP16), F(SPEC_CTRL),
 	F(INTEL_STIBP), F(SPEC_CTRL_SSBD),
 	F(AVX_VNNI), F(AVX512_BF16),
-	F(XSAVEOPT), F(XSAVEC), F(XGETBV1),
+	F(XSAVEOPT), F(XSAVEC), F(XGETBV1), F(XSAVES),
 	F(CLZERO), F(XSAVEERPTR), F(WBNOINVD), F(AMD_IBPB), F(AMD_IBRS), F(AMD_STIBP),
 	F(AMD_SSBD), F(AMD_SSB_NO), F(BTC_NO),
 };
@@ -113,6 +113,14 @@ static void offer(unsigned int feature)
 		host_features[n] |= BIT(feature & 31);
 }
 
+static void withdraw(unsigned int feature)
+{
+	unsigned int n = 0;
+
+	if (!WARN_ON_ONCE(!word_of(feature, &n)))
+		host_features[n] &= ~BIT(feature & 31);
+}
+
 void __init cpuid_init(void)
 {
 	u32 regs[R_NR];
@@ -134,6 +142,8 @@ void __init cpuid_init(void)
 	}
 	for (i = 0; i < ARRAY_SIZE(emulated); i++)
 		offer(emulated[i]);
+	if (!vendor_caps.xsaves)
+		withdraw(F(XSAVES));
 }
 
 bool cpuid_offered(unsigned int feature)
@@ -255,6 +265,9 @@ static int rule_ext_features(struct cpuid_list *list, struct kvm_cpuid_entry2 *e
 	return 0;
 }
 
+/* In leaf 0xd, 1: with one of them EBX is the compacted size. IA32_XSS is 0 always. */
+#define COMPACTING	(BIT(F(XSAVEC) & 31) | BIT(F(XSAVES) & 31))
+
 /* Bytes of an XSAVE area with the components of @mask; compacted if asked. */
 static u32 xsave_size(u64 mask, bool compacted)
 {
@@ -291,7 +304,7 @@ static int rule_xsave(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 		return -E2BIG;
 	entry_clear(e);
 	e->eax = host_word(0xd, 1, R_EAX);
-	if (e->eax & BIT(F(XSAVEC) & 31))
+	if (e->eax & COMPACTING)
 		e->ebx = xsave_size(mask, true);
 	for (i = 2; i < 63; i++) {
 		if (!(mask & BIT_ULL(i)))
@@ -615,7 +628,7 @@ void cpuid_runtime_update(struct vcpu *vcpu)
 	if (e)
 		e->ebx = xsave_size(vcpu_xcr0(vcpu), false);
 	e = guest_cpuid_leaf(vcpu, 0xd, 1);
-	if (e && (e->eax & BIT(F(XSAVEC) & 31)))
+	if (e && (e->eax & COMPACTING))
 		e->ebx = xsave_size(vcpu_xcr0(vcpu), true);
 }
 

@@ -452,6 +452,18 @@ static int set_pred_cmd(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	return 0;
 }
 
+/* No supervisor state is offered: the instructions work, and there are no bits to set. */
+static int get_xss(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = 0;
+	return !host && !guest_cpuid_has(vcpu, X86_FEATURE_XSAVES);
+}
+
+static int set_xss(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return val || (!host && !guest_cpuid_has(vcpu, X86_FEATURE_XSAVES));
+}
+
 static int get_fault(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 {
 	return 1;
@@ -478,6 +490,7 @@ static const struct msr_row msr_rows[] = {
 	  get_misc_features, set_misc_features },
 	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
+	{ MSR_IA32_XSS, MSR_IA32_XSS, get_xss, set_xss },
 	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr },
 	{ MTRR_BASE0, (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1), get_mtrr, set_mtrr },
 	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000, get_mtrr, set_mtrr },

@@ -109,7 +109,7 @@ struct vmm_vendor_caps {
 	u64 tsc_ratio_default;
 	bool timer;			/* set_timer works */
 	u64 efer_mask;			/* EFER bits a guest may set */
-	u64 xss_mask;
+	bool xsaves;			/* a guest can be given XSAVES */
 	bool insn_bytes;		/* decode assists */
 	bool vmcall;			/* hypercalls are VMCALL, not VMMCALL */
 	bool shutdown_loses_state;	/* the registers are undefined after a triple fault */

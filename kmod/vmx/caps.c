@@ -228,12 +228,12 @@ static void setup_vendor_caps(void)
 {
 	vendor_caps.vcpu_size = sizeof(struct vcpu_vmx);
 	vendor_caps.tsc_scaling = vmx_caps.allowed[VCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING;
+	vendor_caps.xsaves = vmx_caps.allowed[VCTL_CPU2] & VMX_CTL2_XSAVES;
 	vendor_caps.tsc_ratio_frac_bits = 48;
 	vendor_caps.tsc_ratio_max = U64_MAX;
 	vendor_caps.tsc_ratio_default = BIT_ULL(48);
 	vendor_caps.timer = vmx_host.timer;
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
-	vendor_caps.xss_mask = 0;
 	vendor_caps.insn_bytes = false;
 	vendor_caps.vmcall = true;
 }

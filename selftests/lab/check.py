@@ -30,7 +30,7 @@ def batch_files(tests, root):
     """(source, name below /lab) of every file that these tests need, built ones first."""
     for test in tests:
         for name in test.files:
-            for base in (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
+            for base in test.homes or (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
                 path = os.path.join(base, name)
                 if os.path.isfile(path):
                     yield path, "tests/%s/%s" % (test.directory, name)
