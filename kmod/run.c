@@ -276,6 +276,8 @@ static int vcpu_stay(struct vcpu *vcpu)
 	xstate_save(vcpu);
 	vendor_call(stay_end, vcpu);
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
+	/* A fully preemptible host gives the CPU away right here, others in host_work(). */
+	yield_preempted(vcpu);
 	preempt_enable();
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 	pv_eoi_after_stay(vcpu);
@@ -301,8 +303,11 @@ static int host_work(struct vcpu *vcpu)
 {
 	int r;
 
-	if (!compat_guest_mode_work_pending())
+	if (!compat_guest_mode_work_pending()) {
+		if (unlikely(READ_ONCE(vcpu->preempted)))
+			yield_scheduled(vcpu);
 		return 0;
+	}
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	yield_preempted(vcpu);
 	r = compat_guest_mode_work();
