@@ -27,6 +27,7 @@ struct vcpu_cpuid {
 	u64 xcr0_mask;
 	u32 pv_base;		/* 0x40000000 + n, 0 when the guest has no such leaf */
 	bool emulates;		/* see cpuid_emulates() */
+	bool told;		/* user space has set the table */
 };
 
 /* Feature words of the kernel that mirror a CPUID register. */
@@ -660,6 +661,11 @@ bool cpuid_emulates(const struct vcpu *vcpu)
 	return vcpu->cpuid->emulates;
 }
 
+bool cpuid_told(const struct vcpu *vcpu)
+{
+	return vcpu->cpuid->told;
+}
+
 /* What is derived from the table; also tells the rooms that depend on it. */
 static void cpuid_changed(struct vcpu *vcpu)
 {
@@ -671,6 +677,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	c->xcr0_mask = e ? (e->eax | (u64)e->edx << 32) & xstate_supported() : 0;
 	c->pv_base = find_pv_base(vcpu);
 	c->emulates = emulation_wanted(vcpu);
+	c->told = true;
 	cpuid_runtime_update(vcpu);
 	if (vcpu->lapic)
 		lapic_cpuid_changed(vcpu, guest_cpuid_has(vcpu, F(X2APIC)),

@@ -28,6 +28,8 @@ u32 cpuid_signature(struct vcpu *vcpu);
  * mirror CPUID registers. False before KVM_SET_CPUID2.
  */
 bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature);
+/* User space has said what the guest has. */
+bool cpuid_told(const struct vcpu *vcpu);
 struct kvm_cpuid_entry2 *guest_cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index);
 
 u8 vcpu_maxphyaddr(struct vcpu *vcpu);

@@ -381,10 +381,9 @@ static int run_resume(struct vcpu *vcpu, bool immediate_exit)
 			return 0;
 		}
 	}
-	if (immediate_exit) {
-		vcpu->run->exit_reason = KVM_EXIT_INTR;
+	/* The exit reason stays the one of the exit that was finished just now. */
+	if (immediate_exit)
 		return -EINTR;
-	}
 	return run_loop(vcpu);
 }
 
