@@ -783,10 +783,8 @@ int cpuid_get(struct vcpu *vcpu, struct kvm_cpuid2 __user *argp)
 
 	if (get_user(nent, &argp->nent))
 		return -EFAULT;
-	if (nent < c->nent) {
-		/* The needed number goes out with the error. */
-		return put_user(c->nent, &argp->nent) ? -EFAULT : -E2BIG;
-	}
+	if (nent < c->nent)
+		return -E2BIG;
 	if (c->nent && copy_to_user(argp->entries, c->entries, c->nent * sizeof(*c->entries)))
 		return -EFAULT;
 	return put_user(c->nent, &argp->nent) ? -EFAULT : 0;
