@@ -213,9 +213,8 @@ static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] & ~valid_disable_exits())
 		return -EINVAL;
-	if (atomic_read(&vm->nr_vcpus))
-		return -EINVAL;
-	vm->disabled_exits |= cap->args[0];
+	WRITE_ONCE(vm->disabled_exits, vm->disabled_exits | cap->args[0]);
+	vm_request_all(vm, REQ_CPUID);
 	return 0;
 }
 
