@@ -112,8 +112,8 @@ class Collector:
             tests = getattr(test, "tests", None)
             verdict, why = self.judge(outcome)
             if tests:
-                tests.store.put(self.kernel, test.name,
-                                {"verdict": verdict, "why": why, "seconds": round(outcome.seconds, 1)})
+                seconds = round(getattr(outcome, "cpu_seconds", 0), 1)
+                tests.store.put(self.kernel, test.name, {"verdict": verdict, "why": why, "seconds": seconds})
             where = "%s %s" % (tests.suite, tests.side) if tests else "lab"
             print("%-5s %-9s %-34s %-8s %6.1f s  %s" % (test.where, where, test.name, verdict, outcome.seconds, why), flush=True)
             self.keep(outcome, tests)

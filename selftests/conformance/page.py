@@ -14,7 +14,7 @@ HEAD = """# KVM's selftests on KVM and on vmm
 
 Made by `make conformance-report` on {date} from the last results of `make conformance`: KVM's selftests of Debian's
 linux-source packages, unmodified, in the emulated machines (AMD-V: QEMU's TCG, VT-x: Bochs; kernel {kernel}), on the stock
-modules and on vmm.ko. Seconds are those of the emulators. Families marked with * are not built yet, and not judged.
+modules and on vmm.ko. Seconds are processor time of the emulator. Families marked with * are not built yet, and not judged.
 """
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What became of KVM's selftests, kept in the cache from run to run, and what that says about vmm.ko.
 
-A result is {"verdict", "seconds", "why"}; they are stored by (suite, vendor, side): suite 6.12 or 6.1, side kvm (the
-stock modules) or vmm.
+A result is {"verdict", "seconds", "why"}; seconds are processor time of the emulator, the same on a busy machine. They are
+stored by (suite, vendor, side): suite 6.12 or 6.1, side kvm (the stock modules) or vmm.
 """
 import fnmatch
 import json
