@@ -166,6 +166,14 @@ int debug_handle_db(struct vcpu *vcpu)
 	return VMM_RESUME;
 }
 
+int debug_handle_gd(struct vcpu *vcpu)
+{
+	if (debug_owns_drs(vcpu))
+		return debug_exit(vcpu, X86_TRAP_DB, DBG_DR6_BD | DR6_INIT | (1 << 16));
+	queue_exception_payload(vcpu, X86_TRAP_DB, DBG_DR6_BD);
+	return VMM_RESUME;
+}
+
 int debug_handle_bp(struct vcpu *vcpu)
 {
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)

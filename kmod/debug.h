@@ -43,5 +43,7 @@ u64 debug_hardware_rflags(struct vcpu *vcpu, u64 rflags);
 /* EXIT_EXCEPTION with #DB or #BP. */
 int debug_handle_db(struct vcpu *vcpu);
 int debug_handle_bp(struct vcpu *vcpu);
+/* MOV DR under DR7.GD, the guest's or the debugger's: a fault either way. */
+int debug_handle_gd(struct vcpu *vcpu);
 
 #endif /* VMM_DEBUG_H */

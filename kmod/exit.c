@@ -166,10 +166,8 @@ static int handle_dr(struct vcpu *vcpu)
 		queue_exception(vcpu, X86_TRAP_UD);
 		return VMM_RESUME;
 	}
-	if (vcpu_dr(vcpu, 7) & DBG_DR7_GD) {
-		queue_exception_payload(vcpu, X86_TRAP_DB, DBG_DR6_BD);
-		return VMM_RESUME;
-	}
+	if (debug_effective_dr7(vcpu) & DBG_DR7_GD)
+		return debug_handle_gd(vcpu);
 	if (!e->dr.write) {
 		vcpu_set_gpr(vcpu, e->dr.gpr, vcpu_dr(vcpu, e->dr.nr));
 	} else if (vcpu_set_dr(vcpu, e->dr.nr, cr_operand(vcpu, e->dr.gpr))) {
