@@ -556,6 +556,14 @@ bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature)
 	return e && (*entry_reg(e, w->reg) & BIT(feature & 31));
 }
 
+/* EBX of leaf 0: "Auth" of AMD, "Hygo" of Hygon. */
+bool guest_cpuid_is_amd(struct vcpu *vcpu)
+{
+	struct kvm_cpuid_entry2 *e = guest_cpuid_leaf(vcpu, 0, 0);
+
+	return e && (e->ebx == 0x68747541 || e->ebx == 0x6f677948);
+}
+
 u8 vcpu_maxphyaddr(struct vcpu *vcpu)
 {
 	return vcpu->cpuid->maxphyaddr;

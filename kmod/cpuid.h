@@ -30,6 +30,7 @@ u32 cpuid_signature(struct vcpu *vcpu);
 bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature);
 /* User space has said what the guest has. */
 bool cpuid_told(const struct vcpu *vcpu);
+bool guest_cpuid_is_amd(struct vcpu *vcpu);
 struct kvm_cpuid_entry2 *guest_cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index);
 
 u8 vcpu_maxphyaddr(struct vcpu *vcpu);

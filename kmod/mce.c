@@ -6,6 +6,7 @@
 #include <asm/mce.h>
 #include <asm/traps.h>
 
+#include "cpuid.h"
 #include "msr.h"
 #include "regs_access.h"
 
@@ -116,6 +117,12 @@ int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
+/* An AMD guest may write a status if it has said so in HWCR (APM 9.3.2.2). */
+static bool status_writable(struct vcpu *vcpu)
+{
+	return guest_cpuid_is_amd(vcpu) && (vcpu->msrs->hwcr & HWCR_MC_STATUS_WR_EN);
+}
+
 static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	u32 offset = msr - MSR_IA32_MCx_CTL(0);
@@ -126,7 +133,7 @@ static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		/* Linux clears bit 10 of bank 4's CTL and bit 0 for errata. */
 		if ((offset & 3) == 0 && val && (val | BIT(10) | 1) != ~0ull)
 			return 1;
-		if ((offset & 3) == 1 && val)
+		if ((offset & 3) == 1 && val && !status_writable(vcpu))
 			return 1;
 	}
 	vcpu->msrs->mc_bank[offset] = val;

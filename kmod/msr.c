@@ -18,6 +18,8 @@
 #include "vendor.h"
 
 #define MTRR_BASE0		0x200	/* IA32_MTRR_PHYSBASE0, then mask and base in turn */
+#define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))	/* TlbCacheDis, FFDIS, IGNNE */
+#define HWCR_WRITABLE	(HWCR_MC_STATUS_WR_EN | BIT_ULL(24))	/* TscFreqSel */
 #define MISC_ENABLE_DEFAULT	MSR_IA32_MISC_ENABLE_FAST_STRING
 
 struct msr_row {
@@ -440,6 +442,22 @@ static int set_zero_only(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	return val ? 1 : 0;
 }
 
+/* AMD's, but a guest on an Intel host may be an AMD one. */
+static int get_hwcr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msrs->hwcr;
+	return 0;
+}
+
+static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	val &= ~HWCR_IGNORED;
+	if (val & ~HWCR_WRITABLE)
+		return 1;
+	vcpu->msrs->hwcr = val;
+	return 0;
+}
+
 static int set_pred_cmd(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	if (!host && !guest_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL) &&
@@ -489,6 +507,7 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES,
 	  get_misc_features, set_misc_features },
 	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
+	{ MSR_K7_HWCR, MSR_K7_HWCR, get_hwcr, set_hwcr },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
 	{ MSR_IA32_XSS, MSR_IA32_XSS, get_xss, set_xss },
 	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr },
@@ -596,6 +615,7 @@ void msrs_reset(struct vcpu *vcpu)
 	vcpu->msrs->misc_enable = MISC_ENABLE_DEFAULT | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
 				  MSR_IA32_MISC_ENABLE_BTS_UNAVAIL;
 	vcpu->msrs->misc_features = 0;
+	vcpu->msrs->hwcr = 0;
 }
 
 /* -------- lists and batches for user space -------- */
@@ -632,8 +652,6 @@ static bool msr_offered(u32 msr)
 		return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	case MSR_IA32_SPEC_CTRL:
 		return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
-	case MSR_K7_HWCR:
-		return boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
 	default:
 		return true;
 	}

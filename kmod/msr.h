@@ -8,6 +8,8 @@
 #define VMM_MCE_BANKS	32
 #define VMM_VAR_MTRRS	8
 
+#define HWCR_MC_STATUS_WR_EN	BIT_ULL(18)
+
 /* Values with no other home. (v) */
 struct vcpu_msrs {
 	u64 tsc_adjust;
@@ -16,6 +18,7 @@ struct vcpu_msrs {
 	u64 ucode_rev;
 	u64 platform_info;
 	u64 misc_features;
+	u64 hwcr;
 	u64 power_ctl;
 	u64 mtrr_deftype;
 	u64 mtrr_fixed[11];

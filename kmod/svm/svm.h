@@ -98,7 +98,6 @@ struct vcpu_svm {
 	u64 tsc_aux;			/* value loaded */
 
 	/* Values of MSRs that exist only to be read back. */
-	u64 hwcr;
 	u64 de_cfg;
 	u64 osvw[2];
 };
