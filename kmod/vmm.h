@@ -101,7 +101,7 @@ struct vm {
 	struct vm_clock *clock;		/* time.c: kvmclock base, TSC matching */
 
 	u64 disabled_quirks;		/* (m) */
-	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_*; written with (m), then REQ_CPUID */
+	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_*; written under (m) */
 	u32 exit_hypercalls;		/* (m) KVM_CAP_EXIT_HYPERCALL: BIT(number) */
 	s64 halt_poll_ns;		/* (m) KVM_CAP_HALT_POLL, -1: the module's */
 	unsigned int last_boosted;	/* (a) index of the vCPU yielded to last */
