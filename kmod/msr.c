@@ -587,7 +587,7 @@ static u64 host_arch_capabilities(void)
 		caps |= ARCH_CAP_SSB_NO;
 	if (!boot_cpu_has_bug(X86_BUG_MDS))
 		caps |= ARCH_CAP_MDS_NO;
-	/* The second stage never maps executable huge pages where it matters. */
+	/* A guest has no pages of its own to split: the second stage sees to it (mm/nx_huge.c). */
 	return caps | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH;
 }
 
