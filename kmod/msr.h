@@ -25,6 +25,7 @@ struct vcpu_msrs {
 	u64 mtrr_var[2 * VMM_VAR_MTRRS];
 	u64 mcg_cap, mcg_status, mcg_ctl;
 	u64 mc_bank[4 * VMM_MCE_BANKS];
+	u64 mc_ctl2[VMM_MCE_BANKS];
 };
 
 void msr_init(void);
@@ -63,5 +64,8 @@ int mce_configure(struct vcpu *vcpu, u64 mcg_cap);
 int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mce_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
+/* IA32_MCi_CTL2 */
+int mce_get_ctl2(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
+int mce_set_ctl2(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 
 #endif /* VMM_MSR_H */
