@@ -827,30 +827,40 @@ static bool msr_to_user(struct vcpu *vcpu, u32 msr, u64 val, bool write, u32 rea
 	run->msr.reason = reason;
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
-	vcpu->complete = complete_msr;
 	return true;
+}
+
+enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write)
+{
+	u32 reason = KVM_MSR_EXIT_REASON_FILTER;
+	int err = 1;
+
+	if (msr_filter_allowed(vcpu->vm, msr, write)) {
+		err = write ? vcpu_wrmsr(vcpu, msr, *val, false) :
+			      vcpu_rdmsr(vcpu, msr, val, false);
+		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
+					  KVM_MSR_EXIT_REASON_INVAL;
+	}
+	trace_vmm_msr(vcpu->id, write, msr, *val, err);
+	if (!err)
+		return MSR_DONE;
+	return msr_to_user(vcpu, msr, *val, write, reason) ? MSR_USER : MSR_GP;
 }
 
 int msr_handle_exit(struct vcpu *vcpu, bool write)
 {
-	u32 msr = vcpu_gpr(vcpu, GPR_RCX), reason;
+	u32 msr = vcpu_gpr(vcpu, GPR_RCX);
 	u64 val = write ? (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32 : 0;
-	int err = 1;
 
-	if (!msr_filter_allowed(vcpu->vm, msr, write)) {
-		reason = KVM_MSR_EXIT_REASON_FILTER;
-	} else {
-		err = write ? vcpu_wrmsr(vcpu, msr, val, false) :
-			      vcpu_rdmsr(vcpu, msr, &val, false);
-		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
-					  KVM_MSR_EXIT_REASON_INVAL;
-	}
-	trace_vmm_msr(vcpu->id, write, msr, val, err);
-	if (err) {
-		if (msr_to_user(vcpu, msr, val, write, reason))
-			return VMM_USER;
+	switch (msr_access(vcpu, msr, &val, write)) {
+	case MSR_USER:
+		vcpu->complete = complete_msr;
+		return VMM_USER;
+	case MSR_GP:
 		queue_gp(vcpu);
 		return VMM_RESUME;
+	default:
+		break;
 	}
 	if (!write) {
 		vcpu_set_gpr(vcpu, GPR_RAX, lower_32_bits(val));

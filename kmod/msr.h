@@ -47,6 +47,12 @@ bool is_canonical(struct vcpu *vcpu, u64 addr);
 /* Whether this CPU takes @val in SPEC_CTRL: the entry writes it unchecked. */
 bool spec_ctrl_writable(u64 val);
 
+/*
+ * What RDMSR and WRMSR do with an MSR: user space's filter holds, and user space may
+ * have asked for what fails (the exit is filled).
+ */
+enum msr_result { MSR_DONE, MSR_GP, MSR_USER };
+enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write);
 /* EXIT_RDMSR/EXIT_WRMSR of MSR regs.rcx. RESUME, USER or -errno. */
 int msr_handle_exit(struct vcpu *vcpu, bool write);
 /* MSR writes that never sleep: EOI, ICR, TSC deadline. True when done. */
