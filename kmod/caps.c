@@ -112,6 +112,7 @@ static const struct {
 				    KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |
 				    KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB |
 				    KVM_GUESTDBG_BLOCKIRQ },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ KVM_CAP_MEMORY_FAULT_INFO, 1 },
 	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
@@ -283,6 +284,11 @@ static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
+static int enable_waive_nx_huge(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	return nx_huge_waive(vm, cap->args[0]);
+}
+
 static const struct {
 	u32 cap;
 	int (*enable)(struct vm *vm, const struct kvm_enable_cap *cap);
@@ -302,6 +308,7 @@ static const struct {
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_bus_cycles },
 	{ KVM_CAP_HALT_POLL, enable_halt_poll },
 	{ KVM_CAP_EXIT_HYPERCALL, enable_exit_hypercall },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, enable_waive_nx_huge },
 };
 
 int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)

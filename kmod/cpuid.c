@@ -669,6 +669,12 @@ bool cpuid_emulates(const struct vcpu *vcpu)
 	return vcpu->cpuid->emulates;
 }
 
+bool cpuid_faults(struct vcpu *vcpu)
+{
+	return (vcpu->msrs->misc_features & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT) &&
+	       vcpu_cpl(vcpu);
+}
+
 bool cpuid_told(const struct vcpu *vcpu)
 {
 	return vcpu->cpuid->told;

@@ -45,6 +45,8 @@ bool cpuid_offered(unsigned int feature);
 u64 guest_xcr0_mask(struct vcpu *vcpu);
 /* The guest was promised instructions that only the emulator has: #UD must exit. */
 bool cpuid_emulates(const struct vcpu *vcpu);
+/* CPUID is for CPL 0 only: the guest has asked for that. */
+bool cpuid_faults(struct vcpu *vcpu);
 bool guest_pv_feature(struct vcpu *vcpu, unsigned int bit);
 
 #endif /* VMM_CPUID_H */

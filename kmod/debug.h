@@ -40,6 +40,12 @@ u64 debug_visible_rflags(struct vcpu *vcpu);
 /* And the other way, for a value that user space sets. */
 u64 debug_hardware_rflags(struct vcpu *vcpu, u64 rflags);
 
+/*
+ * The CPU has not looked for execution breakpoints at RIP. True if there is one:
+ * *@r is RESUME with #DB queued, or USER.
+ */
+bool debug_code_breakpoint(struct vcpu *vcpu, int *r);
+
 /* EXIT_EXCEPTION with #DB or #BP. */
 int debug_handle_db(struct vcpu *vcpu);
 int debug_handle_bp(struct vcpu *vcpu);

@@ -7,6 +7,7 @@
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate.h"
+#include "fep.h"
 #include "io.h"
 #include "msr.h"
 #include "pv/pv.h"
@@ -33,8 +34,7 @@ static int handle_cpuid(struct vcpu *vcpu)
 {
 	u32 regs[4], function, index;
 
-	if ((vcpu->msrs->misc_features & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT) &&
-	    vcpu_cpl(vcpu)) {
+	if (cpuid_faults(vcpu)) {
 		queue_gp(vcpu);
 		return VMM_RESUME;
 	}
@@ -297,6 +297,8 @@ static int handle_exception(struct vcpu *vcpu)
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
 	case X86_TRAP_UD:
+		if (unlikely(fep_flags()) && fep_prefix(vcpu))
+			return fep_emulate(vcpu);
 		return pv_fix_hypercall(vcpu) ? VMM_RESUME : emulate_undefined(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */

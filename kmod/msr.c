@@ -515,7 +515,7 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000, get_mtrr, set_mtrr },
 	{ MSR_MTRRdefType, MSR_MTRRdefType, get_mtrr, set_mtrr },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
-	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), get_zero, set_zero_only },
+	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), mce_get_ctl2, mce_set_ctl2 },
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
 	{ MSR_IA32_SMBASE, MSR_IA32_SMBASE, smm_rdmsr, smm_wrmsr },
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, smm_rdmsr, smm_wrmsr },
@@ -587,7 +587,7 @@ static u64 host_arch_capabilities(void)
 		caps |= ARCH_CAP_SSB_NO;
 	if (!boot_cpu_has_bug(X86_BUG_MDS))
 		caps |= ARCH_CAP_MDS_NO;
-	/* The second stage never maps executable huge pages where it matters. */
+	/* A guest has no pages of its own to split: the second stage sees to it (mm/nx_huge.c). */
 	return caps | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH;
 }
 
@@ -827,30 +827,40 @@ static bool msr_to_user(struct vcpu *vcpu, u32 msr, u64 val, bool write, u32 rea
 	run->msr.reason = reason;
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
-	vcpu->complete = complete_msr;
 	return true;
+}
+
+enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write)
+{
+	u32 reason = KVM_MSR_EXIT_REASON_FILTER;
+	int err = 1;
+
+	if (msr_filter_allowed(vcpu->vm, msr, write)) {
+		err = write ? vcpu_wrmsr(vcpu, msr, *val, false) :
+			      vcpu_rdmsr(vcpu, msr, val, false);
+		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
+					  KVM_MSR_EXIT_REASON_INVAL;
+	}
+	trace_vmm_msr(vcpu->id, write, msr, *val, err);
+	if (!err)
+		return MSR_DONE;
+	return msr_to_user(vcpu, msr, *val, write, reason) ? MSR_USER : MSR_GP;
 }
 
 int msr_handle_exit(struct vcpu *vcpu, bool write)
 {
-	u32 msr = vcpu_gpr(vcpu, GPR_RCX), reason;
+	u32 msr = vcpu_gpr(vcpu, GPR_RCX);
 	u64 val = write ? (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32 : 0;
-	int err = 1;
 
-	if (!msr_filter_allowed(vcpu->vm, msr, write)) {
-		reason = KVM_MSR_EXIT_REASON_FILTER;
-	} else {
-		err = write ? vcpu_wrmsr(vcpu, msr, val, false) :
-			      vcpu_rdmsr(vcpu, msr, &val, false);
-		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
-					  KVM_MSR_EXIT_REASON_INVAL;
-	}
-	trace_vmm_msr(vcpu->id, write, msr, val, err);
-	if (err) {
-		if (msr_to_user(vcpu, msr, val, write, reason))
-			return VMM_USER;
+	switch (msr_access(vcpu, msr, &val, write)) {
+	case MSR_USER:
+		vcpu->complete = complete_msr;
+		return VMM_USER;
+	case MSR_GP:
 		queue_gp(vcpu);
 		return VMM_RESUME;
+	default:
+		break;
 	}
 	if (!write) {
 		vcpu_set_gpr(vcpu, GPR_RAX, lower_32_bits(val));

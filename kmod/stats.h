@@ -47,7 +47,7 @@ struct vcpu_stats {
 #define VMM_VM_COUNTERS(S)						\
 	S(mmu_zap) S(remote_tlb_flush) S(remote_tlb_flush_requests)
 #define VMM_VM_GAUGES(S)						\
-	S(pages_4k) S(pages_2m) S(pages_1g)
+	S(pages_4k) S(pages_2m) S(pages_1g) S(nx_lpage_splits)
 
 struct vm_stats {
 #define S(name) u64 name;

@@ -112,6 +112,7 @@ struct vmm_vendor_caps {
 	bool xsaves;			/* a guest can be given XSAVES */
 	bool insn_bytes;		/* decode assists */
 	bool vmcall;			/* hypercalls are VMCALL, not VMMCALL */
+	bool cmci;			/* MCG_CMCI_P is offered, as only Intel's CPUs have it */
 	bool shutdown_loses_state;	/* the registers are undefined after a triple fault */
 	bool pdptrs_in_memory;		/* the CPU itself reads PDPTEs at each use */
 };

@@ -183,6 +183,9 @@ struct vcpu {
 struct vm *vm_create(unsigned long type);
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
+bool vms_exist(void);
+/* Calls @fn for each VM; it may sleep, and the VM lasts until it returns. */
+void vms_each(void (*fn)(struct vm *vm));
 /* All VMs after the host's suspend: see vm_clock_resumed(), vm_clock_anchor_again(). */
 void vms_resumed(u64 lost);
 void vms_slept(void);

@@ -442,8 +442,10 @@ static void slots_destroy(struct vm *vm, int as_id)
 /* The notifier comes last, as its callbacks use all the rest. */
 int mm_create(struct vm *vm)
 {
-	int r = slots_create(vm);
+	int r;
 
+	nx_huge_create(vm);
+	r = slots_create(vm);
 	if (!r)
 		r = tdp_create(vm);
 	if (!r)
@@ -458,6 +460,7 @@ void mm_destroy(struct vm *vm)
 	int as_id;
 
 	vm->mem.no_vcpus = true;
+	nx_huge_destroy(vm);
 	notifier_destroy(vm);
 	tdp_destroy(vm);
 	for (as_id = 0; as_id < VMM_NR_AS; as_id++)

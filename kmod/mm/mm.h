@@ -5,7 +5,7 @@
  *
  * Locks of this room, outermost first: vm->slots_lock (writers of slots, the
  * dirty log ioctls), vm->srcu (readers of slots), mem.tdp_lock,
- * mem.invalidate_lock. tdp_lock is held for reading by faults, which change
+ * mem.invalidate_lock, mem.nx.lock. tdp_lock is held for reading by faults, which change
  * entries by cmpxchg and never make one non-present, and for writing by
  * whoever clears entries, takes rights away or frees table pages.
  * mem.invalidate_lock guards what notifiers announce, so that a fault that
@@ -19,6 +19,7 @@
 #include <linux/rwlock.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 struct vm;
@@ -69,6 +70,13 @@ struct memslot {
 
 struct memslots;		/* memslot.h: sorted arrays, replaced as a whole */
 
+struct vm_nx_huge {
+	bool waived;			/* (m) constant from the first vCPU on */
+	spinlock_t lock;		/* split, which is also stable under tdp_lock for writing */
+	struct list_head split;		/* tables in the place of huge pages, oldest first */
+	struct delayed_work recovery;
+};
+
 struct vm_mm {
 	struct memslots __rcu *slots[VMM_NR_AS]; /* (r) vm->srcu */
 	struct xarray ids[VMM_NR_AS];	/* slots_lock: slot id -> struct memslot */
@@ -85,6 +93,7 @@ struct vm_mm {
 	rwlock_t tdp_lock;
 	hpa_t root[VMM_NR_AS];		/* (c) for the vendor's set_root */
 	u64 *root_table[VMM_NR_AS];	/* (c) */
+	struct vm_nx_huge nx;		/* nx_huge.c */
 	bool no_vcpus;			/* being destroyed: nobody to flush */
 	u32 manual_protect;		/* KVM_DIRTY_LOG_* flags enabled */
 };
@@ -134,6 +143,11 @@ int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
  * @size, or -errno (-ENOENT outside slots). One mapping per call.
  */
 long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size);
+
+/* nx_huge.c. The module's parameter, when it was not given at load. */
+void nx_huge_init(void);
+/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES: KVM's errno. Under vm->lock. */
+int nx_huge_waive(struct vm *vm, u64 arg);
 
 /*
  * gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT

@@ -39,26 +39,22 @@ void tdp_flush(struct vm *vm)
 	tdp_stat(&vm->stats.remote_tlb_flush, 1);
 }
 
-/*
- * Unlinked tables until the flush, chained through page->private: their
- * contents still belong to the hardware.
- */
-struct tdp_gather {
-	struct vm *vm;
-	struct page *tables;
-	bool flush;
-};
-
 static void gather_table(struct tdp_gather *g, u64 *table)
 {
 	struct page *page = virt_to_page(table);
 
+	if (page_private(page))
+		nx_huge_remove(g->vm, page);
 	set_page_private(page, (unsigned long)g->tables);
 	g->tables = page;
 }
 
-static void gather_free(struct tdp_gather *g)
+void tdp_gather_end(struct tdp_gather *g)
+	__releases(&g->vm->mem.tdp_lock)
 {
+	if (g->flush)
+		tdp_flush(g->vm);
+	write_unlock(&g->vm->mem.tdp_lock);
 	while (g->tables) {
 		struct page *page = g->tables;
 
@@ -89,8 +85,7 @@ static void gather_subtree(struct tdp_gather *g, u64 entry, int level)
 	gather_table(g, table);
 }
 
-/* Empties the entry at @it, leaf or table. */
-static void zap_entry(struct tdp_gather *g, struct tdp_iter *it)
+void tdp_gather_zap(struct tdp_gather *g, struct tdp_iter *it)
 {
 	lockdep_assert_held_write(&g->vm->mem.tdp_lock);
 	gather_subtree(g, tdp_xchg(it->entry, 0), it->level);
@@ -118,7 +113,7 @@ static void zap_locked(struct tdp_gather *g, int as_id, gfn_t start, gfn_t end)
 		if (!tdp_present(it.fmt, it.val))
 			continue;
 		if (tdp_iter_leaf(&it) || iter_covered(&it, start))
-			zap_entry(g, &it);
+			tdp_gather_zap(g, &it);
 	}
 }
 
@@ -128,10 +123,7 @@ static void zap_batch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 
 	write_lock(&vm->mem.tdp_lock);
 	zap_locked(&g, as_id, start, end);
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
 }
 
 static void zap_by(struct vm *vm, int as_id, gfn_t start, gfn_t end, gfn_t batch,
@@ -208,12 +200,9 @@ static void collapse_batch(struct vm *vm, const struct memslot *slot, gfn_t star
 	write_lock(&vm->mem.tdp_lock);
 	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[slot->as_id], start, end) {
 		if (collapsible(vm, slot, &it))
-			zap_entry(&g, &it);
+			tdp_gather_zap(&g, &it);
 	}
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
 }
 
 void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot)
@@ -236,10 +225,7 @@ static bool young_by_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 
 	write_lock(&vm->mem.tdp_lock);
 	zap_locked(&g, as_id, start, end);
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
 	return g.flush;
 }
 
@@ -271,7 +257,7 @@ bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear)
  */
 bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table)
 {
-	bool exec = tdp_may_exec(it->fmt, it->val) || tdp_nx_huge();
+	bool exec = tdp_may_exec(it->fmt, it->val) || nx_huge_on(vm);
 	u64 *child = table, old = it->val;
 	int i;
 

@@ -88,8 +88,31 @@ bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table);
 int tdp_host_level(struct mm_struct *mm, hva_t hva);
 /* Highest level at which @slot can map @gfn: alignment and borders. */
 int tdp_slot_level(const struct memslot *slot, gfn_t gfn);
-/* Huge pages must not be executable: an erratum of the host's CPU. */
-bool tdp_nx_huge(void);
+
+/* Table pages that are unlinked and still belong to the hardware, until the flush. */
+struct tdp_gather {
+	struct vm *vm;
+	struct page *tables;	/* chained through page->private */
+	bool flush;
+};
+
+/* Empties the entry at @it, leaf or table. tdp_lock held for writing. */
+void tdp_gather_zap(struct tdp_gather *g, struct tdp_iter *it);
+/* Flushes, ends the section of tdp_lock and frees the tables. */
+void tdp_gather_end(struct tdp_gather *g) __releases(&g->vm->mem.tdp_lock);
+
+/*
+ * nx_huge.c. Huge pages of this VM must not be executable. Only good for the
+ * section of tdp_lock that it is asked in.
+ */
+bool nx_huge_on(const struct vm *vm);
+/* The table that @it has just got stands for a huge page only because of that. */
+void nx_huge_add(struct vm *vm, int as_id, const struct tdp_iter *it);
+/* A table so added is about to go. tdp_lock held for writing. */
+void nx_huge_remove(struct vm *vm, struct page *page);
+void nx_huge_create(struct vm *vm);
+/* No vCPU can fault any more. */
+void nx_huge_destroy(struct vm *vm);
 
 /*
  * notifier.c. A fault reads the sequence before it resolves its page, and

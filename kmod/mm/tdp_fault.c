@@ -23,17 +23,8 @@ struct tdp_fault {
 	bool host_write;
 	bool uncached;
 	int level;		/* of the mapping made or found */
+	int nx_level;		/* tables up to here are there for nx_huge.c only */
 };
-
-/*
- * ITLB_MULTIHIT: a guest could hang the machine by changing the size of an
- * executable huge page. Huge pages are then mapped non-executable and split
- * where the guest fetches from. Only EPT has such processors.
- */
-bool tdp_nx_huge(void)
-{
-	return tdp_format()->exec && boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
-}
 
 int tdp_slot_level(const struct memslot *slot, gfn_t gfn)
 {
@@ -189,7 +180,7 @@ static void release(struct tdp_fault *f)
 }
 
 /* Logged slots are written 4K by 4K; what is only read may stay huge. */
-static int goal_level(struct vm *vm, const struct tdp_fault *f)
+static int goal_level(struct vm *vm, struct tdp_fault *f)
 {
 	int level = tdp_slot_level(f->slot, f->gfn);
 
@@ -197,12 +188,14 @@ static int goal_level(struct vm *vm, const struct tdp_fault *f)
 		return 1;
 	if (f->slot->dirty && (f->access & TDP_ACCESS_WRITE))
 		return 1;
-	if (tdp_nx_huge() && (f->access & TDP_ACCESS_FETCH))
-		return 1;
 	level = min(level, tdp_host_level(vm->mm, f->hva));
 	while (level > 1 && ((f->pfn ^ f->gfn) & (tdp_pages(level) - 1)))
 		level--;
-	return level;
+	if (!(f->access & TDP_ACCESS_FETCH) || !nx_huge_on(vm))
+		return level;
+	if (!f->slot->dirty)
+		f->nx_level = level;
+	return 1;
 }
 
 static int topup_cache(struct vcpu *vcpu)
@@ -229,25 +222,38 @@ void mm_vcpu_destroy(struct vcpu *vcpu)
 }
 
 /* A table for an empty entry; loses quietly to another vCPU. */
-static void link_table(struct vcpu *vcpu, struct tdp_iter *it)
+static bool link_table(struct vcpu *vcpu, struct tdp_iter *it)
 {
 	struct vcpu_tdp *tdp = &vcpu->tdp;
 	void *table = tdp->cache[tdp->nr_cache - 1];
 	u64 old = it->val;
 
 	it->val = tdp_make_table(it->fmt, table);
-	if (tdp_cmpxchg(it->entry, &old, it->val))
-		tdp->nr_cache--;
-	else
+	if (!tdp_cmpxchg(it->entry, &old, it->val)) {
 		it->val = old;
+		return false;
+	}
+	tdp->nr_cache--;
+	return true;
 }
 
-static void split_leaf(struct vcpu *vcpu, struct tdp_iter *it)
+static bool split_leaf(struct vcpu *vcpu, struct tdp_iter *it)
 {
 	struct vcpu_tdp *tdp = &vcpu->tdp;
 
-	if (tdp_split(vcpu->vm, it, tdp->cache[tdp->nr_cache - 1]))
-		tdp->nr_cache--;
+	if (!tdp_split(vcpu->vm, it, tdp->cache[tdp->nr_cache - 1]))
+		return false;
+	tdp->nr_cache--;
+	return true;
+}
+
+/* One level down, where nothing or a leaf too large stands. */
+static void make_table(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
+{
+	bool made = tdp_iter_leaf(it) ? split_leaf(vcpu, it) : link_table(vcpu, it);
+
+	if (made && it->level <= f->nx_level)
+		nx_huge_add(vcpu->vm, f->slot->as_id, it);
 }
 
 /*
@@ -273,7 +279,7 @@ static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct td
 	struct tdp_rights rights = {
 		.write = f->host_write &&
 			 (!f->slot->dirty || (f->access & TDP_ACCESS_WRITE)),
-		.exec = it->level == 1 || !tdp_nx_huge(),
+		.exec = it->level == 1 || !nx_huge_on(vcpu->vm),
 		.host_write = f->host_write,
 		.uncached = f->uncached,
 	};
@@ -313,10 +319,7 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 			continue;
 		}
 		if (it.level > goal) {
-			if (tdp_iter_leaf(&it))
-				split_leaf(vcpu, &it);
-			else
-				link_table(vcpu, &it);
+			make_table(vcpu, &it, f);
 			continue;
 		}
 		if (install_leaf(vcpu, &it, f))

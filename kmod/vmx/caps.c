@@ -236,6 +236,7 @@ static void setup_vendor_caps(void)
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	vendor_caps.insn_bytes = false;
 	vendor_caps.vmcall = true;
+	vendor_caps.cmci = true;
 }
 
 static int alloc_vmxon_regions(void)

@@ -10,6 +10,7 @@
 
 #include "../cpuid.h"
 #include "../debug.h"
+#include "../emulate.h"
 #include "../pv/pv.h"
 #include "../sregs.h"
 #include "vmx.h"
@@ -434,8 +435,7 @@ static u32 exception_bitmap(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
-	/* RSM, too: to the CPU this is no system management mode. */
-	if (pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu) || vcpu->smm.active)
+	if (emulation_wants_ud(vcpu))
 		bitmap |= BIT(X86_TRAP_UD);
 	return bitmap;
 }
