@@ -424,11 +424,14 @@ static int run_checked(struct vcpu *vcpu, bool immediate_exit)
 int vcpu_run(struct vcpu *vcpu)
 {
 	bool immediate_exit = READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT);
-	sigset_t saved;
 	int r;
 
+	/*
+	 * By real_blocked a sender knows that a signal which is open here only
+	 * ends KVM_RUN, and not the process whose default action that would be.
+	 */
 	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 	vcpu->run->flags = 0;
 	yield_set_thread(vcpu);
 	pv_run_begin(vcpu);
@@ -438,8 +441,10 @@ int vcpu_run(struct vcpu *vcpu)
 	trace_vmm_userspace_exit(vcpu->id, vcpu->run->exit_reason, r);
 	run_store(vcpu);
 	pv_run_end(vcpu);
-	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &saved, NULL);
+	if (vcpu->sigset_active) {
+		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+		sigemptyset(&current->real_blocked);
+	}
 	return r;
 }
 
