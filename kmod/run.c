@@ -138,6 +138,17 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 
 /* -------- requests -------- */
 
+/* The request stays until user space has made room. */
+static bool dirty_ring_exit(struct vcpu *vcpu)
+{
+	if (!vcpu_take_request(vcpu, REQ_DIRTY_RING) || !dirty_ring_full(vcpu))
+		return false;
+	vcpu_request(vcpu, REQ_DIRTY_RING);
+	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+	vcpu->stats.dirty_ring_exits++;
+	return true;
+}
+
 /* Those that may sleep. RESUME, USER or -errno. */
 static int slow_requests(struct vcpu *vcpu)
 {
@@ -145,6 +156,9 @@ static int slow_requests(struct vcpu *vcpu)
 		return VMM_RESUME;
 	if (test_bit(REQ_DEAD, &vcpu->requests))
 		return -EIO;
+	/* Before those that write guest memory. */
+	if (dirty_ring_exit(vcpu))
+		return VMM_USER;
 	if (vcpu_take_request(vcpu, REQ_TPR_ACCESS)) {
 		lapic_tpr_exit(vcpu);
 		return VMM_USER;

@@ -83,6 +83,7 @@ static const struct {
 	void (*destroy)(struct vcpu *vcpu);
 } vcpu_parts[] = {
 	{ vcpu_alloc_run, vcpu_free_run },
+	{ dirty_ring_create, dirty_ring_destroy },
 	{ xstate_create, xstate_destroy },
 	{ cpuid_create, cpuid_destroy },
 	{ msrs_create, msrs_destroy },

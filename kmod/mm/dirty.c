@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The dirty log: one bitmap per logged slot.
+ * The dirty log: one bitmap per logged slot, or a ring per vCPU (dirty_ring.c).
  *
  * Fed by write-protect faults (tdp_fault.c) and by host-side writers
  * (mm_mark_dirty). A fault gives the write right and sets the bit in one read
@@ -19,17 +19,24 @@
 /* Words of the bitmap handled in one section of tdp_lock: 32 MiB of memory. */
 #define BATCH_WORDS	128ul
 
-void mm_mark_dirty(struct vm *vm, struct memslot *slot, gfn_t gfn)
+static void set_dirty_bit(const struct memslot *slot, gfn_t gfn)
 {
-	unsigned long bit;
+	unsigned long bit = gfn - slot->base_gfn;
 
-	if (!slot || !slot->dirty)
-		return;
-	bit = gfn - slot->base_gfn;
 	/* Spares the cache line when it is set; the set itself is a full barrier. */
 	smp_mb();
 	if (!test_bit(bit, slot->dirty))
 		set_bit(bit, slot->dirty);
+}
+
+void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
+{
+	if (!slot || !memslot_logged(slot))
+		return;
+	if (vcpu->ring.entries)
+		dirty_ring_push(vcpu, slot, gfn);
+	else if (slot->dirty)
+		set_dirty_bit(slot, gfn);
 }
 
 /* Slot of a dirty log ioctl: NULL and *r. */
@@ -38,6 +45,9 @@ static struct memslot *logged_slot(struct vm *vm, u32 slot, int *r)
 	struct memslot *s;
 
 	lockdep_assert_held(&vm->slots_lock);
+	*r = -ENXIO;
+	if (vm->mem.ring_bytes)
+		return NULL;
 	*r = -EINVAL;
 	if ((slot >> 16) >= VMM_NR_AS || (u16)slot >= VMM_MAX_SLOTS)
 		return NULL;

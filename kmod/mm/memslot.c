@@ -227,6 +227,8 @@ static int classify(struct vm *vm, const struct kvm_userspace_memory_region2 *me
 /* The second half is where GET_DIRTY_LOG gathers what it copies out. */
 static int alloc_dirty(struct vm *vm, struct memslot *slot)
 {
+	if (READ_ONCE(vm->mem.ring_bytes))
+		return 0;
 	slot->dirty = kvcalloc(2, memslot_dirty_bytes(slot), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty)
 		return -ENOMEM;
@@ -258,7 +260,7 @@ static struct memslot *new_slot(struct vm *vm, const struct kvm_userspace_memory
 	slot->flags = mem->flags;
 	slot->id = mem->slot;
 	slot->as_id = mem->slot >> 16;
-	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!memslot_logged(slot))
 		return slot;
 	if (old && old->dirty) {
 		slot->dirty = old->dirty;
@@ -277,12 +279,18 @@ static void slot_gone(struct vm *vm)
 	synchronize_srcu_expedited(&vm->srcu);
 }
 
+/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
+static void start_logging(struct vm *vm, const struct memslot *slot)
+{
+	if (slot->dirty && (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET))
+		return;
+	tdp_wrprot_slot(vm, slot);
+}
+
 /* The set without @old has no reader any more; @new may be faulted in already. */
 static void after_change(struct vm *vm, enum slot_change change,
 			 const struct memslot *old, const struct memslot *new)
 {
-	u32 initially_set = vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET;
-
 	switch (change) {
 	case SLOT_DELETE:
 	case SLOT_MOVE:
@@ -290,10 +298,9 @@ static void after_change(struct vm *vm, enum slot_change change,
 		slot_gone(vm);
 		break;
 	case SLOT_FLAGS:
-		/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
-		if (new->dirty && !old->dirty && !initially_set)
-			tdp_wrprot_slot(vm, new);
-		if (old->dirty && !new->dirty)
+		if (memslot_logged(new))
+			start_logging(vm, new);
+		else
 			tdp_zap_collapsible(vm, new);
 		break;
 	default:

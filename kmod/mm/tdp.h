@@ -3,6 +3,8 @@
 #ifndef VMM_TDP_H
 #define VMM_TDP_H
 
+#include <linux/sched.h>
+
 #include "../vendor.h"
 #include "memslot.h"
 #include "tdp_iter.h"
@@ -33,6 +35,15 @@ static inline void tdp_count_leaves(struct vm *vm, int level, long n)
 
 	tdp_stat(counters[level - 1], n);
 }
+
+/* A section of tdp_lock that can end here should: others want the lock or this CPU. */
+static inline bool tdp_lock_wanted(struct vm *vm)
+{
+	return need_resched() || rwlock_is_contended(&vm->mem.tdp_lock);
+}
+
+/* dirty_ring.c: @gfn was written, in a slot that is logged. Any context but NMI. */
+void dirty_ring_push(struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn);
 
 /* Zeroed table pages, charged to the memcg of the caller. */
 void *tdp_alloc_table(void);
