@@ -27,7 +27,7 @@
 /* Requests dealt with inside a stay; all others need a context that sleeps. */
 #define FAST_REQUESTS \
 	(BIT(REQ_EVENT) | BIT(REQ_TLB_FLUSH) | BIT(REQ_TLB_FLUSH_GUEST) | \
-	 BIT(REQ_TIMER))
+	 BIT(REQ_TIMER) | BIT(REQ_DIRTY_LOG))
 
 static int slow_requests(struct vcpu *vcpu);
 
@@ -201,6 +201,8 @@ static void fast_requests(struct vcpu *vcpu)
 		vcpu->stats.tlb_flush++;
 		vendor_call(flush_guest, vcpu);
 	}
+	if (vcpu_take_request(vcpu, REQ_DIRTY_LOG))
+		vendor_call(log_dirty, vcpu);
 	clear_bit(REQ_EVENT, &vcpu->requests);
 }
 

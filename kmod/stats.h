@@ -20,7 +20,7 @@
 	S(halt_successful_poll) S(halt_attempted_poll) S(halt_poll_invalid) \
 	S(directed_yield_attempted) S(directed_yield_successful) S(pause_yields) \
 	S(apf_started) S(apf_halts) S(preemption_reported) S(preemption_other) \
-	S(dirty_ring_exits)
+	S(dirty_ring_exits) S(pml_full) S(pml_logged)
 /* Sums of nanoseconds, and how many of which length: bucket fls(ns). */
 #define VMM_VCPU_TIMES(S)						\
 	S(halt_poll_success_ns) S(halt_poll_fail_ns) S(halt_wait_ns)

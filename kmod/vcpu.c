@@ -167,6 +167,7 @@ int vcpu_create(struct vm *vm, u32 id)
 	}
 	time_vcpu_init(vcpu);
 	vcpu_reset(vcpu, false);
+	vcpu_request(vcpu, REQ_DIRTY_LOG);
 	err = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto out_destroy;

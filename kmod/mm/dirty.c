@@ -2,11 +2,16 @@
 /*
  * The dirty log: one bitmap per logged slot, or a ring per vCPU (dirty_ring.c).
  *
- * Fed by write-protect faults (tdp_fault.c) and by host-side writers
- * (mm_mark_dirty). A fault gives the write right and sets the bit in one read
+ * Fed by write-protect faults (tdp_fault.c), by the hardware's log where there
+ * is one (mm_log_written), and by host-side writers (mm_mark_dirty). A fault gives the write right and sets the bit in one read
  * section of tdp_lock; the reader takes the bit and the right in one write
  * section. So at any moment outside the lock a page with the right has its
  * bit, and a write that comes after the flush faults and is seen next time.
+ *
+ * With a log of the hardware's, 4K pages keep the right and lose D instead. The
+ * first write sets D and is logged; the bit follows when the log is emptied,
+ * which may be after a reader came by: it left D set, and the next one finds bit
+ * and D. A page with D has its bit, or is in the log of a vCPU in the guest.
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -39,6 +44,27 @@ void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 		set_dirty_bit(slot, gfn);
 }
 
+void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)
+{
+	struct vm *vm = vcpu->vm;
+	int idx = srcu_read_lock(&vm->srcu);
+
+	vcpu->stats.pml_logged += n;
+	while (n--) {
+		gfn_t gfn = gpas[n] >> PAGE_SHIFT;
+
+		mm_mark_dirty(vcpu, mm_slot(vm, vcpu->tdp.as_id, gfn), gfn);
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+}
+
+/* What vCPUs wrote until now is in the bitmaps on return. */
+static void collect_hw_logs(struct vm *vm)
+{
+	if (vendor_caps.dirty_log_size)
+		vm_request_all(vm, REQ_DIRTY_LOG);
+}
+
 /* Slot of a dirty log ioctl: NULL and *r. */
 static struct memslot *logged_slot(struct vm *vm, u32 slot, int *r)
 {
@@ -61,8 +87,8 @@ static unsigned long *second_bitmap(const struct memslot *slot)
 	return slot->dirty + BITS_TO_LONGS(slot->npages);
 }
 
-/* Takes write permission from the pages whose bits are set in @mask. */
-static bool wrprot_mask(struct vm *vm, const struct memslot *slot, unsigned long word,
+/* Watches the pages whose bits are set in @mask. */
+static bool watch_mask(struct vm *vm, const struct memslot *slot, unsigned long word,
 			unsigned long mask)
 {
 	gfn_t base = slot->base_gfn + word * BITS_PER_LONG;
@@ -75,7 +101,7 @@ static bool wrprot_mask(struct vm *vm, const struct memslot *slot, unsigned long
 
 		if (above)
 			end = __ffs(above);
-		flush |= tdp_wrprot(vm, slot->as_id, base + first, base + end);
+		flush |= tdp_watch(vm, slot->as_id, base + first, base + end);
 		mask &= end < BITS_PER_LONG ? ~0ul << end : 0;
 	}
 	return flush;
@@ -104,7 +130,7 @@ static void harvest(struct vm *vm, const struct memslot *slot, unsigned long wor
 				buf[i] &= atomic_long_fetch_andnot(buf[i], p);
 			else
 				buf[i] = 0;
-			flush |= wrprot_mask(vm, slot, word + i, buf[i]);
+			flush |= watch_mask(vm, slot, word + i, buf[i]);
 		}
 		if (flush)
 			tdp_flush(vm);
@@ -122,6 +148,7 @@ static int get_log(struct vm *vm, struct kvm_dirty_log *log)
 	slot = logged_slot(vm, log->slot, &r);
 	if (!slot)
 		return r;
+	collect_hw_logs(vm);
 	bytes = memslot_dirty_bytes(slot);
 	buf = slot->dirty;
 	if (!vm->mem.manual_protect) {
@@ -171,6 +198,7 @@ static int clear_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 	words = BITS_TO_LONGS(log->num_pages);
 	if (copy_from_user(buf, log->dirty_bitmap, words * sizeof(long)))
 		return -EFAULT;
+	collect_hw_logs(vm);
 	harvest(vm, slot, log->first_page / BITS_PER_LONG, buf, words);
 	return 0;
 }

@@ -22,7 +22,8 @@
  * A page is pushed by whoever gives the write right, in the same section of
  * tdp_lock; the reset takes the right away in a section of its own, after R1.
  * So a page that can be written without being noticed has an entry that was
- * not reset yet. User space copies a page after the reset, not before.
+ * not reset yet. (Or it is in the hardware's log, as in dirty.c, which is pushed
+ * before KVM_RUN returns.) User space copies a page after the reset, not before.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -32,13 +33,16 @@
 #include "tdp.h"
 
 /* KVM's: what may be pushed between "soon full" and the exit that tells it. */
-#define RESERVED_ENTRIES	64
+static u32 reserved_entries(void)
+{
+	return 64 + vendor_caps.dirty_log_size;
+}
 
 int dirty_ring_enable(struct vm *vm, u32 bytes)
 {
 	lockdep_assert_held(&vm->lock);
 	if (!is_power_of_2(bytes) || bytes < PAGE_SIZE ||
-	    bytes < RESERVED_ENTRIES * sizeof(struct kvm_dirty_gfn))
+	    bytes < reserved_entries() * sizeof(struct kvm_dirty_gfn))
 		return -EINVAL;
 	if (bytes > VMM_DIRTY_RING_BYTES)
 		return -E2BIG;
@@ -59,7 +63,7 @@ int dirty_ring_create(struct vcpu *vcpu)
 	if (!ring->entries)
 		return -ENOMEM;
 	ring->size = bytes / sizeof(*ring->entries);
-	ring->soft_limit = ring->size - RESERVED_ENTRIES;
+	ring->soft_limit = ring->size - reserved_entries();
 	return 0;
 }
 
@@ -169,7 +173,7 @@ static bool watch_page(struct vm *vm, u32 id, u64 offset)
 	slot = xa_load(&vm->mem.ids[as_id], (u16)id);
 	if (!slot || !memslot_logged(slot) || offset >= slot->npages)
 		return false;
-	return tdp_wrprot(vm, as_id, slot->base_gfn + offset, slot->base_gfn + offset + 1);
+	return tdp_watch(vm, as_id, slot->base_gfn + offset, slot->base_gfn + offset + 1);
 }
 
 static bool reset_entry(struct vm *vm, struct dirty_ring *ring)

@@ -284,7 +284,7 @@ static void start_logging(struct vm *vm, const struct memslot *slot)
 {
 	if (slot->dirty && (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET))
 		return;
-	tdp_wrprot_slot(vm, slot);
+	tdp_watch_slot(vm, slot);
 }
 
 /* The set without @old has no reader any more; @new may be faulted in already. */
@@ -308,6 +308,20 @@ static void after_change(struct vm *vm, enum slot_change change,
 	}
 }
 
+/*
+ * The hardware's log is on before a logged slot can be seen, so that no D bit of
+ * its pages is set unnoticed, and until after the last one.
+ */
+static void count_logged(struct vm *vm, int n)
+{
+	bool before = mm_logs_dirty(&vm->mem);
+
+	/* Before the vCPUs are looked at: one that is created now asks itself (vcpu.c). */
+	smp_store_mb(vm->mem.nr_logged, vm->mem.nr_logged + n);
+	if (vendor_caps.dirty_log_size && before != mm_logs_dirty(&vm->mem))
+		vm_request_all(vm, REQ_DIRTY_LOG);
+}
+
 /* The id table is the writers' own, so it is put right before readers see the slot. */
 static int store_id(struct vm *vm, int as_id, u16 id, struct memslot *new)
 {
@@ -323,6 +337,7 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		 const struct kvm_userspace_memory_region2 *mem)
 {
 	int as_id = mem->slot >> 16, r = -ENOMEM;
+	bool was_logged = old && memslot_logged(old), logged;
 	struct memslot *new = NULL;
 	struct memslots *slots;
 
@@ -340,8 +355,13 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 	/* Before the set that lacks it: publish() has the barrier. */
 	if (change == SLOT_DELETE || change == SLOT_MOVE)
 		WRITE_ONCE(vm->mem.going, old);
+	logged = new && memslot_logged(new);
+	if (logged && !was_logged)
+		count_logged(vm, 1);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
 	publish(vm, as_id, slots);
+	if (was_logged && !logged)
+		count_logged(vm, -1);
 	after_change(vm, change, old, new);
 	free_slot(old, new);
 	return 0;

@@ -89,6 +89,7 @@ struct vm_mm {
 	u64 *root_table[VMM_NR_AS];	/* (c) */
 	bool no_vcpus;			/* being destroyed: nobody to flush */
 	u32 manual_protect;		/* KVM_DIRTY_LOG_* flags enabled */
+	unsigned int nr_logged;		/* slots_lock: slots with KVM_MEM_LOG_DIRTY_PAGES */
 	u32 ring_bytes;			/* of each vCPU's dirty ring; 0: bitmaps. (c) with vCPUs */
 };
 
@@ -131,6 +132,14 @@ int mm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log);
  * vm->srcu, thread of the vCPU: there is no writer but for a vCPU.
  */
 void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn);
+/* The hardware's log: addresses that the guest wrote, the oldest last. Any context but NMI. */
+void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n);
+
+/* Is any slot logged? Changes come with REQ_DIRTY_LOG. */
+static inline bool mm_logs_dirty(const struct vm_mm *mem)
+{
+	return READ_ONCE(mem->nr_logged);
+}
 
 /* dirty_ring.c. KVM_CAP_DIRTY_LOG_RING and KVM_RESET_DIRTY_RINGS, KVM's errno; under vm->lock. */
 int dirty_ring_enable(struct vm *vm, u32 bytes);

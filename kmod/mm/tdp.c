@@ -162,27 +162,33 @@ void tdp_zap_all(struct vm *vm)
 		zap_by(vm, as_id, 0, tdp_gfn_limit(), tdp_pages(4), true);
 }
 
-bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end)
+/* What of a leaf lets the guest write without notice. */
+static u64 unnoticed(const struct tdp_iter *it)
+{
+	return it->level == 1 && tdp_hw_log() ? it->fmt->dirty : it->fmt->write;
+}
+
+bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_iter it;
 	bool flush = false;
 
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
 	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
-		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, it.fmt->write))
+		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, unnoticed(&it)))
 			flush = true;
 	}
 	return flush;
 }
 
-void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot)
+void tdp_watch_slot(struct vm *vm, const struct memslot *slot)
 {
 	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot), next;
 
 	for (; start < end; start = next) {
 		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
 		write_lock(&vm->mem.tdp_lock);
-		if (tdp_wrprot(vm, slot->as_id, start, next))
+		if (tdp_watch(vm, slot->as_id, start, next))
 			tdp_flush(vm);
 		write_unlock(&vm->mem.tdp_lock);
 		cond_resched();

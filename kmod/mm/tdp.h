@@ -42,6 +42,15 @@ static inline bool tdp_lock_wanted(struct vm *vm)
 	return need_resched() || rwlock_is_contended(&vm->mem.tdp_lock);
 }
 
+/*
+ * 4K pages of logged slots are mapped writable without D, and the hardware tells
+ * of the first write; huge ones are write-protected here, too.
+ */
+static inline bool tdp_hw_log(void)
+{
+	return vendor_caps.dirty_log_size;
+}
+
 /* dirty_ring.c: @gfn was written, in a slot that is logged. Any context but NMI. */
 void dirty_ring_push(struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn);
 
@@ -68,12 +77,13 @@ void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep);
 void tdp_zap_all(struct vm *vm);	/* of all address spaces */
 
 /*
- * Write-protect all leaves that overlap [start, end), huge ones as a whole.
- * tdp_lock held for writing; true when the caller owes a flush.
+ * The next write to each page of [start, end) will be noticed: its leaf loses
+ * the write right, or D. Huge leaves lose the right as a whole. tdp_lock held for
+ * writing; true when the caller owes a flush.
  */
-bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end);
+bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end);
 /* The same for a slot, with its own locking, flushed. */
-void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot);
+void tdp_watch_slot(struct vm *vm, const struct memslot *slot);
 
 /*
  * Drop tables of 4K entries where the host has a larger page, so that faults

@@ -271,9 +271,10 @@ static bool entry_uptodate(const struct tdp_iter *it, u32 access)
 static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
 {
 	gfn_t mask = tdp_pages(it->level) - 1;
+	bool unasked = memslot_logged(f->slot) && !(f->access & TDP_ACCESS_WRITE);
 	struct tdp_rights rights = {
-		.write = f->host_write &&
-			 (!memslot_logged(f->slot) || (f->access & TDP_ACCESS_WRITE)),
+		.write = f->host_write && (!unasked || (it->level == 1 && tdp_hw_log())),
+		.clean = unasked,
 		.exec = it->level == 1 || !tdp_nx_huge(),
 		.host_write = f->host_write,
 		.uncached = f->uncached,
@@ -285,7 +286,7 @@ static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct td
 	if (VM_BROKEN(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
 		return true;
 	if (!fresh)
-		new |= it->val & it->fmt->write;
+		new |= it->val & (it->fmt->write | it->fmt->dirty);
 	if (!tdp_cmpxchg(it->entry, &it->val, new))
 		return false;
 	if (fresh)
