@@ -46,7 +46,7 @@ struct vcpu_stats {
 
 /* Counters only grow, gauges tell what is now. Several vCPUs write: atomically. */
 #define VMM_VM_COUNTERS(S)						\
-	S(mmu_zap) S(remote_tlb_flush) S(remote_tlb_flush_requests)
+	S(mmu_zap) S(mmu_split) S(remote_tlb_flush) S(remote_tlb_flush_requests)
 #define VMM_VM_GAUGES(S)						\
 	S(pages_4k) S(pages_2m) S(pages_1g)
 

@@ -3,10 +3,11 @@
  * The dirty log: one bitmap per logged slot, or a ring per vCPU (dirty_ring.c).
  *
  * Fed by write-protect faults (tdp_fault.c), by the hardware's log where there
- * is one (mm_log_written), and by host-side writers (mm_mark_dirty). A fault gives the write right and sets the bit in one read
- * section of tdp_lock; the reader takes the bit and the right in one write
- * section. So at any moment outside the lock a page with the right has its
- * bit, and a write that comes after the flush faults and is seen next time.
+ * is one (mm_log_written), and by host-side writers (mm_mark_dirty). A fault
+ * gives the write right and sets the bit in one read section of tdp_lock; the
+ * reader takes the bit and the right in one write section. So at any moment
+ * outside the lock a page with the right has its bit, and a write that comes
+ * after the flush faults and is seen next time.
  *
  * With a log of the hardware's, 4K pages keep the right and lose D instead. The
  * first write sets D and is logged; the bit follows when the log is emptied,
@@ -21,8 +22,10 @@
 #include "../vmm.h"
 #include "tdp.h"
 
-/* Words of the bitmap handled in one section of tdp_lock: 32 MiB of memory. */
+/* Words of the bitmap between two chances to sleep: 32 MiB of memory. */
 #define BATCH_WORDS	128ul
+/* And of one table: less is not worth a flush of its own. */
+#define TABLE_WORDS	(TDP_ENTRIES / BITS_PER_LONG)
 
 static void set_dirty_bit(const struct memslot *slot, gfn_t gfn)
 {
@@ -42,6 +45,12 @@ void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)
 		dirty_ring_push(vcpu, slot, gfn);
 	else if (slot->dirty)
 		set_dirty_bit(slot, gfn);
+}
+
+/* A slot that is logged starts with all pages dirty, and none of them watched. */
+bool mm_initially_set(const struct vm *vm, const struct memslot *slot)
+{
+	return slot->dirty && (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET);
 }
 
 void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)
@@ -89,7 +98,7 @@ static unsigned long *second_bitmap(const struct memslot *slot)
 
 /* Watches the pages whose bits are set in @mask. */
 static bool watch_mask(struct vm *vm, const struct memslot *slot, unsigned long word,
-			unsigned long mask)
+		       unsigned long mask)
 {
 	gfn_t base = slot->base_gfn + word * BITS_PER_LONG;
 	bool flush = false;
@@ -109,32 +118,61 @@ static bool watch_mask(struct vm *vm, const struct memslot *slot, unsigned long 
 
 /*
  * Clears in the log what @buf selects, word by word, and leaves in @buf what
- * was cleared. Words from @word on belong to buf[0]. The flush closes each
- * section: user space copies a page only after it has seen the bit, and by
- * then every write either came through or will fault.
+ * was cleared. Words from @word on belong to buf[0]. One section of tdp_lock,
+ * which the flush closes: user space copies a page only after it has seen the
+ * bit, and by then every write either came through or will be noticed. The
+ * number of words that were done.
  */
+static unsigned long harvest_section(struct vm *vm, const struct memslot *slot,
+				     unsigned long word, unsigned long *buf, unsigned long nr)
+{
+	unsigned long i = 0;
+	bool flush = false;
+
+	write_lock(&vm->mem.tdp_lock);
+	do {
+		atomic_long_t *p = (atomic_long_t *)&slot->dirty[word + i];
+
+		if (buf[i] && atomic_long_read(p))
+			buf[i] &= atomic_long_fetch_andnot(buf[i], p);
+		else
+			buf[i] = 0;
+		flush |= watch_mask(vm, slot, word + i, buf[i]);
+	} while (++i < nr && (i % TABLE_WORDS || !tdp_lock_wanted(vm)));
+	if (flush)
+		tdp_flush(vm);
+	write_unlock(&vm->mem.tdp_lock);
+	return i;
+}
+
+/* Pages that will be watched for the first time: huge ones as wholes, if nobody splits them. */
+static void split_selected(struct vm *vm, const struct memslot *slot, unsigned long word,
+			   const unsigned long *buf, unsigned long nr)
+{
+	unsigned long i, mask;
+
+	for (i = 0; i < nr; i++) {
+		gfn_t base = slot->base_gfn + (word + i) * BITS_PER_LONG;
+
+		mask = buf[i] & READ_ONCE(slot->dirty[word + i]);
+		if (mask)
+			tdp_split_range(vm, slot->as_id, base + __ffs(mask),
+					base + __fls(mask) + 1);
+	}
+}
+
 static void harvest(struct vm *vm, const struct memslot *slot, unsigned long word,
 		    unsigned long *buf, unsigned long nr)
 {
-	unsigned long i, end;
-	bool flush;
+	bool split = mm_initially_set(vm, slot) && READ_ONCE(eager_page_split);
+	unsigned long i, end, done;
 
-	for (i = 0; i < nr; cond_resched()) {
-		flush = false;
+	for (i = 0; i < nr; i = end) {
 		end = min(nr, i + BATCH_WORDS);
-		write_lock(&vm->mem.tdp_lock);
-		for (; i < end; i++) {
-			atomic_long_t *p = (atomic_long_t *)&slot->dirty[word + i];
-
-			if (buf[i] && atomic_long_read(p))
-				buf[i] &= atomic_long_fetch_andnot(buf[i], p);
-			else
-				buf[i] = 0;
-			flush |= watch_mask(vm, slot, word + i, buf[i]);
-		}
-		if (flush)
-			tdp_flush(vm);
-		write_unlock(&vm->mem.tdp_lock);
+		if (split)
+			split_selected(vm, slot, word + i, buf + i, end - i);
+		for (done = i; done < end; cond_resched())
+			done += harvest_section(vm, slot, word + done, buf + done, end - done);
 	}
 }
 

@@ -32,6 +32,9 @@
 #include "../vmm.h"
 #include "tdp.h"
 
+/* So many at least are taken back in one section of tdp_lock, which costs a flush. */
+#define SECTION_ENTRIES	128
+
 /* KVM's: what may be pushed between "soon full" and the exit that tells it. */
 static u32 reserved_entries(void)
 {
@@ -192,11 +195,14 @@ static bool reset_entry(struct vm *vm, struct dirty_ring *ring)
 static void reset_section(struct vm *vm, struct dirty_ring *ring, u32 end)
 {
 	bool flush = false;
+	unsigned int n = 0;
 
 	write_lock(&vm->mem.tdp_lock);
 	do {
 		flush |= reset_entry(vm, ring);
-	} while (ring->reset != end && harvested(ring) && !tdp_lock_wanted(vm));
+		if (!(++n % SECTION_ENTRIES) && tdp_lock_wanted(vm))
+			break;
+	} while (ring->reset != end && harvested(ring));
 	if (flush)
 		tdp_flush(vm);
 	write_unlock(&vm->mem.tdp_lock);

@@ -232,7 +232,7 @@ static int alloc_dirty(struct vm *vm, struct memslot *slot)
 	slot->dirty = kvcalloc(2, memslot_dirty_bytes(slot), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty)
 		return -ENOMEM;
-	if (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET)
+	if (mm_initially_set(vm, slot))
 		bitmap_set(slot->dirty, 0, slot->npages);
 	return 0;
 }
@@ -279,11 +279,13 @@ static void slot_gone(struct vm *vm)
 	synchronize_srcu_expedited(&vm->srcu);
 }
 
-/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
 static void start_logging(struct vm *vm, const struct memslot *slot)
 {
-	if (slot->dirty && (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET))
+	/* What cannot be written; and with all bits set CLEAR_DIRTY_LOG starts it. */
+	if ((slot->flags & KVM_MEM_READONLY) || mm_initially_set(vm, slot))
 		return;
+	if (READ_ONCE(eager_page_split))
+		tdp_split_range(vm, slot->as_id, slot->base_gfn, memslot_gfn_end(slot));
 	tdp_watch_slot(vm, slot);
 }
 
