@@ -8,10 +8,15 @@
 
 #include "vendor.h"
 
+/* As kp->arg: the fact holds with either vendor. */
+static const char always;
+
 /* kp->arg: the vendor with which the fact holds, NULL when it never does. */
 static int fact_get(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%c\n", kp->arg && kp->arg == vendor_ops ? 'Y' : 'N');
+	bool holds = kp->arg == &always || (kp->arg && kp->arg == vendor_ops);
+
+	return sysfs_emit(buffer, "%c\n", holds ? 'Y' : 'N');
 }
 
 static int fact_set(const char *val, const struct kernel_param *kp)
@@ -25,6 +30,8 @@ static const struct kernel_param_ops fact_ops = { .set = fact_set, .get = fact_g
 module_param_cb(ept, &fact_ops, (void *)&vmx_ops, 0444);
 module_param_cb(unrestricted_guest, &fact_ops, (void *)&vmx_ops, 0444);
 module_param_cb(npt, &fact_ops, (void *)&svm_ops, 0444);
+/* Not by the shadow pages that KVM has as well. */
+module_param_cb(tdp_mmu, &fact_ops, (void *)&always, 0444);
 module_param_cb(enable_apicv, &fact_ops, NULL, 0444);
 module_param_cb(avic, &fact_ops, NULL, 0444);
 module_param_cb(enable_pmu, &fact_ops, NULL, 0444);

@@ -73,6 +73,8 @@ enum vcpu_request {
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
 	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
+	REQ_DIRTY_LOG,		/* the hardware's log goes on or off, or shall be emptied */
+	REQ_DIRTY_RING,		/* dirty_ring_full(): leave with KVM_EXIT_DIRTY_RING_FULL */
 	REQ_SMI,		/* an SMI came, or one that waits may have its time */
 };
 
@@ -151,6 +153,7 @@ struct vcpu {
 	struct vcpu_events ev;		/* (v) events.h */
 	struct vcpu_smm smm;		/* (v) smm.h */
 	struct vcpu_tdp tdp;		/* (v) mm/mm.h */
+	struct dirty_ring ring;		/* mm/mm.h */
 	struct lapic *lapic;		/* (c) irq/irq.h, NULL without irqchip */
 	u64 apic_base;			/* (v) MSR_IA32_APICBASE */
 

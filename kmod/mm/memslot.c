@@ -255,10 +255,12 @@ static int classify(struct vm *vm, const struct kvm_userspace_memory_region2 *me
 /* The second half is where GET_DIRTY_LOG gathers what it copies out. */
 static int alloc_dirty(struct vm *vm, struct memslot *slot)
 {
+	if (READ_ONCE(vm->mem.ring_bytes))
+		return 0;
 	slot->dirty = kvcalloc(2, memslot_dirty_bytes(slot), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty)
 		return -ENOMEM;
-	if (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET)
+	if (mm_initially_set(vm, slot))
 		bitmap_set(slot->dirty, 0, slot->npages);
 	return 0;
 }
@@ -286,7 +288,7 @@ static struct memslot *new_slot(struct vm *vm, const struct kvm_userspace_memory
 	slot->flags = mem->flags;
 	slot->id = mem->slot;
 	slot->as_id = mem->slot >> 16;
-	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!memslot_logged(slot))
 		return slot;
 	if (old && old->dirty) {
 		slot->dirty = old->dirty;
@@ -305,12 +307,20 @@ static void slot_gone(struct vm *vm)
 	synchronize_srcu_expedited(&vm->srcu);
 }
 
+static void start_logging(struct vm *vm, const struct memslot *slot)
+{
+	/* What cannot be written; and with all bits set CLEAR_DIRTY_LOG starts it. */
+	if ((slot->flags & KVM_MEM_READONLY) || mm_initially_set(vm, slot))
+		return;
+	if (READ_ONCE(eager_page_split))
+		tdp_split_range(vm, slot->as_id, slot->base_gfn, memslot_gfn_end(slot));
+	tdp_watch_slot(vm, slot);
+}
+
 /* The set without @old has no reader any more; @new may be faulted in already. */
 static void after_change(struct vm *vm, enum slot_change change,
 			 const struct memslot *old, const struct memslot *new)
 {
-	u32 initially_set = vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET;
-
 	switch (change) {
 	case SLOT_DELETE:
 	case SLOT_MOVE:
@@ -318,15 +328,28 @@ static void after_change(struct vm *vm, enum slot_change change,
 		slot_gone(vm);
 		break;
 	case SLOT_FLAGS:
-		/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
-		if (new->dirty && !old->dirty && !initially_set)
-			tdp_wrprot_slot(vm, new);
-		if (old->dirty && !new->dirty)
+		if (memslot_logged(new))
+			start_logging(vm, new);
+		else
 			tdp_zap_collapsible(vm, new);
 		break;
 	default:
 		break;
 	}
+}
+
+/*
+ * The hardware's log is on before a logged slot can be seen, so that no D bit of
+ * its pages is set unnoticed, and until after the last one.
+ */
+static void count_logged(struct vm *vm, int n)
+{
+	bool before = mm_logs_dirty(&vm->mem);
+
+	/* Before the vCPUs are looked at: one that is created now asks itself (vcpu.c). */
+	smp_store_mb(vm->mem.nr_logged, vm->mem.nr_logged + n);
+	if (vendor_caps.dirty_log_size && before != mm_logs_dirty(&vm->mem))
+		vm_request_all(vm, REQ_DIRTY_LOG);
 }
 
 /* The id table is the writers' own, so it is put right before readers see the slot. */
@@ -357,6 +380,7 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		 const struct kvm_userspace_memory_region2 *mem)
 {
 	int as_id = mem->slot >> 16, r = -ENOMEM;
+	bool was_logged = old && memslot_logged(old), logged;
 	struct memslot *new = NULL;
 	struct memslots *slots;
 
@@ -381,8 +405,13 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 	/* Before the set that lacks it: publish() has the barrier. */
 	if (change == SLOT_DELETE || change == SLOT_MOVE)
 		WRITE_ONCE(vm->mem.going, old);
+	logged = new && memslot_logged(new);
+	if (logged && !was_logged)
+		count_logged(vm, 1);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
 	publish(vm, as_id, slots);
+	if (was_logged && !logged)
+		count_logged(vm, -1);
 	after_change(vm, change, old, new);
 	free_slot(old, new);
 	return 0;

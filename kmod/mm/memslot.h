@@ -35,6 +35,11 @@ static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
 }
 
+static inline bool memslot_logged(const struct memslot *slot)
+{
+	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
 static inline size_t memslot_dirty_bytes(const struct memslot *slot)
 {
 	return BITS_TO_LONGS(slot->npages) * sizeof(long);

@@ -3,6 +3,8 @@
 #ifndef VMM_TDP_H
 #define VMM_TDP_H
 
+#include <linux/sched.h>
+
 #include "../vendor.h"
 #include "memslot.h"
 #include "tdp_iter.h"
@@ -34,6 +36,35 @@ static inline void tdp_count_leaves(struct vm *vm, int level, long n)
 	tdp_stat(counters[level - 1], n);
 }
 
+/* A section of tdp_lock that can end here should: others want the lock or this CPU. */
+static inline bool tdp_lock_wanted(struct vm *vm)
+{
+	return need_resched() || rwlock_is_contended(&vm->mem.tdp_lock);
+}
+
+/*
+ * For walks over much memory, in sections: is this section over? Between tables
+ * only, and not before it got on from @start; the next one starts at it->gfn.
+ */
+static inline bool tdp_section_over(struct vm *vm, const struct tdp_iter *it, gfn_t start)
+{
+	return !tdp_index(it->gfn, 1) && it->gfn > start && tdp_lock_wanted(vm);
+}
+
+/*
+ * 4K pages of logged slots are mapped writable without D, and the hardware tells
+ * of the first write; huge ones are write-protected here, too.
+ */
+static inline bool tdp_hw_log(void)
+{
+	return vendor_caps.dirty_log_size;
+}
+
+/* dirty.c */
+bool mm_initially_set(const struct vm *vm, const struct memslot *slot);
+/* dirty_ring.c: @gfn was written, in a slot that is logged. Any context but NMI. */
+void dirty_ring_push(struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn);
+
 /* Zeroed table pages, charged to the memcg of the caller. */
 void *tdp_alloc_table(void);
 void tdp_free_table(void *table);
@@ -57,16 +88,17 @@ void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep);
 void tdp_zap_all(struct vm *vm);	/* of all address spaces */
 
 /*
- * Write-protect all leaves that overlap [start, end), huge ones as a whole.
- * tdp_lock held for writing; true when the caller owes a flush.
+ * The next write to each page of [start, end) will be noticed: its leaf loses
+ * the write right, or D. Huge leaves lose the right as a whole. tdp_lock held for
+ * writing; true when the caller owes a flush.
  */
-bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end);
+bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end);
 /* The same for a slot, with its own locking, flushed. */
-void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot);
+void tdp_watch_slot(struct vm *vm, const struct memslot *slot);
 
 /*
- * Drop tables of 4K entries where the host has a larger page, so that faults
- * map it huge again. The rest keeps its 4K entries.
+ * Drop tables where the host has a larger page, so that faults map it huge
+ * again. The rest keeps its entries.
  */
 void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot);
 
@@ -83,6 +115,14 @@ bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear);
  * returned; when false somebody else changed the entry, look again.
  */
 bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table);
+/*
+ * Splits all huge leaves that overlap [start, end) down to 4K. Sleeps, takes
+ * tdp_lock for reading; stops without a word when there is no memory for tables:
+ * a write splits what is left.
+ */
+void tdp_split_range(struct vm *vm, int as_id, gfn_t start, gfn_t end);
+/* Module parameter: logged memory is split ahead of the guest's writes. */
+extern bool eager_page_split;
 
 /* tdp_fault.c: level of the host's mapping at @hva: 1 when there is none. */
 int tdp_host_level(struct mm_struct *mm, hva_t hva);

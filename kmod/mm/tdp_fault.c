@@ -186,7 +186,7 @@ static int goal_level(struct vm *vm, struct tdp_fault *f)
 
 	if (level == 1)
 		return 1;
-	if (f->slot->dirty && (f->access & TDP_ACCESS_WRITE))
+	if (memslot_logged(f->slot) && (f->access & TDP_ACCESS_WRITE))
 		return 1;
 	level = min(level, tdp_host_level(vm->mm, f->hva));
 	while (level > 1 && ((f->pfn ^ f->gfn) & (tdp_pages(level) - 1)))
@@ -257,14 +257,15 @@ static void make_table(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_
 }
 
 /*
- * Dirty logging: the right first, then the bit. The reader takes the bit and
- * the right away under the write lock, so either order would do here, but this
- * one is also right for readers without it.
+ * Dirty logging: the right first, then the bit or the ring's entry. The reader
+ * takes bit and right away under the write lock, so either order would do
+ * here, but this one is also right for readers without it. Who finds the right
+ * there has nothing to tell: whoever gave it does, before the lock is free.
  */
-static void log_write(struct vm *vm, const struct tdp_fault *f)
+static void log_write(struct vcpu *vcpu, const struct tdp_fault *f)
 {
 	if (f->access & TDP_ACCESS_WRITE)
-		mm_mark_dirty(vm, f->slot, f->gfn);
+		mm_mark_dirty(vcpu, f->slot, f->gfn);
 }
 
 static bool entry_uptodate(const struct tdp_iter *it, u32 access)
@@ -276,9 +277,10 @@ static bool entry_uptodate(const struct tdp_iter *it, u32 access)
 static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
 {
 	gfn_t mask = tdp_pages(it->level) - 1;
+	bool unasked = memslot_logged(f->slot) && !(f->access & TDP_ACCESS_WRITE);
 	struct tdp_rights rights = {
-		.write = f->host_write &&
-			 (!f->slot->dirty || (f->access & TDP_ACCESS_WRITE)),
+		.write = f->host_write && (!unasked || (it->level == 1 && tdp_hw_log())),
+		.clean = unasked,
 		.exec = it->level == 1 || !nx_huge_on(vcpu->vm),
 		.host_write = f->host_write,
 		.uncached = f->uncached,
@@ -290,7 +292,7 @@ static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct td
 	if (VM_BROKEN(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
 		return true;
 	if (!fresh)
-		new |= it->val & it->fmt->write;
+		new |= it->val & (it->fmt->write | it->fmt->dirty);
 	if (!tdp_cmpxchg(it->entry, &it->val, new))
 		return false;
 	if (fresh)
@@ -313,7 +315,7 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 	for (;;) {
 		f->level = it.level;
 		if (entry_uptodate(&it, f->access))
-			break;
+			return;
 		if (tdp_is_table(it.fmt, it.val, it.level)) {
 			tdp_iter_next(&it);
 			continue;
@@ -325,7 +327,7 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 		if (install_leaf(vcpu, &it, f))
 			break;
 	}
-	log_write(vm, f);
+	log_write(vcpu, f);
 }
 
 /*
@@ -345,19 +347,22 @@ static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 		if (!tdp_iter_leaf(&it))
 			continue;
 		f->level = it.level;
-		done = entry_uptodate(&it, f->access);
-		if (done || !tdp_permits(it.fmt, it.val | it.fmt->write, f->access))
+		if (entry_uptodate(&it, f->access)) {
+			done = true;
+			break;
+		}
+		if (!tdp_permits(it.fmt, it.val | it.fmt->write, f->access))
 			break;
 		if (!(it.val & TDP_HOST_WRITE) || !slot_writable(f->slot) ||
-		    (it.level > 1 && f->slot->dirty))
+		    (it.level > 1 && memslot_logged(f->slot)))
 			break;
 		done = tdp_cmpxchg(it.entry, &it.val,
 				   it.val | it.fmt->write | it.fmt->dirty);
+		if (done)
+			log_write(vcpu, f);
 		vcpu->stats.pf_fixed += done;
 		break;
 	}
-	if (done)
-		log_write(vm, f);
 	read_unlock(&vm->mem.tdp_lock);
 	return done;
 }

@@ -63,7 +63,7 @@ static long clock_pairing(struct vcpu *vcpu, const struct hypercall *hc)
 	pair.sec = div_u64_rem(real, NSEC_PER_SEC, &nsec);
 	pair.nsec = nsec;
 	pair.tsc = vcpu_guest_tsc(vcpu, tsc);
-	return gpa_write(vcpu->vm, hc->arg[0], &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
+	return gpa_write(vcpu, hc->arg[0], &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
 }
 
 static long send_ipi(struct vcpu *vcpu, const struct hypercall *hc)

@@ -54,7 +54,8 @@ static const struct ctl_wish wishes[NR_NEGOTIATED] = {
 		.optional = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
 			    SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
 			    VMX_CTL2_XSAVES | SECONDARY_EXEC_TSC_SCALING |
-			    SECONDARY_EXEC_RDRAND_EXITING | SECONDARY_EXEC_RDSEED_EXITING,
+			    SECONDARY_EXEC_RDRAND_EXITING | SECONDARY_EXEC_RDSEED_EXITING |
+			    SECONDARY_EXEC_ENABLE_PML,
 	},
 	[VCTL_EXIT] = {
 		MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
@@ -263,6 +264,7 @@ int vmx_setup(void)
 	setup_host_caps();
 	setup_vendor_caps();
 	vmx_tdp_setup();
+	vmx_pml_setup();
 	err = alloc_vmxon_regions();
 	if (!err)
 		err = vmx_mitigate_setup();
