@@ -130,7 +130,7 @@ static void recover_one(struct tdp_gather *g, struct page *page)
 	unsigned long place = page_private(page);
 	struct memslot *slot = mm_slot(g->vm, !!(place & PLACE_AS), place & PLACE_GFN);
 
-	if (slot && slot->dirty)
+	if (slot && memslot_logged(slot))
 		nx_huge_remove(g->vm, page);
 	else
 		unlink_table(g, page);

@@ -193,7 +193,7 @@ static int goal_level(struct vm *vm, struct tdp_fault *f)
 		level--;
 	if (!(f->access & TDP_ACCESS_FETCH) || !nx_huge_on(vm))
 		return level;
-	if (!f->slot->dirty)
+	if (!memslot_logged(f->slot))
 		f->nx_level = level;
 	return 1;
 }
