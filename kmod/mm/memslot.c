@@ -370,6 +370,8 @@ static int add_last(struct vm *vm, struct memslots *slots, struct memslot *new)
 
 	if (r)
 		return r;
+	if (memslot_logged(new))
+		count_logged(vm, 1);
 	vm->mem.nr_pages += new->npages;
 	append(slots, new);
 	next_generation(vm);

@@ -131,6 +131,38 @@ static void two_slots(void)
 	CHECK_EQ(stat_of(&d, "pml_logged"), logged);
 }
 
+/* Slots that are logged from the start: behind all others, by gfn and by address, and not. */
+static void born_logged(void)
+{
+	const uint64_t gpa = GPA + SIZE;
+	uint64_t logged;
+	struct dirty d;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		pml_guest(&d, false);
+		guest_slot(&d.g, d.slot, 0, 0, 0, NULL);
+		/* With three others there is room for a fourth. */
+		guest_slot(&d.g, 8, 0, 40 * MB, PAGE_2M, d.g.mem);
+		guest_slot(&d.g, 9, 0, 44 * MB, PAGE_2M, d.g.mem + PAGE_2M);
+		d.mem = i ? d.g.mem + 8 * MB : guest_alloc(SIZE);
+		/* There, and in small pages, so that a read maps them for writing. */
+		madvise(d.mem, SIZE, MADV_NOHUGEPAGE);
+		memset(d.mem, 0, SIZE);
+		log_on(&d, true);
+		CALL(d.cpu, zeros, GPA, GPA + SIZE, PAGE_4K);
+		dirty_collect(&d);
+		CALL(d.cpu, write, GPA + 5 * PAGE_4K, 1);
+		CALL(d.cpu, write, gpa - PAGE_4K, 1);
+		CHECK(stat_of(&d, "pml_logged") >= 2);
+		dirty_expect(&d, 5, NPAGES, NPAGES - 6);
+		log_on(&d, false);
+		logged = stat_of(&d, "pml_logged");
+		write_pages(&d, 0, NPAGES, 1);
+		CHECK_EQ(stat_of(&d, "pml_logged"), logged);
+	}
+}
+
 static void late_cpu(void)
 {
 	struct guest_cpu *cpu;
@@ -170,6 +202,7 @@ static const struct test tests[] = {
 	{ "while_running", while_running },
 	{ "switched", switched },
 	{ "two_slots", two_slots },
+	{ "born_logged", born_logged },
 	{ "late_cpu", late_cpu },
 	{ "read_first", read_first },
 };
