@@ -7,9 +7,9 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL ROWS VMM_CACHE
 
-.PHONY: all module userspace run check check-full lab setup symbols gates clean help
+.PHONY: all module userspace run check check-full bench bench-smoke lab setup symbols gates clean help
 
 all: module userspace
 
@@ -44,6 +44,15 @@ check-full:
 	@$(LAB)/setup.sh host
 	@FULL=1 $(LAB)/check.py
 
+# Path lengths beside those of the stock modules: docs/benchmarks.md
+bench:
+	@$(LAB)/setup.sh host
+	@selftests/bench/bench.py
+
+bench-smoke:
+	@$(LAB)/setup.sh host
+	@selftests/bench/bench.py --smoke
+
 # Everything that the other commands would fetch or build when first needed
 setup:
 	@$(LAB)/setup.sh lint tree trixie machine guest guest virt bootdisk tree bookworm tree forky checkpatch
@@ -66,6 +75,8 @@ help:
 	@echo "make run                  boot a Debian guest under vmm (VENDOR=amd|intel)"
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
 	@echo "make check-full           and those that take too long for every day"
+	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"
+	@echo "make bench-smoke          fails if a round trip has become longer than docs/benchmarks.json has it"
 	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"
 	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 KERNEL= GUEST=1 VIRT=1 TIMEOUT= PARAMS= APPEND= MODEL=)"
 	@echo "make symbols              the kernel symbols that vmm.ko imports, judged"

@@ -138,10 +138,11 @@ class Follower:
 
 
 class Machine:
-    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it."""
+    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. count: its TSC counts
+    instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts."""
 
     def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
-                 virt=False):
+                 virt=False, count=False, plugin=None):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         self.kernel = lab_kernel()
@@ -149,7 +150,7 @@ class Machine:
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
         self.cpu = cpu
         self.root = self.boot + ("/virt.img" if virt else "/root.img")
-        self.virt = virt
+        self.virt, self.count, self.plugin = virt, count, plugin
         self.process = None
         self.status = None          # exit status that the job reported
         self.trouble = None         # first line of trouble on the console
@@ -200,7 +201,8 @@ class Machine:
     def start_amd(self, initrd, tty_fd):
         # One emulated CPU unless asked: with two, QEMU's SVM breaks as soon as both are in guest mode.
         append = self.append
-        command = ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", self.cpu or "EPYC-v4",
+        accel = ["tcg,thread=single", "-icount", "shift=0,sleep=off"] if self.count else ["tcg,thread=multi"]
+        command = ["qemu-system-x86_64", "-M", "pc", "-accel", *accel, "-cpu", self.cpu or "EPYC-v4",
                    "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-kernel", self.boot + "/vmlinux", "-initrd", initrd,
                    "-serial", "file:%s/console" % self.dir,
@@ -209,6 +211,9 @@ class Machine:
                    "-chardev", "stdio,id=out,signal=off", "-device", "virtconsole,chardev=out,nr=1",
                    "-chardev", "file,id=ctl,path=%s/ctl" % self.dir, "-device", "virtserialport,chardev=ctl,nr=2"]
         dirs = [self.dir]
+        if self.plugin:
+            shutil.copy(self.plugin, self.dir + "/plugin.so")
+            command += ["-plugin", "%s/plugin.so,file=%s/counts" % (self.dir, self.dir)]
         if self.guest:
             command += ["-drive", "file=%s,format=raw,if=virtio,snapshot=on" % self.guest]
             # What firmware boots from: /dev/vdc
