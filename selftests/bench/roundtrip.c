@@ -359,15 +359,15 @@ static double ipi_pair(const struct row *row)
 
 /* -------- spinning -------- */
 
-#define PAUSES	(1u << 18)
+#define PAUSES	512		/* for each sample */
 
 GUEST void spin_guest(void)
 {
+	uint32_t i, n = BP->samples * PAUSES;
 	uint64_t t = rdtsc_();
-	uint32_t i;
 
 	mark_begin();
-	for (i = 0; i < PAUSES; i++)
+	for (i = 0; i < n; i++)
 		pause_();
 	mark_end();
 	BP->sample[0][0] = rdtsc_() - t;
@@ -376,10 +376,10 @@ GUEST void spin_guest(void)
 
 GUEST void spin_guest_bare(void)
 {
+	uint32_t i, n = BP->samples * PAUSES;
 	uint64_t t = rdtsc_();
-	uint32_t i;
 
-	for (i = 0; i < PAUSES; i++)
+	for (i = 0; i < n; i++)
 		asm volatile("nop" : : : "memory");
 	BP->sample[0][0] = rdtsc_() - t;
 	report(0);

@@ -126,7 +126,8 @@ def bar(y, row, value):
 
 
 def line(x, bottom, text, dash):
-    return ('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#444" stroke-dasharray="%s"/>' % (x, TOP_SPACE - 6, x, bottom, dash) +
+    return ('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#444" stroke-dasharray="%s"/>'
+            % (x, TOP_SPACE - 6, x, bottom, dash) +
             '<text x="%.1f" y="%d" text-anchor="middle">%s</text>' % (x, TOP_SPACE - 10, text))
 
 

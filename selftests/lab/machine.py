@@ -139,10 +139,11 @@ class Follower:
 
 class Machine:
     """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. count: its TSC counts
-    instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts."""
+    instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts.
+    trace: so many times Bochs tells all instructions between one XCHG BX,BX and the next, in self.dir/trace."""
 
     def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
-                 virt=False, count=False, plugin=None):
+                 virt=False, count=False, plugin=None, trace=0):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         self.kernel = lab_kernel()
@@ -150,7 +151,7 @@ class Machine:
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
         self.cpu = cpu
         self.root = self.boot + ("/virt.img" if virt else "/root.img")
-        self.virt, self.count, self.plugin = virt, count, plugin
+        self.virt, self.count, self.plugin, self.trace = virt, count, plugin, trace
         self.process = None
         self.status = None          # exit status that the job reported
         self.trouble = None         # first line of trouble on the console
@@ -243,9 +244,19 @@ class Machine:
         with open(self.dir + "/bochsrc", "w", encoding="ascii") as f:
             f.write(BOCHSRC.format(dir=self.dir, mem=self.mem, smp=self.smp, tty=os.ttyname(tty_fd),
                                    model=self.cpu or "corei7_skylake_x", kernel=KERNEL_ADDR))
-        self.spawn(["bochs-bin", "-q", "-f", self.dir + "/bochsrc"], [self.dir], stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=open(self.dir + "/emulator.log", "wb"),
+        command, stdout = ["bochs-bin", "-q", "-f", self.dir + "/bochsrc"], subprocess.DEVNULL
+        if self.trace:
+            stdout = open(self.dir + "/trace", "wb")
+            command += self.debugger()
+        self.spawn(command, [self.dir], stdin=subprocess.DEVNULL, stdout=stdout, stderr=open(self.dir + "/emulator.log", "wb"),
                    env=dict(os.environ, TERM="vt100"))
+
+    def debugger(self):
+        with open(self.dir + "/bochsrc", "a", encoding="ascii") as f:
+            f.write("magic_break: enabled=1\n")
+        with open(self.dir + "/rc", "w", encoding="ascii") as f:
+            f.write("c\ntrace on\nc\ntrace off\n" * self.trace + "c\n")
+        return ["-debugger", "-rc", self.dir + "/rc"]
 
     def write_ram(self, initrd, images):
         """All memory content from KERNEL_ADDR on, with the hole of two blocks behind the first that boot.S explains."""
