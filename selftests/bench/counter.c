@@ -34,6 +34,7 @@ struct qemu_plugin_u64 {
 typedef void (*exec_fn)(unsigned int vcpu, void *data);
 typedef void (*trans_fn)(uint64_t id, struct qemu_plugin_tb *tb);
 
+void qemu_plugin_reset(uint64_t id, void (*done)(uint64_t id));
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, trans_fn fn);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, exec_fn fn, int flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_cond_cb(struct qemu_plugin_insn *insn, exec_fn fn, int flags,
@@ -55,6 +56,8 @@ struct slot {
 static struct slot slots[SLOTS];
 static uint64_t others;
 static struct qemu_plugin_u64 on;	/* between the marks */
+static uint64_t self;
+static bool armed;			/* a mark was seen: before, booting is not slowed down */
 static FILE *out;
 
 /* -------- what an instruction is -------- */
@@ -168,9 +171,19 @@ static void end(unsigned int vcpu, void *data)
 	fflush(out);
 }
 
+static void translate(uint64_t id, struct qemu_plugin_tb *tb);
+
+static void arm(uint64_t id)
+{
+	armed = true;
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
+}
+
 static void row(unsigned int vcpu, void *data)
 {
 	fprintf(out, "row\n");
+	if (!armed)
+		qemu_plugin_reset(self, arm);
 }
 
 /* The displacement of the NOPs that bench.h calls marks */
@@ -190,14 +203,16 @@ static void translate(uint64_t id, struct qemu_plugin_tb *tb)
 		uint8_t bytes[16] = { 0 };
 
 		qemu_plugin_insn_data(insn, bytes, 15);
-		if (addr & KERNEL) {
+		if (armed && (addr & KERNEL)) {
 			s = find(addr);
 			s->kind = kind(bytes);
 		}
-		if (is_mark(bytes, "1geb"))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, begin, NO_REGS, NULL);
-		else if (is_mark(bytes, "1wor"))
+		if (is_mark(bytes, "1wor"))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, row, NO_REGS, NULL);
+		else if (!armed)
+			continue;
+		else if (is_mark(bytes, "1geb"))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, begin, NO_REGS, NULL);
 		else if (is_mark(bytes, "1dne"))
 			qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, end, NO_REGS, COND_NE, on, 0, NULL);
 		else
@@ -210,11 +225,12 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **a
 	int i;
 
 	for (i = 0; i < argc; i++) {
-		if (!strncmp(argv[i], "file=", 5))
-			out = fopen(argv[i] + 5, "w");
+		if (!strncmp(argv[i], "counts=", 7))
+			out = fopen(argv[i] + 7, "w");
 	}
 	if (!out)
 		return 1;
+	self = id;
 	on.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
 	return 0;

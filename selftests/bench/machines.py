@@ -7,8 +7,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lab"))
 import lab                                                              # pylint: disable=wrong-import-position
-from machine import TOP, LabError, Machine, lab_kernel, say                        # pylint: disable=wrong-import-position
+from machine import TOP, LabError, Machine, lab_kernel, say             # pylint: disable=wrong-import-position
 
+MODULES = ("kvm", "vmm")
 PROGRAMS = {1: "roundtrip", 2: "user", 3: "memory", 4: "life"}
 # The lab's machine and the processor in it. Bochs' AMD-V tells the length of an instruction, QEMU's does not.
 MACHINES = {"amd": ("amd", None), "intel": ("intel", None), "ryzen": ("intel", "ryzen")}
@@ -25,27 +26,33 @@ def build():
     lab.run_quietly([lab.LAB + "/build-userspace", "selftests/bench", "OUT=" + BUILD, "all"], "the benchmark does not build")
 
 
-def job(groups, arguments):
-    lines = ['echo "@group %d"; /lab/bench/%s %s' % (group, PROGRAMS[group], arguments) for group in groups]
-    return "\n".join(["exec 2>&1"] + lines)
+def job(modules, groups, arguments, before=""):
+    """The modules take turns in one boot. before: a command that runs when one is loaded, with its name as $1."""
+    lines = ["exec 2>&1", "set --"]
+    for module in modules:
+        lines += ["LAB_MODULE=%s bash /lab/load || exit 126" % module, "echo @module %s" % module, "set -- " + module, before]
+        lines += ["echo @group %d; /lab/bench/%s --device /dev/%s --unit insn %s" % (group, PROGRAMS[group], module, arguments)
+                  for group in groups]
+        lines.append("rmmod vmm 2>/dev/null; rmmod kvm_amd kvm 2>/dev/null; rmmod kvm_intel kvm 2>/dev/null")
+    return "\n".join(lines + ["exit 0"])
 
 
 class Run:
     """One boot; options are Machine's. output: what the programs printed. The box has its files until it is closed."""
 
-    def __init__(self, vendor, module, script, **options):
+    def __init__(self, vendor, script, **options):
+        where, model = MACHINES[vendor]
         files = [("%s/%s" % (BUILD, name), "bench/" + name) for name in PROGRAMS.values()]
-        self.stage = lab.make_stage(MACHINES[vendor][0], module, "command", script, files)
+        self.stage = lab.make_stage(where, "none", "command", script, files)
         self.box = None
         try:
-            where, model = MACHINES[vendor]
             self.box = Machine(where, self.stage, append=APPEND, cpu=model, count=True, **options)
             self.box.start()
             output = io.BytesIO()
             status = lab.relay(self.box, False, SECONDS, output)
             self.output = output.getvalue().decode(errors="replace").replace("\r", "")
-            if status in (lab.DIED, lab.TIMED_OUT, 126):
-                raise LabError("the benchmark did not end:\n" + self.output[-2000:])
+            if status:
+                raise LabError("the benchmark did not end well:\n" + self.output[-2000:])
             if self.box.trouble:
                 raise LabError("the machine's kernel complained during the benchmark")
         except BaseException:
@@ -58,22 +65,28 @@ class Run:
         shutil.rmtree(self.stage, ignore_errors=True)
 
 
-def measure(vendor, module, groups, arguments=""):
-    """{(group, name): (unit, value)} in the programs' order."""
-    say("measuring %s on the %s machine" % (module, vendor))
-    run = Run(vendor, module, job(groups, "--unit insn " + arguments))
+def measure(vendor, modules, groups, arguments=""):
+    """{module: {(group, name): (unit, value)}} in the programs' order."""
+    say("measuring %s on the %s machine" % (" and ".join(modules), vendor))
+    run = Run(vendor, job(modules, groups, arguments))
     run.close()
     return parse(run.output)
 
 
+def is_figure(words):
+    return len(words) == 3 and words[1] in ("insn", "bytes")
+
+
 def parse(output):
-    rows, group = {}, 0
+    found, group, rows = {}, 0, {}
     for line in output.splitlines():
         words = line.split()
-        if line.startswith("@group "):
+        if line.startswith("@module "):
+            rows = found[words[1]] = {}
+        elif line.startswith("@group "):
             group = int(words[1])
-        elif len(words) == 3 and not line.startswith("#"):
+        elif is_figure(words):
             rows[group, words[0]] = (words[1], float(words[2]))
-        elif line.strip():
+        elif line.startswith("#"):
             say(line)
-    return rows
+    return found

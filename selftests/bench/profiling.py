@@ -17,6 +17,7 @@ SAMPLES = {"amd": 64, "intel": 8, "ryzen": 8}
 # Rows whose loop has one operation for each sample; the others have OPS of loop.h. The self-IPI's has its EOI, too.
 SINGLE = {"x2apic.self-ipi", "x2apic.eoi", "deadline.now", "irqfd.wake", "halt.timer", "ipi.pair", "pause"}
 OPS = 4
+TOP_FUNCTIONS = 8
 # Rows without a second, bare loop that has marks as well
 ALONE = SINGLE | {"immediate-exit"}
 # The switch between the worlds, in assembly
@@ -65,35 +66,42 @@ class Profile:
 
 
 def row_names(output):
-    """All rows in their order, those without a figure among them."""
+    """(module, row) of all rows in their order, those without a figure among them."""
+    module = None
     for line in output.splitlines():
         words = line.split()
-        if line.startswith("# no figure: "):
-            yield words[3].rstrip(",")
-        elif len(words) == 3 and words[1] in ("insn", "bytes"):
-            yield words[0]
+        if line.startswith("@module "):
+            module = words[1]
+        elif line.startswith("# no figure: "):
+            yield module, words[3].rstrip(",")
+        elif machines.is_figure(words):
+            yield module, words[0]
 
 
-def operations(vendor, name):
-    return SAMPLES[vendor] * (1 if name in SINGLE else OPS)
+def new_profiles():
+    return {module: {} for module in machines.MODULES}
 
 
-def read_counts(path, names, symbols):
+def operations(samples, name):
+    return samples * (1 if name in SINGLE else OPS)
+
+
+def read_counts(path, names, samples, symbols):
     """What counter.c wrote."""
-    profiles, current = {}, None
+    profiles, current = new_profiles(), None
     with open(path, encoding="ascii") as f:
         for line in f:
             words = line.split()
             if words == ["row"]:
-                name = next(names)
-                current = Profile(operations("amd", name))
+                module, name = next(names)
+                current = Profile(operations(samples, name))
             elif words[0] == "end":
-                if name not in profiles:
+                if name not in profiles[module]:
                     current.others = int(words[1]) / current.operations
-                    profiles[name] = current
+                    profiles[module][name] = current
                 current = Profile(current.operations)
             else:
-                current.add(symbols.name(int(words[0], 16)), int(words[1]), words[2] if len(words) > 2 else None)
+                current.add(symbols[module].name(int(words[0], 16)), int(words[1]), words[2] if len(words) > 2 else None)
     return profiles
 
 
@@ -101,21 +109,24 @@ def kallsyms():
     return lab.build_dir('"$(lab_kernel)"') + "/kallsyms"
 
 
-def count(module, group, rows):
-    """In QEMU. Leaves the kernel's symbols for trace()."""
+def count(modules, groups, samples, rows=()):
+    """In QEMU: what the programs printed, and {module: {row: Profile}}. Leaves the kernel's symbols for trace()."""
     share = tempfile.mkdtemp(prefix="profile.", dir=machines.Machine.run_root())
-    arguments = "--unit insn --samples %d %s" % (SAMPLES["amd"], " ".join(rows))
-    script = "cat /proc/kallsyms >/share/kallsyms\n" + machines.job([group], arguments)
+    arguments = "--samples %d %s" % (samples, " ".join(rows))
+    script = machines.job(modules, groups, arguments, "cat /proc/kallsyms >/share/$1")
     try:
-        run = Run("amd", module, script, plugin=BUILD + "/counter.so", share=share)
+        run = Run("amd", script, plugin=BUILD + "/counter.so", share=share)
         try:
-            shutil.copy(share + "/kallsyms", kallsyms())
-            with open(kallsyms(), encoding="ascii") as f:
-                return read_counts(run.box.dir + "/counts", row_names(run.output), Symbols(f))
+            symbols = {}
+            for module in modules:
+                with open("%s/%s" % (share, module), encoding="ascii") as f:
+                    symbols[module] = Symbols(f)
+                shutil.copy("%s/%s" % (share, module), kallsyms())
+            return run.output, read_counts(run.box.dir + "/counts", row_names(run.output), samples, symbols)
         finally:
             run.close()
     except StopIteration:
-        raise LabError("the counts have more rows than the program printed") from None
+        raise LabError("the counts have more rows than the programs printed") from None
     finally:
         shutil.rmtree(share, ignore_errors=True)
 
@@ -143,11 +154,10 @@ def kind(text):
     return COSTLY.get(word)
 
 
-def read_trace(path, vendor, names, symbols):
-    """The debugger stops before the mark it runs into, and executes it first when it goes on."""
-    profiles = {}
-    stretches = [(name, first) for name in names for first in ([True] if name in ALONE else [True, False])]
-    current, todo = None, iter(stretches)
+def read_trace(path, names, samples, symbols):
+    profiles = new_profiles()
+    todo = ((where, first) for where in names for first in ([True] if where[1] in ALONE else [True, False]))
+    current = None
     with open(path, encoding="utf-8", errors="replace") as f:
         for line in f:
             found = TRACED.search(line)
@@ -155,46 +165,57 @@ def read_trace(path, vendor, names, symbols):
                 current = None
                 continue
             if current is None:
-                name, first = next(todo)
-                current = Profile(operations(vendor, name))
+                (module, name), first = next(todo)
+                current = Profile(operations(samples, name))
                 if first:
-                    profiles[name] = current
+                    profiles[module][name] = current
             address = int(found.group(2), 16)
             if address >> 63:
-                current.add(symbols.name(address), 1, kind(found.group(3)))
+                current.add(symbols[module].name(address), 1, kind(found.group(3)))
             else:
                 current.others += 1 / current.operations
     return profiles
 
 
-def trace(vendor, module, group, rows):
+def traced_symbols(output):
+    """The kernel's from kallsyms(), the modules' as each was loaded."""
+    with open(kallsyms(), encoding="ascii") as f:
+        kernel = [line for line in f if "[" not in line]
+    symbols = {}
+    for part in output.split("@module ")[1:]:
+        lines = part.splitlines()
+        symbols[lines[0]] = Symbols(kernel + [line for line in lines if "[" in line])
+    return symbols
+
+
+def trace(vendor, modules, groups, samples, rows=()):
+    """In Bochs: {module: {row: Profile}}."""
     if not os.path.exists(kallsyms()):
-        count(module, 1, ["cpuid.0"])
-    script = "grep -E '\\[(vmm|kvm.*)\\]' /proc/kallsyms | cut -f 1\n"
-    script += machines.job([group], "--unit insn --samples %d %s" % (SAMPLES[vendor], " ".join(rows)))
-    run = Run(vendor, module, script, trace=200)
+        count(["vmm"], [1], 1, ["cpuid.0"])
+    script = machines.job(modules, groups, "--samples %d %s" % (samples, " ".join(rows)),
+                          "grep -E '\\[(vmm|kvm.*)\\]' /proc/kallsyms")
+    run = Run(vendor, script, trace=400)
     try:
-        names = list(row_names(run.output))
-        with open(kallsyms(), encoding="ascii") as f:
-            symbols = Symbols([line for line in f if "[" not in line] + run.output.splitlines())
-        return read_trace(run.box.dir + "/trace", vendor, names, symbols)
+        return read_trace(run.box.dir + "/trace", row_names(run.output), samples, traced_symbols(run.output))
     finally:
         run.close()
 
 
-def measure(vendor, module, group, rows=()):
-    """{name: Profile}"""
-    say("profiling %s on the %s machine" % (module, vendor))
-    return count(module, group, rows) if vendor == "amd" else trace(vendor, module, group, rows)
+def measure(vendor, modules, groups, rows=()):
+    """{module: {row: Profile}}"""
+    say("profiling %s on the %s machine" % (" and ".join(modules), vendor))
+    if vendor == "amd":
+        return count(modules, groups, SAMPLES[vendor], rows)[1]
+    return trace(vendor, modules, groups, SAMPLES[vendor], rows)
 
 
-def add_profile(vendor, rows):
+def add_profile(rows, profiles):
     """What the table has from profiles: floors, and the costly instructions of both sides."""
-    profiles = {module: measure(vendor, module, 1) for module in ("kvm", "vmm")}
     for row in rows:
-        if row["group"] != 1 or row["name"] not in profiles["vmm"]:
-            continue
-        row["costs"] = {module: {kind: round(count, 2) for kind, count in found[row["name"]].costs.items()}
-                        for module, found in profiles.items() if row["name"] in found}
-        if row["name"] in WORK:
-            row["floor"] = round(profiles["vmm"][row["name"]].floor(WORK[row["name"]]), 1)
+        found = {module: profiles[module][row["name"]] for module in profiles if row["name"] in profiles[module]}
+        row["costs"] = {module: {kind: round(count, 2) for kind, count in profile.costs.items()}
+                        for module, profile in found.items()}
+        if "vmm" in found:
+            row["top"] = [[name, round(count)] for name, count in found["vmm"].functions.most_common(TOP_FUNCTIONS)]
+        if row["name"] in WORK and "vmm" in found:
+            row["floor"] = round(found["vmm"].floor(WORK[row["name"]]), 1)

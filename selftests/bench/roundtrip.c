@@ -153,7 +153,6 @@ static double irqfd_inject(const struct row *row)
 
 GUEST void answer_guest(void)
 {
-	ioapic_set(PIN, VECTOR, 0);
 	for (;;) {
 		hlt_();
 		wrmsr_(X2APIC_EOI, 0);
@@ -184,6 +183,7 @@ static double irqfd_wake(const struct row *row)
 	irq = attach_irqfd(&g);
 	bell = ioeventfd(&g, BELL_PORT, 1, KVM_IOEVENTFD_FLAG_PIO);
 	MUST(fcntl(bell, F_SETFL, 0));
+	bench_exec(&g.cpu[0], open_pin_guest);
 	run_aside(&g.cpu[0], answer_guest);
 	mark_begin();
 	for (i = 0; i < bench_samples; i++) {

@@ -94,7 +94,19 @@ def markdown(vendor, result):
         yield ""
         yield "![vmm in parts of kvm](%s)" % chart_name(vendor, group)
         yield ""
+    yield from above_goal(result["rows"])
     yield from costs_table(result["rows"])
+
+
+def above_goal(rows):
+    """Where the instructions go of rows that are not where they shall be."""
+    rows = [row for row in rows if row.get("top") and ratio(row) and ratio(row) > GOALS[row["group"]]]
+    if rows:
+        yield "Above the goal, by the functions of vmm and of the kernel that execute most:"
+        yield ""
+    for row in rows:
+        yield "* %s: %s" % (row["name"], ", ".join("`%s` %d" % (name, count) for name, count in row["top"]))
+    yield ""
 
 
 def write(results, directory):

@@ -214,7 +214,7 @@ class Machine:
         dirs = [self.dir]
         if self.plugin:
             shutil.copy(self.plugin, self.dir + "/plugin.so")
-            command += ["-plugin", "%s/plugin.so,file=%s/counts" % (self.dir, self.dir)]
+            command += ["-plugin", "%s/plugin.so,counts=%s/counts" % (self.dir, self.dir)]
         if self.guest:
             command += ["-drive", "file=%s,format=raw,if=virtio,snapshot=on" % self.guest]
             # What firmware boots from: /dev/vdc
