@@ -42,21 +42,21 @@ def save(results):
 
 
 def compare(vendor, groups):
-    """Both in one boot. QEMU counts for the profile meanwhile; Bochs' debugger takes another boot, with few samples."""
+    """Both in one boot. QEMU counts for the profile meanwhile; Bochs cannot: see ./profile."""
     say("measuring on the %s machine" % vendor)
     if vendor == "amd":
         output, profiles = profiling.count(MODULES, groups, SAMPLES)
         found = machines.parse(output)
     else:
-        found = machines.measure(vendor, MODULES, groups)
-        profiles = profiling.measure(vendor, MODULES, [1]) if 1 in groups else {}
+        found, profiles = machines.measure(vendor, MODULES, groups), {}
     rows = []
     for key in dict.fromkeys([key for module in MODULES for key in found[module]]):
         unit, _ = next(found[module][key] for module in MODULES if key in found[module])
         row = {"group": key[0], "name": key[1], "unit": unit}
         row.update({module: found[module].get(key, (None, None))[1] for module in MODULES})
         rows.append(row)
-    profiling.add_profile([row for row in rows if row["group"] == 1], profiles)
+    if profiles:
+        profiling.add_profile([row for row in rows if row["group"] == 1], profiles)
     return rows
 
 
