@@ -7,9 +7,10 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL ROWS VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL ROWS SUITE SIDE VMM_CACHE
 
-.PHONY: all module userspace run check check-full bench bench-smoke lab setup symbols gates clean help
+.PHONY: all module userspace run check check-full conformance conformance-report bench bench-smoke lab setup symbols gates
+.PHONY: clean help
 
 all: module userspace
 
@@ -44,6 +45,15 @@ check-full:
 	@$(LAB)/setup.sh host
 	@FULL=1 $(LAB)/check.py
 
+# KVM's own selftests on the stock modules and on vmm.ko
+conformance:
+	@$(LAB)/setup.sh host
+	@selftests/conformance/conformance.py
+
+# docs/conformance.md from the results of the last runs
+conformance-report:
+	@selftests/conformance/page.py
+
 # Path lengths beside those of the stock modules: docs/benchmarks.md
 bench:
 	@$(LAB)/setup.sh host
@@ -75,6 +85,8 @@ help:
 	@echo "make run                  boot a Debian guest under vmm (VENDOR=amd|intel)"
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
 	@echo "make check-full           and those that take too long for every day"
+	@echo "make conformance          KVM's selftests, on KVM and on vmm (VENDOR= TESTS= SUITE=6.12|6.1 SIDE=kvm|vmm)"
+	@echo "make conformance-report   docs/conformance.md from their last results"
 	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"
 	@echo "make bench-smoke          fails if a round trip has become longer than docs/benchmarks.json has it"
 	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"

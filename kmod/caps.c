@@ -96,6 +96,8 @@ static const struct {
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE |
 					     KVM_DIRTY_LOG_INITIALLY_SET },
+	{ KVM_CAP_DIRTY_LOG_RING, VMM_DIRTY_RING_BYTES },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, VMM_DIRTY_RING_BYTES },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_X86_SMM, 1 },
@@ -112,6 +114,7 @@ static const struct {
 				    KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |
 				    KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB |
 				    KVM_GUESTDBG_BLOCKIRQ },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, 1 },
 	{ KVM_CAP_MEMORY_FAULT_INFO, 1 },
 	{ KVM_CAP_PRE_FAULT_MEMORY, 1 },
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1 },
@@ -213,9 +216,8 @@ static int enable_disable_exits(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] & ~valid_disable_exits())
 		return -EINVAL;
-	if (atomic_read(&vm->nr_vcpus))
-		return -EINVAL;
-	vm->disabled_exits |= cap->args[0];
+	WRITE_ONCE(vm->disabled_exits, vm->disabled_exits | cap->args[0]);
+	vm_request_all(vm, REQ_CPUID);
 	return 0;
 }
 
@@ -271,6 +273,11 @@ static int enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap
 	return 0;
 }
 
+static int enable_dirty_ring(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	return dirty_ring_enable(vm, (u32)cap->args[0]);
+}
+
 static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	/* The longest timer: all 32 bits of the count, divided by 128. */
@@ -284,9 +291,15 @@ static int enable_bus_cycles(struct vm *vm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
+static int enable_waive_nx_huge(struct vm *vm, const struct kvm_enable_cap *cap)
+{
+	return nx_huge_waive(vm, cap->args[0]);
+}
+
 static const struct {
 	u32 cap;
 	int (*enable)(struct vm *vm, const struct kvm_enable_cap *cap);
+	bool any_flags;		/* KVM does not look at cap->flags */
 } vm_caps[] = {
 	{ KVM_CAP_DISABLE_QUIRKS, enable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2, enable_quirks },
@@ -303,6 +316,9 @@ static const struct {
 	{ KVM_CAP_X86_APIC_BUS_CYCLES_NS, enable_bus_cycles },
 	{ KVM_CAP_HALT_POLL, enable_halt_poll },
 	{ KVM_CAP_EXIT_HYPERCALL, enable_exit_hypercall },
+	{ KVM_CAP_VM_DISABLE_NX_HUGE_PAGES, enable_waive_nx_huge },
+	{ KVM_CAP_DIRTY_LOG_RING, enable_dirty_ring, true },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, enable_dirty_ring, true },
 };
 
 int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)
@@ -310,12 +326,12 @@ int caps_enable_vm(struct vm *vm, const struct kvm_enable_cap *cap)
 	int i;
 
 	lockdep_assert_held(&vm->lock);
-	if (cap->flags)
-		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(vm_caps); i++)
 		if (vm_caps[i].cap == cap->cap)
-			return vm_caps[i].enable(vm, cap);
-	return -EINVAL;
+			break;
+	if (i == ARRAY_SIZE(vm_caps) || (cap->flags && !vm_caps[i].any_flags))
+		return -EINVAL;
+	return vm_caps[i].enable(vm, cap);
 }
 
 int caps_enable_vcpu(struct vcpu *vcpu, const struct kvm_enable_cap *cap)

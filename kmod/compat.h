@@ -21,6 +21,7 @@
 #include <linux/timekeeping.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
+#include <linux/workqueue.h>
 #include <asm/cpu.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
@@ -210,6 +211,28 @@ static inline bool compat_guest_split_lock(unsigned long rip)
 	return handle_guest_split_lock(rip);
 #else
 	return false;
+#endif
+}
+
+/* For work that runs on any CPU. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define vmm_unbound_wq	system_dfl_wq
+#else
+#define vmm_unbound_wq	system_unbound_wq
+#endif
+
+/*
+ * What /sys/devices/system/cpu/vulnerabilities/itlb_multihit says of guests; it is
+ * about VT-x only, which is refused on 7.x.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+extern bool itlb_multihit_kvm_mitigation;
+#endif
+
+static inline void compat_report_itlb_multihit(bool mitigated)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+	itlb_multihit_kvm_mitigation = mitigated;
 #endif
 }
 

@@ -29,6 +29,7 @@ struct vcpu_cpuid {
 	bool emulates;		/* see cpuid_emulates() */
 	/* By the kernel's number of a word: the register in entries[], or no_features. */
 	const u32 *feature[NCAPINTS];
+	bool told;		/* user space has set the table */
 };
 
 static const u32 no_features;
@@ -76,7 +77,7 @@ static const u16 offered[] = {
 	F(MD_CLEAR), F(SERIALIZE), F(AVX512_FP16), F(SPEC_CTRL),
 	F(INTEL_STIBP), F(SPEC_CTRL_SSBD),
 	F(AVX_VNNI), F(AVX512_BF16),
-	F(XSAVEOPT), F(XSAVEC), F(XGETBV1),
+	F(XSAVEOPT), F(XSAVEC), F(XGETBV1), F(XSAVES),
 	F(CLZERO), F(XSAVEERPTR), F(WBNOINVD), F(AMD_IBPB), F(AMD_IBRS), F(AMD_STIBP),
 	F(AMD_SSBD), F(AMD_SSB_NO), F(BTC_NO),
 };
@@ -117,6 +118,14 @@ static void offer(unsigned int feature)
 		host_features[n] |= BIT(feature & 31);
 }
 
+static void withdraw(unsigned int feature)
+{
+	unsigned int n = 0;
+
+	if (!WARN_ON_ONCE(!word_of(feature, &n)))
+		host_features[n] &= ~BIT(feature & 31);
+}
+
 void __init cpuid_init(void)
 {
 	u32 regs[R_NR];
@@ -138,6 +147,8 @@ void __init cpuid_init(void)
 	}
 	for (i = 0; i < ARRAY_SIZE(emulated); i++)
 		offer(emulated[i]);
+	if (!vendor_caps.xsaves)
+		withdraw(F(XSAVES));
 }
 
 bool cpuid_offered(unsigned int feature)
@@ -259,6 +270,9 @@ static int rule_ext_features(struct cpuid_list *list, struct kvm_cpuid_entry2 *e
 	return 0;
 }
 
+/* In leaf 0xd, 1: with one of them EBX is the compacted size. IA32_XSS is 0 always. */
+#define COMPACTING	(BIT(F(XSAVEC) & 31) | BIT(F(XSAVES) & 31))
+
 /* Bytes of an XSAVE area with the components of @mask; compacted if asked. */
 static u32 xsave_size(u64 mask, bool compacted)
 {
@@ -295,7 +309,7 @@ static int rule_xsave(struct cpuid_list *list, struct kvm_cpuid_entry2 *e)
 		return -E2BIG;
 	entry_clear(e);
 	e->eax = host_word(0xd, 1, R_EAX);
-	if (e->eax & BIT(F(XSAVEC) & 31))
+	if (e->eax & COMPACTING)
 		e->ebx = xsave_size(mask, true);
 	for (i = 2; i < 63; i++) {
 		if (!(mask & BIT_ULL(i)))
@@ -558,6 +572,14 @@ bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature)
 	return *word & BIT(feature & 31);
 }
 
+/* EBX of leaf 0: "Auth" of AMD, "Hygo" of Hygon. */
+bool guest_cpuid_is_amd(struct vcpu *vcpu)
+{
+	struct kvm_cpuid_entry2 *e = guest_cpuid_leaf(vcpu, 0, 0);
+
+	return e && (e->ebx == 0x68747541 || e->ebx == 0x6f677948);
+}
+
 u8 vcpu_maxphyaddr(struct vcpu *vcpu)
 {
 	return vcpu->cpuid->maxphyaddr;
@@ -631,7 +653,7 @@ void cpuid_runtime_update(struct vcpu *vcpu)
 	if (e)
 		e->ebx = xsave_size(vcpu_xcr0(vcpu), false);
 	e = guest_cpuid_leaf(vcpu, 0xd, 1);
-	if (e && (e->eax & BIT(F(XSAVEC) & 31)))
+	if (e && (e->eax & COMPACTING))
 		e->ebx = xsave_size(vcpu_xcr0(vcpu), true);
 }
 
@@ -663,6 +685,17 @@ bool cpuid_emulates(const struct vcpu *vcpu)
 	return vcpu->cpuid->emulates;
 }
 
+bool cpuid_faults(struct vcpu *vcpu)
+{
+	return (vcpu->msrs->misc_features & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT) &&
+	       vcpu_cpl(vcpu);
+}
+
+bool cpuid_told(const struct vcpu *vcpu)
+{
+	return vcpu->cpuid->told;
+}
+
 /* What is derived from the table; also tells the rooms that depend on it. */
 static void cpuid_changed(struct vcpu *vcpu)
 {
@@ -674,6 +707,7 @@ static void cpuid_changed(struct vcpu *vcpu)
 	c->xcr0_mask = e ? (e->eax | (u64)e->edx << 32) & xstate_supported() : 0;
 	c->pv_base = find_pv_base(vcpu);
 	c->emulates = emulation_wanted(vcpu);
+	c->told = true;
 	cpuid_runtime_update(vcpu);
 	if (vcpu->lapic)
 		lapic_cpuid_changed(vcpu, guest_cpuid_has(vcpu, F(X2APIC)),
@@ -776,10 +810,8 @@ int cpuid_get(struct vcpu *vcpu, struct kvm_cpuid2 __user *argp)
 
 	if (get_user(nent, &argp->nent))
 		return -EFAULT;
-	if (nent < c->nent) {
-		/* The needed number goes out with the error. */
-		return put_user(c->nent, &argp->nent) ? -EFAULT : -E2BIG;
-	}
+	if (nent < c->nent)
+		return -E2BIG;
 	if (c->nent && copy_to_user(argp->entries, c->entries, c->nent * sizeof(*c->entries)))
 		return -EFAULT;
 	return put_user(c->nent, &argp->nent) ? -EFAULT : 0;

@@ -28,6 +28,9 @@ u32 cpuid_signature(struct vcpu *vcpu);
  * mirror CPUID registers. False before KVM_SET_CPUID2.
  */
 bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature);
+/* User space has said what the guest has. */
+bool cpuid_told(const struct vcpu *vcpu);
+bool guest_cpuid_is_amd(struct vcpu *vcpu);
 struct kvm_cpuid_entry2 *guest_cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index);
 
 u8 vcpu_maxphyaddr(struct vcpu *vcpu);
@@ -42,6 +45,8 @@ bool cpuid_offered(unsigned int feature);
 u64 guest_xcr0_mask(struct vcpu *vcpu);
 /* The guest was promised instructions that only the emulator has: #UD must exit. */
 bool cpuid_emulates(const struct vcpu *vcpu);
+/* CPUID is for CPL 0 only: the guest has asked for that. */
+bool cpuid_faults(struct vcpu *vcpu);
 bool guest_pv_feature(struct vcpu *vcpu, unsigned int bit);
 
 #endif /* VMM_CPUID_H */

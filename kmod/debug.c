@@ -153,6 +153,47 @@ static int debug_exit(struct vcpu *vcpu, u8 vector, u64 dr6)
 	return VMM_USER;
 }
 
+/* User space's breakpoints on RIP, or the guest's: enabled, R/W and LEN 0 (SDM 18.2.4). */
+static u64 code_hits(struct vcpu *vcpu, bool users)
+{
+	u64 dr7 = users ? vcpu->debug_dr7 : vcpu_dr(vcpu, 7);
+	u64 rip = vcpu_linear_rip(vcpu), hits = 0;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		u64 at = users ? vcpu->debug_dr[i] : vcpu_dr(vcpu, i);
+
+		if ((dr7 >> 2 * i & 3) && !(dr7 >> (16 + 4 * i) & 0xf) && at == rip)
+			hits |= BIT(i);
+	}
+	return hits;
+}
+
+/* RF, or Intel's blocking by MOV SS (SDM 18.3.1.1, 7.8.3). */
+static bool code_breakpoints_held(struct vcpu *vcpu)
+{
+	return (vcpu_rflags(vcpu) & X86_EFLAGS_RF) ||
+	       (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL &&
+		(regs_get(vcpu, RG_INTR)->intr_shadow & KVM_X86_SHADOW_INT_MOV_SS));
+}
+
+bool debug_code_breakpoint(struct vcpu *vcpu, int *r)
+{
+	u64 hits = debug_owns_drs(vcpu) ? code_hits(vcpu, true) : 0;
+
+	if (hits) {
+		*r = debug_exit(vcpu, X86_TRAP_DB, hits | DR6_INIT | (1 << 16));
+		return true;
+	}
+	if (!code_breakpoints_held(vcpu))
+		hits = code_hits(vcpu, false);
+	if (!hits)
+		return false;
+	queue_exception_payload(vcpu, X86_TRAP_DB, hits);
+	*r = VMM_RESUME;
+	return true;
+}
+
 int debug_handle_db(struct vcpu *vcpu)
 {
 	u64 payload = vcpu->exit.ex.payload;
@@ -163,6 +204,14 @@ int debug_handle_db(struct vcpu *vcpu)
 	if (vcpu->exit.insn_len)
 		vcpu_skip_insn(vcpu);
 	queue_exception_payload(vcpu, X86_TRAP_DB, payload);
+	return VMM_RESUME;
+}
+
+int debug_handle_gd(struct vcpu *vcpu)
+{
+	if (debug_owns_drs(vcpu))
+		return debug_exit(vcpu, X86_TRAP_DB, DBG_DR6_BD | DR6_INIT | (1 << 16));
+	queue_exception_payload(vcpu, X86_TRAP_DB, DBG_DR6_BD);
 	return VMM_RESUME;
 }
 

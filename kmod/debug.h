@@ -40,8 +40,16 @@ u64 debug_visible_rflags(struct vcpu *vcpu);
 /* And the other way, for a value that user space sets. */
 u64 debug_hardware_rflags(struct vcpu *vcpu, u64 rflags);
 
+/*
+ * The CPU has not looked for execution breakpoints at RIP. True if there is one:
+ * *@r is RESUME with #DB queued, or USER.
+ */
+bool debug_code_breakpoint(struct vcpu *vcpu, int *r);
+
 /* EXIT_EXCEPTION with #DB or #BP. */
 int debug_handle_db(struct vcpu *vcpu);
 int debug_handle_bp(struct vcpu *vcpu);
+/* MOV DR under DR7.GD, the guest's or the debugger's: a fault either way. */
+int debug_handle_gd(struct vcpu *vcpu);
 
 #endif /* VMM_DEBUG_H */

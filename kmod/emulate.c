@@ -15,9 +15,11 @@
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate.h"
+#include "fep.h"
 #include "insn/insn.h"
 #include "io.h"
 #include "msr.h"
+#include "pv/pv.h"
 #include "regs_access.h"
 #include "run.h"
 #include "smm.h"
@@ -38,6 +40,7 @@ struct emulation {
 	bool answered;		/* user space has served the pending access */
 	u64 rip;		/* linear, of the instruction that waits */
 	bool halt;		/* the instruction was HLT */
+	bool forced;		/* behind the prefix of fep.c */
 	struct {
 		u8 size;
 		bool in;
@@ -91,6 +94,24 @@ static int translate(struct vcpu *vcpu, u64 linear, unsigned int flags, gpa_t *g
 		return INSN_FAULT;
 	}
 	return INSN_OK;
+}
+
+bool vcpu_code_is(struct vcpu *vcpu, const u8 *bytes, unsigned int n)
+{
+	u64 linear = vcpu_linear_rip(vcpu);
+	struct insn_fault fault;
+	unsigned int i;
+	gpa_t gpa;
+	u8 byte;
+
+	for (i = 0; i < n; i++) {
+		u64 at = vcpu_64bit(vcpu) ? linear + i : (u32)(linear + i);
+
+		if (translate(vcpu, at, INSN_ACC_FETCH, &gpa, &fault) ||
+		    vcpu_gpa_read(vcpu, gpa, &byte, 1) || byte != bytes[i])
+			return false;
+	}
+	return true;
 }
 
 static bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
@@ -502,36 +523,71 @@ static int op_set_cr(void *v, unsigned int cr, u64 val, struct insn_fault *fault
 	}
 }
 
+/* General detect, SDM 18.2.4. The address of a #DB is what DR6 tells of it. */
+static int check_gd(struct vcpu *vcpu, struct insn_fault *fault)
+{
+	if (!(vcpu_dr(vcpu, 7) & DBG_DR7_GD))
+		return INSN_OK;
+	*fault = (struct insn_fault){ .vector = X86_TRAP_DB, .address = DBG_DR6_BD };
+	return INSN_FAULT;
+}
+
 static int op_get_dr(void *v, unsigned int dr, u64 *val, struct insn_fault *fault)
 {
 	*val = vcpu_dr(v, dr);
-	return INSN_OK;
+	return check_gd(v, fault);
 }
 
 static int op_set_dr(void *v, unsigned int dr, u64 val, struct insn_fault *fault)
 {
-	return gp_or_ok(vcpu_set_dr(v, dr, val), fault);
+	int r = check_gd(v, fault);
+
+	return r ? r : gp_or_ok(vcpu_set_dr(v, dr, val), fault);
 }
 
 static int op_get_msr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
 {
-	struct vcpu *vcpu = v;
-
-	/* Code that changes under the exit may bring one here; no exit to user space. */
-	return gp_or_ok(!msr_filter_allowed(vcpu->vm, msr, false) ||
-			vcpu_rdmsr(vcpu, msr, val, false), fault);
+	return gp_or_ok(vcpu_rdmsr(v, msr, val, false), fault);
 }
 
 static int op_set_msr(void *v, u32 msr, u64 val, struct insn_fault *fault)
 {
-	struct vcpu *vcpu = v;
+	return gp_or_ok(vcpu_wrmsr(v, msr, val, false), fault);
+}
 
-	return gp_or_ok(!msr_filter_allowed(vcpu->vm, msr, true) ||
-			vcpu_wrmsr(vcpu, msr, val, false), fault);
+static int msr_insn(struct vcpu *vcpu, u32 msr, u64 *val, bool write, struct insn_fault *fault)
+{
+	if (vcpu->emu->answered) {
+		vcpu->emu->answered = false;
+		if (!write)
+			*val = vcpu->run->msr.data;
+		return gp_or_ok(vcpu->run->msr.error, fault);
+	}
+	switch (msr_access(vcpu, msr, val, write)) {
+	case MSR_DONE:
+		return INSN_OK;
+	case MSR_USER:
+		return INSN_USER;
+	default:
+		return gp_or_ok(1, fault);
+	}
+}
+
+static int op_rdmsr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
+{
+	*val = 0;
+	return msr_insn(v, msr, val, false, fault);
+}
+
+static int op_wrmsr(void *v, u32 msr, u64 val, struct insn_fault *fault)
+{
+	return msr_insn(v, msr, &val, true, fault);
 }
 
 static int op_cpuid(void *v, u32 regs[4], struct insn_fault *fault)
 {
+	if (cpuid_faults(v))
+		return gp_or_ok(1, fault);
 	cpuid_execute(v, regs);
 	return INSN_OK;
 }
@@ -589,6 +645,8 @@ static const struct insn_ops vcpu_insn_ops = {
 	.set_dr = op_set_dr,
 	.get_msr = op_get_msr,
 	.set_msr = op_set_msr,
+	.rdmsr = op_rdmsr,
+	.wrmsr = op_wrmsr,
 	.cpuid = op_cpuid,
 	.sys = op_sys,
 	.vec_read = op_vec_read,
@@ -617,6 +675,7 @@ static struct insn_ctx *prepare(struct vcpu *vcpu)
 
 	insn_abandon(ctx);
 	vcpu->emu->answered = false;
+	vcpu->emu->forced = false;
 	ctx->ops = &vcpu_insn_ops;
 	ctx->v = vcpu;
 	ctx->mode = cpu_mode(vcpu);
@@ -633,6 +692,8 @@ static void queue_fault(struct vcpu *vcpu, const struct insn_fault *fault)
 {
 	if (fault->vector == 14)
 		queue_page_fault(vcpu, fault->address, fault->error_code);
+	else if (fault->vector == X86_TRAP_DB)
+		queue_exception_payload(vcpu, X86_TRAP_DB, fault->address);
 	else if (fault->has_error)
 		queue_exception_error(vcpu, fault->vector, fault->error_code);
 	else
@@ -723,11 +784,16 @@ static int emulate_run(struct vcpu *vcpu)
 	case INSN_RETRY:
 		return VMM_RESUME;
 	default:
-		return emulation_failure(vcpu);
+		break;
 	}
+	if (!vcpu->emu->forced)
+		return emulation_failure(vcpu);
+	vcpu->stats.insn_emulation_fail++;
+	queue_exception(vcpu, X86_TRAP_UD);
+	return VMM_RESUME;
 }
 
-int emulate_insn(struct vcpu *vcpu)
+static void begin(struct vcpu *vcpu)
 {
 	struct insn_ctx *ctx = prepare(vcpu);
 	struct emulation *emu = vcpu->emu;
@@ -737,6 +803,18 @@ int emulate_insn(struct vcpu *vcpu)
 		emu->bulk = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	ctx->bulk = emu->bulk;
 	ctx->bulk_size = emu->bulk ? PAGE_SIZE : 0;
+}
+
+int emulate_insn(struct vcpu *vcpu)
+{
+	begin(vcpu);
+	return emulate_run(vcpu);
+}
+
+int emulate_forced(struct vcpu *vcpu)
+{
+	begin(vcpu);
+	vcpu->emu->forced = true;
 	return emulate_run(vcpu);
 }
 
@@ -751,10 +829,17 @@ static bool is_promised(struct vcpu *vcpu, const struct insn_decoded *d)
 	       d->pp == 2 && guest_cpuid_has(vcpu, X86_FEATURE_RDPID);
 }
 
-/* RSM: to the CPU this is no system management mode. */
+/* To the CPU this is no system management mode, so it refuses RSM. */
 static bool is_rsm(struct vcpu *vcpu, const struct insn_decoded *d)
 {
 	return vcpu->smm.active && d->map == INSN_MAP_0F && d->opcode == 0xaa;
+}
+
+/* The other vendor's hypercalls, what CPUID promises beyond the CPU, RSM, forced emulation. */
+bool emulation_wants_ud(const struct vcpu *vcpu)
+{
+	return pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu) || vcpu->smm.active ||
+	       fep_flags();
 }
 
 int emulate_undefined(struct vcpu *vcpu)

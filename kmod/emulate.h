@@ -13,6 +13,12 @@ void emulation_destroy(struct vcpu *vcpu);
  * -errno. Outside a stay, under vm->srcu.
  */
 int emulate_insn(struct vcpu *vcpu);
+/* The same for one that fep.c's prefix stands before: what cannot be emulated is #UD. */
+int emulate_forced(struct vcpu *vcpu);
+/* Somebody here has a use for #UD. */
+bool emulation_wants_ud(const struct vcpu *vcpu);
+/* These bytes are the code at RIP, as far as it can be read. Sleeps; under vm->srcu. */
+bool vcpu_code_is(struct vcpu *vcpu, const u8 *bytes, unsigned int n);
 /* #UD of a guest that cpuid_emulates() or that is in SMM (RSM): RESUME or USER. As above. */
 int emulate_undefined(struct vcpu *vcpu);
 /* EXIT_TASK_SWITCH: RESUME, or -EOPNOTSUPP when the guest cannot go on. As above. */

@@ -7,6 +7,7 @@
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate.h"
+#include "fep.h"
 #include "io.h"
 #include "msr.h"
 #include "pv/pv.h"
@@ -33,8 +34,7 @@ static int handle_cpuid(struct vcpu *vcpu)
 {
 	u32 regs[4], function, index;
 
-	if ((vcpu->msrs->misc_features & MSR_MISC_FEATURES_ENABLES_CPUID_FAULT) &&
-	    vcpu_cpl(vcpu)) {
+	if (cpuid_faults(vcpu)) {
 		queue_gp(vcpu);
 		return VMM_RESUME;
 	}
@@ -166,10 +166,8 @@ static int handle_dr(struct vcpu *vcpu)
 		queue_exception(vcpu, X86_TRAP_UD);
 		return VMM_RESUME;
 	}
-	if (vcpu_dr(vcpu, 7) & DBG_DR7_GD) {
-		queue_exception_payload(vcpu, X86_TRAP_DB, DBG_DR6_BD);
-		return VMM_RESUME;
-	}
+	if (debug_effective_dr7(vcpu) & DBG_DR7_GD)
+		return debug_handle_gd(vcpu);
 	if (!e->dr.write) {
 		vcpu_set_gpr(vcpu, e->dr.gpr, vcpu_dr(vcpu, e->dr.nr));
 	} else if (vcpu_set_dr(vcpu, e->dr.nr, cr_operand(vcpu, e->dr.gpr))) {
@@ -299,6 +297,8 @@ static int handle_exception(struct vcpu *vcpu)
 	case X86_TRAP_BP:
 		return debug_handle_bp(vcpu);
 	case X86_TRAP_UD:
+		if (unlikely(fep_flags()) && fep_prefix(vcpu))
+			return fep_emulate(vcpu);
 		return pv_fix_hypercall(vcpu) ? VMM_RESUME : emulate_undefined(vcpu);
 	case X86_TRAP_MC:
 		return VMM_RESUME;	/* the host's; its handler has run */

@@ -371,11 +371,16 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct vcpu *vcpu = vmf->vma->vm_file->private_data;
+	struct page *page;
 
-	if (vmf->pgoff >= ARRAY_SIZE(vcpu->run_pages))
+	if (vmf->pgoff < ARRAY_SIZE(vcpu->run_pages))
+		page = vcpu->run_pages[vmf->pgoff];
+	else if (dirty_ring_maps(vcpu->vm, vmf->pgoff))
+		page = dirty_ring_page(vcpu, vmf->pgoff);
+	else
 		return VM_FAULT_SIGBUS;
-	get_page(vcpu->run_pages[vmf->pgoff]);
-	vmf->page = vcpu->run_pages[vmf->pgoff];
+	get_page(page);
+	vmf->page = page;
 	return 0;
 }
 
@@ -385,6 +390,13 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct vcpu *vcpu = file->private_data;
+
+	/* A copy of the ring would be no ring. */
+	if ((dirty_ring_maps(vcpu->vm, vma->vm_pgoff) ||
+	     dirty_ring_maps(vcpu->vm, vma->vm_pgoff + vma_pages(vma) - 1)) &&
+	    ((vma->vm_flags & VM_EXEC) || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }

@@ -76,6 +76,11 @@ static int do_clear_dirty_log(struct vm *vm, void *buf, unsigned long arg)
 	return mm_clear_dirty_log(vm, log);
 }
 
+static int do_reset_rings(struct vm *vm, void *buf, unsigned long arg)
+{
+	return mm_reset_dirty_rings(vm);
+}
+
 static int do_set_tss_addr(struct vm *vm, void *buf, unsigned long addr)
 {
 	if (addr > (unsigned int)(-3 * PAGE_SIZE))
@@ -308,6 +313,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_SET_USER_MEMORY_REGION2, IN, NONE, do_set_region2),
 	VM_IOCTL(KVM_GET_DIRTY_LOG, IN, NONE, do_get_dirty_log),
 	VM_IOCTL(KVM_CLEAR_DIRTY_LOG, IN, NONE, do_clear_dirty_log),
+	VM_IOCTL(KVM_RESET_DIRTY_RINGS, NONE, VM, do_reset_rings),
 	VM_IOCTL(KVM_SET_TSS_ADDR, NONE, VM, do_set_tss_addr),
 	VM_IOCTL_RAW(KVM_SET_IDENTITY_MAP_ADDR, VM, do_set_identity_map),
 	VM_IOCTL(KVM_CREATE_IRQCHIP, NONE, VM, do_create_irqchip),

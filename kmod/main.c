@@ -140,6 +140,7 @@ static int __init vmm_init(void)
 		goto out_host;
 	cpuid_init();
 	msr_init();
+	nx_huge_init();
 	err = register_nodes();
 	if (err)
 		goto out_host;

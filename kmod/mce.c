@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Machine-check banks of a vCPU: MSRs (SDM 16.3) and injection by user space.
+ * Machine-check banks of a vCPU: MSRs (SDM 16.3), injection by user space, and
+ * the interrupt for errors that need no #MC (CMCI, SDM 16.5).
  */
 #include <linux/uaccess.h>
 #include <asm/mce.h>
 #include <asm/traps.h>
 
+#include "cpuid.h"
 #include "msr.h"
 #include "regs_access.h"
+#include "vendor.h"
 
-#define MCG_CAP_SUPPORTED	(MCG_CTL_P | MCG_SER_P)
+static u64 cap_supported(void)
+{
+	return MCG_CTL_P | MCG_SER_P | (vendor_caps.cmci ? MCG_CMCI_P : 0);
+}
 
 int mce_cap_supported(u64 __user *argp)
 {
-	return put_user((u64)MCG_CAP_SUPPORTED, argp) ? -EFAULT : 0;
+	return put_user(cap_supported(), argp) ? -EFAULT : 0;
 }
 
 static unsigned int nr_banks(struct vcpu *vcpu)
@@ -29,17 +35,20 @@ int mce_configure(struct vcpu *vcpu, u64 mcg_cap)
 
 	if (!banks || banks > VMM_MCE_BANKS)
 		return -EINVAL;
-	if (mcg_cap & ~(MCG_CAP_SUPPORTED | MCG_EXT_CNT_MASK | 0xffull))
+	if (mcg_cap & ~(cap_supported() | MCG_EXT_CNT_MASK | 0xffull))
 		return -EINVAL;
 	m->mcg_cap = mcg_cap;
 	if (mcg_cap & MCG_CTL_P)
 		m->mcg_ctl = ~0ull;
 	for (i = 0; i < banks; i++)
 		m->mc_bank[4 * i] = ~0ull;
+	if (mcg_cap & MCG_CMCI_P)
+		memset(m->mc_ctl2, 0, banks * sizeof(m->mc_ctl2[0]));
+	lapic_set_cmci(vcpu, mcg_cap & MCG_CMCI_P);
 	return 0;
 }
 
-/* "Uncorrected, no action": a record without a #MC (SDM 16.6.3), and no CMCI is offered. */
+/* "Uncorrected, no action" (SDM 16.6.3): a record without a #MC. */
 static bool mce_no_action(const struct kvm_x86_mce *mce)
 {
 	return (mce->status & MCI_STATUS_UC) && !mce->mcg_status &&
@@ -51,6 +60,14 @@ static void mce_record(u64 *bank, const struct kvm_x86_mce *mce, u64 flags)
 	bank[1] = mce->status | flags;
 	bank[2] = mce->addr;
 	bank[3] = mce->misc;
+}
+
+static void mce_signal(struct vcpu *vcpu, u8 bank)
+{
+	struct vcpu_msrs *m = vcpu->msrs;
+
+	if ((m->mcg_cap & MCG_CMCI_P) && (m->mc_ctl2[bank] & MCI_CTL2_CMCI_EN))
+		lapic_cmci(vcpu);
 }
 
 static int mce_uncorrected(struct vcpu *vcpu, const struct kvm_x86_mce *mce, u64 *bank)
@@ -82,6 +99,7 @@ int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
 	if (mce_no_action(mce)) {
 		vcpu->msrs->mcg_status = 0;
 		mce_record(bank, mce, 0);
+		mce_signal(vcpu, mce->bank);
 		return 0;
 	}
 	if (mce->status & MCI_STATUS_UC)
@@ -116,6 +134,12 @@ int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
+/* An AMD guest may write a status if it has said so in HWCR (APM 9.3.2.2). */
+static bool status_writable(struct vcpu *vcpu)
+{
+	return guest_cpuid_is_amd(vcpu) && (vcpu->msrs->hwcr & HWCR_MC_STATUS_WR_EN);
+}
+
 static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	u32 offset = msr - MSR_IA32_MCx_CTL(0);
@@ -126,7 +150,7 @@ static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		/* Linux clears bit 10 of bank 4's CTL and bit 0 for errata. */
 		if ((offset & 3) == 0 && val && (val | BIT(10) | 1) != ~0ull)
 			return 1;
-		if ((offset & 3) == 1 && val)
+		if ((offset & 3) == 1 && val && !status_writable(vcpu))
 			return 1;
 	}
 	vcpu->msrs->mc_bank[offset] = val;
@@ -152,4 +176,29 @@ int mce_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		return 0;
 	}
 	return set_bank(vcpu, msr, val, host);
+}
+
+/* Without MCG_CMCI_P they are not there, but for user space that saves and restores them. */
+int mce_get_ctl2(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	u32 bank = msr - MSR_IA32_MCx_CTL2(0);
+
+	if (bank >= nr_banks(vcpu) || (!(vcpu->msrs->mcg_cap & MCG_CMCI_P) && !host))
+		return 1;
+	*val = vcpu->msrs->mc_ctl2[bank];
+	return 0;
+}
+
+int mce_set_ctl2(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	u32 bank = msr - MSR_IA32_MCx_CTL2(0);
+
+	if (bank >= nr_banks(vcpu))
+		return 1;
+	if (!(vcpu->msrs->mcg_cap & MCG_CMCI_P) && (val || !host))
+		return 1;
+	if (val & ~(MCI_CTL2_CMCI_EN | MCI_CTL2_CMCI_THRESHOLD_MASK))
+		return 1;
+	vcpu->msrs->mc_ctl2[bank] = val;
+	return 0;
 }

@@ -18,6 +18,8 @@
 #include "vendor.h"
 
 #define MTRR_BASE0		0x200	/* IA32_MTRR_PHYSBASE0, then mask and base in turn */
+#define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))	/* TlbCacheDis, FFDIS, IGNNE */
+#define HWCR_WRITABLE	(HWCR_MC_STATUS_WR_EN | BIT_ULL(24))	/* TscFreqSel */
 #define MISC_ENABLE_DEFAULT	MSR_IA32_MISC_ENABLE_FAST_STRING
 
 struct msr_row {
@@ -440,6 +442,22 @@ static int set_zero_only(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	return val ? 1 : 0;
 }
 
+/* AMD's, but a guest on an Intel host may be an AMD one. */
+static int get_hwcr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = vcpu->msrs->hwcr;
+	return 0;
+}
+
+static int set_hwcr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	val &= ~HWCR_IGNORED;
+	if (val & ~HWCR_WRITABLE)
+		return 1;
+	vcpu->msrs->hwcr = val;
+	return 0;
+}
+
 static int set_pred_cmd(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	if (!host && !guest_cpuid_has(vcpu, X86_FEATURE_SPEC_CTRL) &&
@@ -450,6 +468,18 @@ static int set_pred_cmd(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (val && boot_cpu_has(X86_FEATURE_IBPB))
 		native_wrmsr(MSR_IA32_PRED_CMD, PRED_CMD_IBPB, 0);
 	return 0;
+}
+
+/* No supervisor state is offered: the instructions work, and there are no bits to set. */
+static int get_xss(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	*val = 0;
+	return !host && !guest_cpuid_has(vcpu, X86_FEATURE_XSAVES);
+}
+
+static int set_xss(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return val || (!host && !guest_cpuid_has(vcpu, X86_FEATURE_XSAVES));
 }
 
 static int get_fault(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
@@ -477,13 +507,15 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES,
 	  get_misc_features, set_misc_features },
 	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
+	{ MSR_K7_HWCR, MSR_K7_HWCR, get_hwcr, set_hwcr },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
+	{ MSR_IA32_XSS, MSR_IA32_XSS, get_xss, set_xss },
 	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr },
 	{ MTRR_BASE0, (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1), get_mtrr, set_mtrr },
 	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000, get_mtrr, set_mtrr },
 	{ MSR_MTRRdefType, MSR_MTRRdefType, get_mtrr, set_mtrr },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
-	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), get_zero, set_zero_only },
+	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), mce_get_ctl2, mce_set_ctl2 },
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
 	{ MSR_IA32_SMBASE, MSR_IA32_SMBASE, smm_rdmsr, smm_wrmsr },
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, smm_rdmsr, smm_wrmsr },
@@ -555,7 +587,7 @@ static u64 host_arch_capabilities(void)
 		caps |= ARCH_CAP_SSB_NO;
 	if (!boot_cpu_has_bug(X86_BUG_MDS))
 		caps |= ARCH_CAP_MDS_NO;
-	/* The second stage never maps executable huge pages where it matters. */
+	/* A guest has no pages of its own to split: the second stage sees to it (mm/nx_huge.c). */
 	return caps | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH;
 }
 
@@ -583,6 +615,7 @@ void msrs_reset(struct vcpu *vcpu)
 	vcpu->msrs->misc_enable = MISC_ENABLE_DEFAULT | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
 				  MSR_IA32_MISC_ENABLE_BTS_UNAVAIL;
 	vcpu->msrs->misc_features = 0;
+	vcpu->msrs->hwcr = 0;
 }
 
 /* -------- lists and batches for user space -------- */
@@ -619,8 +652,6 @@ static bool msr_offered(u32 msr)
 		return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	case MSR_IA32_SPEC_CTRL:
 		return boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
-	case MSR_K7_HWCR:
-		return boot_cpu_data.x86_vendor != X86_VENDOR_INTEL;
 	default:
 		return true;
 	}
@@ -796,30 +827,40 @@ static bool msr_to_user(struct vcpu *vcpu, u32 msr, u64 val, bool write, u32 rea
 	run->msr.reason = reason;
 	run->msr.index = msr;
 	run->msr.data = write ? val : 0;
-	vcpu->complete = complete_msr;
 	return true;
+}
+
+enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write)
+{
+	u32 reason = KVM_MSR_EXIT_REASON_FILTER;
+	int err = 1;
+
+	if (msr_filter_allowed(vcpu->vm, msr, write)) {
+		err = write ? vcpu_wrmsr(vcpu, msr, *val, false) :
+			      vcpu_rdmsr(vcpu, msr, val, false);
+		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
+					  KVM_MSR_EXIT_REASON_INVAL;
+	}
+	trace_vmm_msr(vcpu->id, write, msr, *val, err);
+	if (!err)
+		return MSR_DONE;
+	return msr_to_user(vcpu, msr, *val, write, reason) ? MSR_USER : MSR_GP;
 }
 
 int msr_handle_exit(struct vcpu *vcpu, bool write)
 {
-	u32 msr = vcpu_gpr(vcpu, GPR_RCX), reason;
+	u32 msr = vcpu_gpr(vcpu, GPR_RCX);
 	u64 val = write ? (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32 : 0;
-	int err = 1;
 
-	if (!msr_filter_allowed(vcpu->vm, msr, write)) {
-		reason = KVM_MSR_EXIT_REASON_FILTER;
-	} else {
-		err = write ? vcpu_wrmsr(vcpu, msr, val, false) :
-			      vcpu_rdmsr(vcpu, msr, &val, false);
-		reason = err == -ENOENT ? KVM_MSR_EXIT_REASON_UNKNOWN :
-					  KVM_MSR_EXIT_REASON_INVAL;
-	}
-	trace_vmm_msr(vcpu->id, write, msr, val, err);
-	if (err) {
-		if (msr_to_user(vcpu, msr, val, write, reason))
-			return VMM_USER;
+	switch (msr_access(vcpu, msr, &val, write)) {
+	case MSR_USER:
+		vcpu->complete = complete_msr;
+		return VMM_USER;
+	case MSR_GP:
 		queue_gp(vcpu);
 		return VMM_RESUME;
+	default:
+		break;
 	}
 	if (!write) {
 		vcpu_set_gpr(vcpu, GPR_RAX, lower_32_bits(val));

@@ -8,6 +8,8 @@
 #define VMM_MCE_BANKS	32
 #define VMM_VAR_MTRRS	8
 
+#define HWCR_MC_STATUS_WR_EN	BIT_ULL(18)
+
 /* Values with no other home. (v) */
 struct vcpu_msrs {
 	u64 tsc_adjust;
@@ -16,12 +18,14 @@ struct vcpu_msrs {
 	u64 ucode_rev;
 	u64 platform_info;
 	u64 misc_features;
+	u64 hwcr;
 	u64 power_ctl;
 	u64 mtrr_deftype;
 	u64 mtrr_fixed[11];
 	u64 mtrr_var[2 * VMM_VAR_MTRRS];
 	u64 mcg_cap, mcg_status, mcg_ctl;
 	u64 mc_bank[4 * VMM_MCE_BANKS];
+	u64 mc_ctl2[VMM_MCE_BANKS];
 };
 
 void msr_init(void);
@@ -43,6 +47,12 @@ bool is_canonical(struct vcpu *vcpu, u64 addr);
 /* Whether this CPU takes @val in SPEC_CTRL: the entry writes it unchecked. */
 bool spec_ctrl_writable(u64 val);
 
+/*
+ * What RDMSR and WRMSR do with an MSR: user space's filter holds, and user space may
+ * have asked for what fails (the exit is filled).
+ */
+enum msr_result { MSR_DONE, MSR_GP, MSR_USER };
+enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write);
 /* EXIT_RDMSR/EXIT_WRMSR of MSR regs.rcx. RESUME, USER or -errno. */
 int msr_handle_exit(struct vcpu *vcpu, bool write);
 /* MSR writes that never sleep: EOI, ICR, TSC deadline. True when done. */
@@ -60,5 +70,8 @@ int mce_configure(struct vcpu *vcpu, u64 mcg_cap);
 int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce);
 int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int mce_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
+/* IA32_MCi_CTL2 */
+int mce_get_ctl2(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
+int mce_set_ctl2(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 
 #endif /* VMM_MSR_H */

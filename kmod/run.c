@@ -27,7 +27,7 @@
 /* Requests dealt with inside a stay; all others need a context that sleeps. */
 #define FAST_REQUESTS \
 	(BIT(REQ_EVENT) | BIT(REQ_TLB_FLUSH) | BIT(REQ_TLB_FLUSH_GUEST) | \
-	 BIT(REQ_TIMER))
+	 BIT(REQ_TIMER) | BIT(REQ_DIRTY_LOG))
 
 static int slow_requests(struct vcpu *vcpu);
 
@@ -138,6 +138,17 @@ void run_accept_init_sipi(struct vcpu *vcpu)
 
 /* -------- requests -------- */
 
+/* The request stays until user space has made room. */
+static bool dirty_ring_exit(struct vcpu *vcpu)
+{
+	if (!vcpu_take_request(vcpu, REQ_DIRTY_RING) || !dirty_ring_full(vcpu))
+		return false;
+	vcpu_request(vcpu, REQ_DIRTY_RING);
+	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+	vcpu->stats.dirty_ring_exits++;
+	return true;
+}
+
 /* Those that may sleep. RESUME, USER or -errno. */
 static int slow_requests(struct vcpu *vcpu)
 {
@@ -145,6 +156,9 @@ static int slow_requests(struct vcpu *vcpu)
 		return VMM_RESUME;
 	if (test_bit(REQ_DEAD, &vcpu->requests))
 		return -EIO;
+	/* Before those that write guest memory. */
+	if (dirty_ring_exit(vcpu))
+		return VMM_USER;
 	if (vcpu_take_request(vcpu, REQ_TPR_ACCESS)) {
 		lapic_tpr_exit(vcpu);
 		return VMM_USER;
@@ -187,6 +201,8 @@ static void fast_requests(struct vcpu *vcpu)
 		vcpu->stats.tlb_flush++;
 		vendor_call(flush_guest, vcpu);
 	}
+	if (vcpu_take_request(vcpu, REQ_DIRTY_LOG))
+		vendor_call(log_dirty, vcpu);
 	clear_bit(REQ_EVENT, &vcpu->requests);
 }
 
@@ -276,6 +292,8 @@ static int vcpu_stay(struct vcpu *vcpu)
 	xstate_save(vcpu);
 	vendor_call(stay_end, vcpu);
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
+	/* A fully preemptible host gives the CPU away right here, others in host_work(). */
+	yield_preempted(vcpu);
 	preempt_enable();
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);
 	pv_eoi_after_stay(vcpu);
@@ -301,8 +319,11 @@ static int host_work(struct vcpu *vcpu)
 {
 	int r;
 
-	if (!compat_guest_mode_work_pending())
+	if (!compat_guest_mode_work_pending()) {
+		if (unlikely(READ_ONCE(vcpu->preempted)))
+			yield_scheduled(vcpu);
 		return 0;
+	}
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	yield_preempted(vcpu);
 	r = compat_guest_mode_work();
@@ -376,10 +397,9 @@ static int run_resume(struct vcpu *vcpu, bool immediate_exit)
 			return 0;
 		}
 	}
-	if (immediate_exit) {
-		vcpu->run->exit_reason = KVM_EXIT_INTR;
+	/* The exit reason stays the one of the exit that was finished just now. */
+	if (immediate_exit)
 		return -EINTR;
-	}
 	return run_loop(vcpu);
 }
 
@@ -420,11 +440,14 @@ static int run_checked(struct vcpu *vcpu, bool immediate_exit)
 int vcpu_run(struct vcpu *vcpu)
 {
 	bool immediate_exit = READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT);
-	sigset_t saved;
 	int r;
 
+	/*
+	 * By real_blocked a sender knows that a signal which is open here only
+	 * ends KVM_RUN, and not the process whose default action that would be.
+	 */
 	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 	vcpu->run->flags = 0;
 	yield_set_thread(vcpu);
 	pv_run_begin(vcpu);
@@ -434,8 +457,10 @@ int vcpu_run(struct vcpu *vcpu)
 	trace_vmm_userspace_exit(vcpu->id, vcpu->run->exit_reason, r);
 	run_store(vcpu);
 	pv_run_end(vcpu);
-	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &saved, NULL);
+	if (vcpu->sigset_active) {
+		sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+		sigemptyset(&current->real_blocked);
+	}
 	return r;
 }
 

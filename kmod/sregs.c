@@ -37,14 +37,15 @@ static const struct {
 	{ X86_CR4_PCIDE, X86_FEATURE_PCID },
 };
 
+/* Until user space tells the features, all that the host has can be set. */
 u64 cr4_guest_reserved(struct vcpu *vcpu)
 {
 	u64 known = CR4_KNOWN;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(cr4_features); i++)
-		if (guest_cpuid_has(vcpu, cr4_features[i].feature) &&
-		    cpuid_offered(cr4_features[i].feature))
+		if (cpuid_offered(cr4_features[i].feature) &&
+		    (!cpuid_told(vcpu) || guest_cpuid_has(vcpu, cr4_features[i].feature)))
 			known |= cr4_features[i].bit;
 	return ~known;
 }

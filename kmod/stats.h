@@ -19,7 +19,8 @@
 	S(fpu_reload) S(stays) S(fast_exits) S(preempt_exits)		\
 	S(halt_successful_poll) S(halt_attempted_poll) S(halt_poll_invalid) \
 	S(directed_yield_attempted) S(directed_yield_successful) S(pause_yields) \
-	S(apf_started) S(apf_halts) S(preemption_reported) S(preemption_other)
+	S(apf_started) S(apf_halts) S(preemption_reported) S(preemption_other) \
+	S(dirty_ring_exits) S(pml_full) S(pml_logged)
 /* Sums of nanoseconds, and how many of which length: bucket fls(ns). */
 #define VMM_VCPU_TIMES(S)						\
 	S(halt_poll_success_ns) S(halt_poll_fail_ns) S(halt_wait_ns)
@@ -45,9 +46,9 @@ struct vcpu_stats {
 
 /* Counters only grow, gauges tell what is now. Several vCPUs write: atomically. */
 #define VMM_VM_COUNTERS(S)						\
-	S(mmu_zap) S(remote_tlb_flush) S(remote_tlb_flush_requests)
+	S(mmu_zap) S(mmu_split) S(remote_tlb_flush) S(remote_tlb_flush_requests)
 #define VMM_VM_GAUGES(S)						\
-	S(pages_4k) S(pages_2m) S(pages_1g)
+	S(pages_4k) S(pages_2m) S(pages_1g) S(nx_lpage_splits)
 
 struct vm_stats {
 #define S(name) u64 name;

@@ -83,6 +83,7 @@ static const struct {
 	void (*destroy)(struct vcpu *vcpu);
 } vcpu_parts[] = {
 	{ vcpu_alloc_run, vcpu_free_run },
+	{ dirty_ring_create, dirty_ring_destroy },
 	{ xstate_create, xstate_destroy },
 	{ cpuid_create, cpuid_destroy },
 	{ msrs_create, msrs_destroy },
@@ -166,6 +167,7 @@ int vcpu_create(struct vm *vm, u32 id)
 	}
 	time_vcpu_init(vcpu);
 	vcpu_reset(vcpu, false);
+	vcpu_request(vcpu, REQ_DIRTY_LOG);
 	err = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto out_destroy;

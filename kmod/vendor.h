@@ -50,6 +50,9 @@
  *  flush_tlb:	all of this vCPU's second-stage and linear translations.
  *  flush_guest:	linear translations only.
  *  set_root:	second-stage root (struct vm_mm.root), on entry to a stay.
+ *  log_dirty:	mm_logs_dirty() may have changed; irqs off, inside a stay. With
+ *		caps.dirty_log_size the hardware logs pages whose D bit it sets,
+ *		and enter hands them to mm_log_written() before it returns.
  * Configuration (vCPU thread; takes effect with the next enter)
  *  update_intercepts:	guest CPUID, guest_debug, MSR filter or disabled exits changed.
  *  pause_window:	a PAUSE loop has exited (@spun): the next one may be longer;
@@ -84,6 +87,7 @@
 	OP(void, flush_tlb, struct vcpu *vcpu)				\
 	OP(void, flush_guest, struct vcpu *vcpu)			\
 	OP(void, set_root, struct vcpu *vcpu, hpa_t root)		\
+	OP(void, log_dirty, struct vcpu *vcpu)				\
 	OP(void, update_intercepts, struct vcpu *vcpu)			\
 	OP(void, pause_window, struct vcpu *vcpu, bool spun)		\
 	OP(void, write_tsc, struct vcpu *vcpu)				\
@@ -103,15 +107,17 @@ struct vmm_vendor_ops {
 struct vmm_vendor_caps {
 	size_t vcpu_size;		/* of the vendor's struct, vcpu first */
 	struct tdp_format tdp;		/* mm/mm.h */
+	unsigned int dirty_log_size;	/* pages that the hardware's log holds; 0: has none */
 	bool tsc_scaling;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_ratio_max;
 	u64 tsc_ratio_default;
 	bool timer;			/* set_timer works */
 	u64 efer_mask;			/* EFER bits a guest may set */
-	u64 xss_mask;
+	bool xsaves;			/* a guest can be given XSAVES */
 	bool insn_bytes;		/* decode assists */
 	bool vmcall;			/* hypercalls are VMCALL, not VMMCALL */
+	bool cmci;			/* MCG_CMCI_P is offered, as only Intel's CPUs have it */
 	bool shutdown_loses_state;	/* the registers are undefined after a triple fault */
 	bool pdptrs_in_memory;		/* the CPU itself reads PDPTEs at each use */
 };

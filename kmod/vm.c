@@ -4,6 +4,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
@@ -111,6 +112,43 @@ static void vm_destroy(struct vm *vm)
 	irq_vm_destroy(vm);
 	vendor_call(vm_destroy, vm);
 	vm_free(vm);
+}
+
+bool vms_exist(void)
+{
+	bool some;
+
+	spin_lock(&vms_lock);
+	some = !list_empty(&vms);
+	spin_unlock(&vms_lock);
+	return some;
+}
+
+/*
+ * A VM that is held is on the list, so its successor can be found. The reference
+ * may turn out to be the last one, and the module must not go under it.
+ */
+void vms_each(void (*fn)(struct vm *vm))
+{
+	struct vm *vm, *last = NULL;
+
+	if (!try_module_get(THIS_MODULE))
+		return;
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &vms, link) {
+		if (!refcount_inc_not_zero(&vm->users))
+			continue;
+		spin_unlock(&vms_lock);
+		if (last)
+			vm_put(last);
+		fn(vm);
+		last = vm;
+		spin_lock(&vms_lock);
+	}
+	spin_unlock(&vms_lock);
+	if (last)
+		vm_put(last);
+	module_put(THIS_MODULE);
 }
 
 void vms_resumed(u64 lost)

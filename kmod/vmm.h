@@ -73,6 +73,8 @@ enum vcpu_request {
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
 	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
 	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
+	REQ_DIRTY_LOG,		/* the hardware's log goes on or off, or shall be emptied */
+	REQ_DIRTY_RING,		/* dirty_ring_full(): leave with KVM_EXIT_DIRTY_RING_FULL */
 	REQ_SMI,		/* an SMI came, or one that waits may have its time */
 };
 
@@ -101,7 +103,7 @@ struct vm {
 	struct vm_clock *clock;		/* time.c: kvmclock base, TSC matching */
 
 	u64 disabled_quirks;		/* (m) */
-	u32 disabled_exits;		/* (m) KVM_X86_DISABLE_EXITS_* */
+	u32 disabled_exits;		/* KVM_X86_DISABLE_EXITS_*; written under (m) */
 	u32 exit_hypercalls;		/* (m) KVM_CAP_EXIT_HYPERCALL: BIT(number) */
 	s64 halt_poll_ns;		/* (m) KVM_CAP_HALT_POLL, -1: the module's */
 	unsigned int last_boosted;	/* (a) index of the vCPU yielded to last */
@@ -151,6 +153,7 @@ struct vcpu {
 	struct vcpu_events ev;		/* (v) events.h */
 	struct vcpu_smm smm;		/* (v) smm.h */
 	struct vcpu_tdp tdp;		/* (v) mm/mm.h */
+	struct dirty_ring ring;		/* mm/mm.h */
 	struct lapic *lapic;		/* (c) irq/irq.h, NULL without irqchip */
 	u64 apic_base;			/* (v) MSR_IA32_APICBASE */
 
@@ -183,6 +186,9 @@ struct vcpu {
 struct vm *vm_create(unsigned long type);
 void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
+bool vms_exist(void);
+/* Calls @fn for each VM; it may sleep, and the VM lasts until it returns. */
+void vms_each(void (*fn)(struct vm *vm));
 /* All VMs after the host's suspend: see vm_clock_resumed(), vm_clock_anchor_again(). */
 void vms_resumed(u64 lost);
 void vms_slept(void);

@@ -186,7 +186,8 @@ static unsigned int batch_size(struct insn_ctx *ctx, u64 ea, u64 linear, unsigne
 
 struct batch {
 	u64 linear;
-	unsigned int count;	/* 0: no batch, go one by one */
+	unsigned int served;	/* by the port; 0: no batch, go one by one */
+	unsigned int count;	/* of them, those that are moved */
 	bool resumed;
 };
 
@@ -198,19 +199,18 @@ static int try_batch(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned in
 	int r;
 
 	b->count = batch_size(ctx, ea, b->linear, size);
-	if (b->count < 2 || insn_linear(ctx, seg, ea, b->count * size, acc, &b->linear)) {
-		b->count = 0;
+	if (b->count < 2 || insn_linear(ctx, seg, ea, b->count * size, acc, &b->linear))
 		return INSN_OK;
-	}
 	r = ctx->ops->probe(ctx->v, b->linear, acc, &ram, &ctx->fault);
-	if (r || !ram)
-		b->count = 0;
+	if (!r && ram)
+		b->served = b->count;
 	return r;
 }
 
 /*
  * How many elements to move at once through ctx->bulk. The log remembers what
- * was decided, as memory may have become something else at a resumption.
+ * was decided, as memory may have become something else at a resumption; and
+ * if user space has set other registers, they bound what is moved.
  */
 static int plan_batch(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int size,
 		      unsigned int acc, struct batch *b)
@@ -223,11 +223,13 @@ static int plan_batch(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned i
 	r = insn_linear(ctx, seg, ea, size, acc, &b->linear);
 	if (r)
 		return r;
-	b->resumed = insn_bulk_resumed(ctx, &b->count);
-	if (b->resumed)
+	b->resumed = insn_bulk_resumed(ctx, &b->served);
+	if (b->resumed) {
+		b->count = min(b->served, batch_size(ctx, ea, b->linear, size));
 		return INSN_OK;
+	}
 	r = try_batch(ctx, seg, ea, size, acc, b);
-	return r ? r : insn_bulk_decided(ctx, b->count);
+	return r ? r : insn_bulk_decided(ctx, b->served);
 }
 
 static int ins_batch(struct insn_ctx *ctx, struct batch *b, unsigned int size)
@@ -235,8 +237,8 @@ static int ins_batch(struct insn_ctx *ctx, struct batch *b, unsigned int size)
 	const struct insn_ops *ops = ctx->ops;
 	int r;
 
-	r = ops->pio_in(ctx->v, insn_get(ctx, INSN_RDX), size, b->count, ctx->bulk);
-	if (r)
+	r = ops->pio_in(ctx->v, insn_get(ctx, INSN_RDX), size, b->served, ctx->bulk);
+	if (r || !b->count)
 		return r;
 	return ops->write(ctx->v, b->linear, ctx->bulk, size * b->count, INSN_ACC_BULK,
 			  &ctx->fault);
@@ -265,10 +267,11 @@ int insn_exec_ins(struct insn_ctx *ctx)
 		return r;
 	r = plan_batch(ctx, INSN_ES, ea, size, INSN_ACC_WRITE, &b);
 	if (!r)
-		r = b.count ? ins_batch(ctx, &b, size) : ins_one(ctx, ea, size);
+		r = b.served ? ins_batch(ctx, &b, size) : ins_one(ctx, ea, size);
 	if (r)
 		return r;
-	b.count = max(b.count, 1u);
+	if (!b.served)
+		b.count = 1;
 	advance(ctx, INSN_RDI, size * b.count);
 	return rep_next(ctx, b.count, true);
 }
@@ -284,7 +287,7 @@ static int outs_batch(struct insn_ctx *ctx, struct batch *b, unsigned int size)
 			      &ctx->fault);
 	if (r)
 		return r;
-	return ops->pio_out(ctx->v, insn_get(ctx, INSN_RDX), size, b->count, ctx->bulk);
+	return ops->pio_out(ctx->v, insn_get(ctx, INSN_RDX), size, b->served, ctx->bulk);
 }
 
 static int outs_one(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int size)
@@ -308,10 +311,11 @@ int insn_exec_outs(struct insn_ctx *ctx)
 		return r;
 	r = plan_batch(ctx, seg, ea, size, INSN_ACC_READ, &b);
 	if (!r)
-		r = b.count ? outs_batch(ctx, &b, size) : outs_one(ctx, seg, ea, size);
+		r = b.served ? outs_batch(ctx, &b, size) : outs_one(ctx, seg, ea, size);
 	if (r)
 		return r;
-	b.count = max(b.count, 1u);
+	if (!b.served)
+		b.count = 1;
 	advance(ctx, INSN_RSI, size * b.count);
 	return rep_next(ctx, b.count, true);
 }

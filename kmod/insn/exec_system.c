@@ -223,9 +223,14 @@ static u64 get_edx_eax(struct insn_ctx *ctx)
 
 int insn_exec_rdmsr(struct insn_ctx *ctx)
 {
+	u32 msr = insn_get(ctx, INSN_RCX);
 	u64 val;
-	int r = get_msr(ctx, insn_get(ctx, INSN_RCX), &val);
+	int r;
 
+	if (ctx->ops->rdmsr)
+		r = ctx->ops->rdmsr(ctx->v, msr, &val, &ctx->fault);
+	else
+		r = get_msr(ctx, msr, &val);
 	if (!r)
 		set_edx_eax(ctx, val);
 	return r;
@@ -233,7 +238,12 @@ int insn_exec_rdmsr(struct insn_ctx *ctx)
 
 int insn_exec_wrmsr(struct insn_ctx *ctx)
 {
-	return set_msr(ctx, insn_get(ctx, INSN_RCX), get_edx_eax(ctx));
+	u32 msr = insn_get(ctx, INSN_RCX);
+	u64 val = get_edx_eax(ctx);
+
+	if (ctx->ops->wrmsr)
+		return ctx->ops->wrmsr(ctx->v, msr, val, &ctx->fault);
+	return set_msr(ctx, msr, val);
 }
 
 int insn_exec_rdtsc(struct insn_ctx *ctx)

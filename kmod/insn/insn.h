@@ -185,6 +185,9 @@ struct insn_ops {
 	int (*set_dr)(void *v, unsigned int dr, u64 val, struct insn_fault *fault);
 	int (*get_msr)(void *v, u32 msr, u64 *val, struct insn_fault *fault);
 	int (*set_msr)(void *v, u32 msr, u64 val, struct insn_fault *fault);
+	/* As RDMSR and WRMSR do it; may be INSN_USER. NULL: get_msr() and set_msr(). */
+	int (*rdmsr)(void *v, u32 msr, u64 *val, struct insn_fault *fault);
+	int (*wrmsr)(void *v, u32 msr, u64 val, struct insn_fault *fault);
 	/* regs: EAX, EBX, ECX, EDX, in and out. */
 	int (*cpuid)(void *v, u32 regs[4], struct insn_fault *fault);
 	/* RIP still points at the instruction; it is advanced after INSN_OK. */

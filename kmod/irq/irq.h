@@ -155,6 +155,9 @@ void lapic_timer_hw_expired(struct vcpu *vcpu);	/* EXIT_PREEMPT_TIMER */
 /* guest CPUID or TSC changed */
 void lapic_cpuid_changed(struct vcpu *vcpu, bool x2apic, bool tsc_deadline);
 void lapic_tsc_changed(struct vcpu *vcpu);
+/* Whether there is an LVT register for corrected machine checks; and one such interrupt. */
+void lapic_set_cmci(struct vcpu *vcpu, bool on);
+void lapic_cmci(struct vcpu *vcpu);
 /*
  * vapic.c. The two ioctls: 0 or -EINVAL. tpr_exit: REQ_TPR_ACCESS was raised; fills
  * kvm_run. vapic_*: around a stay while vcpu->vapic is set, under vm->srcu.

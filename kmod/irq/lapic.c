@@ -13,8 +13,7 @@
 #include "vendor.h"
 
 #define LVT_MASKED	APIC_LVT_MASKED
-#define LAPIC_VERSION	(0x14 | ((LAPIC_NR_LVT - 1) << 16))
-#define LAPIC_NR_LVT	6
+#define LAPIC_VERSION	0x14
 #define FIRST_LEGAL_VECTOR	16
 /* SDM 11.12.9 */
 #define X2APIC_ICR_RESERVED \
@@ -28,14 +27,24 @@
 static const struct {
 	u16 reg;
 	u32 mask;
-} lvts[LAPIC_NR_LVT] = {
+} lvts[] = {
 	{ APIC_LVTT, LVT_COMMON | APIC_LVT_TIMER_PERIODIC },
 	{ APIC_LVTTHMR, LVT_COMMON | APIC_MODE_MASK },
 	{ APIC_LVTPC, LVT_COMMON | APIC_MODE_MASK },
 	{ APIC_LVT0, LVT_LINT },
 	{ APIC_LVT1, LVT_LINT },
 	{ APIC_LVTERR, LVT_COMMON },
+	{ APIC_LVTCMCI, LVT_COMMON | APIC_MODE_MASK },
 };
+
+/* The last one is there only with MCG_CMCI_P (SDM 16.5.1); the version tells how many there are. */
+#define NR_LVT_CMCI	ARRAY_SIZE(lvts)
+#define NR_LVT		(NR_LVT_CMCI - 1)
+
+static void set_version(struct lapic *l)
+{
+	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION | (l->nr_lvt - 1) << 16);
+}
 
 /* -------- vector bitmaps -------- */
 
@@ -293,7 +302,7 @@ static bool reg_readable(struct lapic *l, u32 reg)
 	for (i = 0; i < ARRAY_SIZE(readable); i++)
 		if (readable[i] == reg)
 			return true;
-	return false;
+	return reg == APIC_LVTCMCI && l->nr_lvt == NR_LVT_CMCI;
 }
 
 static u32 reg_read(struct lapic *l, u32 reg)
@@ -329,7 +338,7 @@ static void write_spiv(struct lapic *l, u32 val)
 		return;
 	}
 	/* Software-disabled: all LVT entries are masked; the timer counts on (SDM 11.4.7.2). */
-	for (i = 0; i < LAPIC_NR_LVT; i++)
+	for (i = 0; i < l->nr_lvt; i++)
 		lapic_set_reg(l, lvts[i].reg, lapic_reg(l, lvts[i].reg) | LVT_MASKED);
 	atomic_set(&l->timer.expired, 0);
 }
@@ -339,10 +348,10 @@ static bool write_lvt(struct lapic *l, u32 reg, u32 val)
 	u32 mask;
 	int i;
 
-	for (i = 0; i < LAPIC_NR_LVT; i++)
+	for (i = 0; i < l->nr_lvt; i++)
 		if (lvts[i].reg == reg)
 			break;
-	if (i == LAPIC_NR_LVT)
+	if (i == l->nr_lvt)
 		return false;
 	mask = lvts[i].mask;
 	if (reg == APIC_LVTT && l->deadline_ok)
@@ -602,6 +611,7 @@ int lapic_create(struct vcpu *vcpu)
 		return -ENOMEM;
 	vcpu->lapic = l;
 	l->vcpu = vcpu;
+	l->nr_lvt = NR_LVT;
 	l->regs = (u8 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	lapic_timer_init(l);
 	return l->regs ? 0 : -ENOMEM;
@@ -634,9 +644,9 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	}
 	id = init ? lapic_reg(l, APIC_ID) : vcpu->id << 24;
 	memset(l->regs, 0, APIC_REGS_SIZE);
-	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION);
+	set_version(l);
 	lapic_set_reg(l, APIC_ID, id);
-	for (i = 0; i < LAPIC_NR_LVT; i++)
+	for (i = 0; i < l->nr_lvt; i++)
 		lapic_set_reg(l, lvts[i].reg, LVT_MASKED);
 	/* Quirk KVM_X86_QUIRK_LINT0_REENABLED: no firmware sets up ExtINT. */
 	if (vcpu_is_bsp(vcpu) && !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_LINT0_REENABLED))
@@ -659,6 +669,24 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 void lapic_cpuid_changed(struct vcpu *vcpu, bool x2apic, bool tsc_deadline)
 {
 	vcpu->lapic->deadline_ok = tsc_deadline;
+}
+
+void lapic_set_cmci(struct vcpu *vcpu, bool on)
+{
+	struct lapic *l = vcpu->lapic;
+	unsigned int nr = on ? NR_LVT_CMCI : NR_LVT;
+
+	if (!l || l->nr_lvt == nr)
+		return;
+	l->nr_lvt = nr;
+	lapic_set_reg(l, APIC_LVTCMCI, on ? LVT_MASKED : 0);
+	set_version(l);
+}
+
+void lapic_cmci(struct vcpu *vcpu)
+{
+	if (vcpu->lapic)
+		lapic_local(vcpu->lapic, APIC_LVTCMCI);
 }
 
 /* -------- INIT and SIPI -------- */
@@ -746,7 +774,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	ioapic_forget(vcpu);
 	lapic_timer_cancel(l);
 	memcpy(l->regs, state->regs, sizeof(state->regs));
-	lapic_set_reg(l, APIC_LVR, LAPIC_VERSION);
+	set_version(l);
 	if (lapic_x2apic(l))
 		enter_x2apic(l);
 	l->isr_top = highest_bit(l, APIC_ISR);

@@ -35,6 +35,7 @@ struct lapic {
 	u8 sipi_vector;
 	bool irr_dirty;			/* IRR may hold something */
 	bool deadline_ok;		/* guest CPUID */
+	u8 nr_lvt;			/* LVT registers, with or without CMCI */
 	int isr_top;			/* highest vector in service, -1 none */
 	int eoi_exit;			/* vector user space must hear of, -1 none */
 	/* vapic.c */

@@ -63,7 +63,7 @@ int lapic_set_vapic(struct vcpu *vcpu, u64 gpa)
 	if (gpa) {
 		idx = srcu_read_lock(&vm->srcu);
 		if (!usable(vm, gpa) ||
-		    gpa_cache_init(vm, &vcpu->lapic->vapic, gpa, sizeof(struct vapic_word)))
+		    gpa_cache_init(vcpu, &vcpu->lapic->vapic, gpa, sizeof(struct vapic_word)))
 			err = -EINVAL;
 		srcu_read_unlock(&vm->srcu, idx);
 	}
@@ -86,7 +86,7 @@ void lapic_vapic_to_guest(struct vcpu *vcpu)
 		.isr = max(l->isr_top, 0) & 0xf0,
 		.irr = max(lapic_highest_irr(vcpu), 0),
 	};
-	gpa_cache_write(vcpu->vm, &l->vapic, &word, 0, sizeof(word));
+	gpa_cache_write(vcpu, &l->vapic, &word, 0, sizeof(word));
 }
 
 void lapic_vapic_from_guest(struct vcpu *vcpu)
@@ -94,6 +94,6 @@ void lapic_vapic_from_guest(struct vcpu *vcpu)
 	struct lapic *l = vcpu->lapic;
 	u8 tpr;
 
-	if (!gpa_cache_read(vcpu->vm, &l->vapic, &tpr, offsetof(struct vapic_word, tpr), 1))
+	if (!gpa_cache_read(vcpu, &l->vapic, &tpr, offsetof(struct vapic_word, tpr), 1))
 		lapic_write_tpr(l, tpr);
 }

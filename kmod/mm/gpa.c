@@ -38,12 +38,12 @@ static unsigned long copy_in(void *data, void __user *from, unsigned int len)
 	return __copy_from_user(data, from, len);
 }
 
-static int as_read(struct vm *vm, int as_id, gpa_t gpa, void *data, unsigned int len)
+static int as_read(struct vcpu *vcpu, int as_id, gpa_t gpa, void *data, unsigned int len)
 {
 	might_sleep();
 	while (len) {
 		unsigned int n = in_page(gpa, len);
-		struct memslot *slot = slot_for(vm, as_id, gpa >> PAGE_SHIFT, false);
+		struct memslot *slot = slot_for(vcpu->vm, as_id, gpa >> PAGE_SHIFT, false);
 
 		if (!slot || copy_in(data, user_ptr(slot, gpa), n))
 			return -EFAULT;
@@ -54,16 +54,16 @@ static int as_read(struct vm *vm, int as_id, gpa_t gpa, void *data, unsigned int
 	return 0;
 }
 
-static int as_write(struct vm *vm, int as_id, gpa_t gpa, const void *data, unsigned int len)
+static int as_write(struct vcpu *vcpu, int as_id, gpa_t gpa, const void *data, unsigned int len)
 {
 	might_sleep();
 	while (len) {
 		unsigned int n = in_page(gpa, len);
-		struct memslot *slot = slot_for(vm, as_id, gpa >> PAGE_SHIFT, true);
+		struct memslot *slot = slot_for(vcpu->vm, as_id, gpa >> PAGE_SHIFT, true);
 
 		if (!slot || __copy_to_user(user_ptr(slot, gpa), data, n))
 			return -EFAULT;
-		mm_mark_dirty(vm, slot, gpa >> PAGE_SHIFT);
+		mm_mark_dirty(vcpu, slot, gpa >> PAGE_SHIFT);
 		gpa += n;
 		data += n;
 		len -= n;
@@ -71,24 +71,24 @@ static int as_write(struct vm *vm, int as_id, gpa_t gpa, const void *data, unsig
 	return 0;
 }
 
-int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len)
+int gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
 {
-	return as_read(vm, 0, gpa, data, len);
+	return as_read(vcpu, 0, gpa, data, len);
 }
 
-int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len)
+int gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len)
 {
-	return as_write(vm, 0, gpa, data, len);
+	return as_write(vcpu, 0, gpa, data, len);
 }
 
 int vcpu_gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len)
 {
-	return as_read(vcpu->vm, vcpu->tdp.as_id, gpa, data, len);
+	return as_read(vcpu, vcpu->tdp.as_id, gpa, data, len);
 }
 
 int vcpu_gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len)
 {
-	return as_write(vcpu->vm, vcpu->tdp.as_id, gpa, data, len);
+	return as_write(vcpu, vcpu->tdp.as_id, gpa, data, len);
 }
 
 /* One size of compare-exchange on user memory: 0, 1 or -EFAULT. */
@@ -115,19 +115,18 @@ int vcpu_gpa_cmpxchg(struct vcpu *vcpu, gpa_t gpa, u64 *old, u64 new, unsigned i
 		[4] = user_cmpxchg_u32,
 		[8] = user_cmpxchg_u64,
 	};
-	struct vm *vm = vcpu->vm;
 	struct memslot *slot;
 	int r;
 
 	might_sleep();
-	if (VM_BROKEN(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vm))
+	if (VM_BROKEN(len >= ARRAY_SIZE(op) || !op[len] || in_page(gpa, len) != len, vcpu->vm))
 		return -EFAULT;
-	slot = slot_for(vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, true);
+	slot = slot_for(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, true);
 	if (!slot)
 		return -EFAULT;
 	r = op[len](user_ptr(slot, gpa), old, new);
 	if (!r)
-		mm_mark_dirty(vm, slot, gpa >> PAGE_SHIFT);
+		mm_mark_dirty(vcpu, slot, gpa >> PAGE_SHIFT);
 	return r;
 }
 
@@ -152,9 +151,10 @@ static void cache_fill(struct vm *vm, struct gpa_cache *gc)
  * User address of @len bytes at @off, or NULL: out of one slot's reach. A cache
  * may be used when its thread is scheduled out, so it is filled in one piece.
  */
-void __user *gpa_cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
+void __user *gpa_cache_ptr(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off,
 			   unsigned int len)
 {
+	struct vm *vm = vcpu->vm;
 	void __user *ptr;
 
 	if (VM_BROKEN(off > gc->len || len > gc->len - off, vm))
@@ -179,45 +179,45 @@ static bool backed(struct vm *vm, gpa_t gpa, unsigned int len)
 	return true;
 }
 
-int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int len)
+int gpa_cache_init(struct vcpu *vcpu, struct gpa_cache *gc, gpa_t gpa, unsigned int len)
 {
 	*gc = (struct gpa_cache){ .gpa = gpa, .len = len };
-	if (!len || gpa + len < gpa || !backed(vm, gpa, len))
+	if (!len || gpa + len < gpa || !backed(vcpu->vm, gpa, len))
 		return -EFAULT;
-	cache_fill(vm, gc);
+	cache_fill(vcpu->vm, gc);
 	return 0;
 }
 
-int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off,
+int gpa_cache_read(struct vcpu *vcpu, struct gpa_cache *gc, void *data, unsigned int off,
 		   unsigned int len)
 {
-	void __user *ptr = gpa_cache_ptr(vm, gc, off, len);
+	void __user *ptr = gpa_cache_ptr(vcpu, gc, off, len);
 
 	if (!ptr)
-		return gpa_read(vm, gc->gpa + off, data, len);
+		return gpa_read(vcpu, gc->gpa + off, data, len);
 	might_sleep();
 	return __copy_from_user(data, ptr, len) ? -EFAULT : 0;
 }
 
-int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
-		    unsigned int len)
+int gpa_cache_write(struct vcpu *vcpu, struct gpa_cache *gc, const void *data,
+		    unsigned int off, unsigned int len)
 {
-	void __user *ptr = gpa_cache_ptr(vm, gc, off, len);
+	void __user *ptr = gpa_cache_ptr(vcpu, gc, off, len);
 	gfn_t gfn, last = (gc->gpa + off + len - 1) >> PAGE_SHIFT;
 
 	if (!ptr)
-		return gpa_write(vm, gc->gpa + off, data, len);
+		return gpa_write(vcpu, gc->gpa + off, data, len);
 	might_sleep();
 	if (__copy_to_user(ptr, data, len))
 		return -EFAULT;
 	for (gfn = (gc->gpa + off) >> PAGE_SHIFT; gfn <= last; gfn++)
-		mm_mark_dirty(vm, gc->slot, gfn);
+		mm_mark_dirty(vcpu, gc->slot, gfn);
 	return 0;
 }
 
-void gpa_cache_dirty(struct vm *vm, struct gpa_cache *gc)
+void gpa_cache_dirty(struct vcpu *vcpu, struct gpa_cache *gc)
 {
-	mm_mark_dirty(vm, gc->slot, gc->gpa >> PAGE_SHIFT);
+	mm_mark_dirty(vcpu, gc->slot, gc->gpa >> PAGE_SHIFT);
 }
 
 static int get8(u8 __user *ptr, u8 *val)
@@ -246,9 +246,9 @@ fault:
 	return -EFAULT;
 }
 
-int gpa_cache_get8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 *val)
+int gpa_cache_get8(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off, u8 *val)
 {
-	u8 __user *ptr = gpa_cache_ptr(vm, gc, off, sizeof(*val));
+	u8 __user *ptr = gpa_cache_ptr(vcpu, gc, off, sizeof(*val));
 	int err = -EFAULT;
 
 	pagefault_disable();
@@ -258,9 +258,9 @@ int gpa_cache_get8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 *va
 	return err;
 }
 
-int gpa_cache_put8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 val)
+int gpa_cache_put8(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off, u8 val)
 {
-	u8 __user *ptr = gpa_cache_ptr(vm, gc, off, sizeof(val));
+	u8 __user *ptr = gpa_cache_ptr(vcpu, gc, off, sizeof(val));
 	int err = -EFAULT;
 
 	pagefault_disable();
@@ -268,6 +268,6 @@ int gpa_cache_put8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 val
 		err = put8(ptr, val);
 	pagefault_enable();
 	if (!err)
-		gpa_cache_dirty(vm, gc);
+		gpa_cache_dirty(vcpu, gc);
 	return err;
 }

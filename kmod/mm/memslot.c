@@ -30,7 +30,7 @@ struct memslots *memslots_get(struct vm *vm, int as_id)
 
 unsigned int memslots_hva_bound(const struct memslots *slots, hva_t hva)
 {
-	unsigned int lo = 0, hi = slots->nr;
+	unsigned int lo = 0, hi = memslots_nr(slots);
 
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;
@@ -43,10 +43,10 @@ unsigned int memslots_hva_bound(const struct memslots *slots, hva_t hva)
 	return lo;
 }
 
-/* Index of the first slot that ends above @gfn. */
-static unsigned int gfn_bound(const struct memslots *slots, gfn_t gfn)
+/* Index of the first slot of @nr that ends above @gfn. */
+static unsigned int gfn_bound(const struct memslots *slots, unsigned int nr, gfn_t gfn)
 {
-	unsigned int lo = 0, hi = slots->nr;
+	unsigned int lo = 0, hi = nr;
 
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;
@@ -62,9 +62,9 @@ static unsigned int gfn_bound(const struct memslots *slots, gfn_t gfn)
 struct memslot *mm_slot(struct vm *vm, int as_id, gfn_t gfn)
 {
 	struct memslots *slots = memslots_get(vm, as_id);
-	unsigned int i = gfn_bound(slots, gfn);
+	unsigned int nr = memslots_nr(slots), i = gfn_bound(slots, nr, gfn);
 
-	if (i == slots->nr || slots->by_gfn[i]->base_gfn > gfn)
+	if (i == nr || slots->by_gfn[i]->base_gfn > gfn)
 		return NULL;
 	return slots->by_gfn[i];
 }
@@ -79,18 +79,20 @@ long mm_gfn_to_hva(struct vm *vm, int as_id, gfn_t gfn, bool write, hva_t *hva)
 	return 0;
 }
 
-/* A set of @nr slots, their pointers still to be filled in. */
+/* A set of @nr slots, their pointers still to be filled in, and some room. */
 static struct memslots *memslots_alloc(unsigned int nr)
 {
 	size_t each = 2 * sizeof(struct memslot *) + sizeof(hva_t);
+	unsigned int capacity = nr ? roundup_pow_of_two(nr) : 0;
 	struct memslots *slots;
 
-	slots = kvzalloc(sizeof(*slots) + nr * each, GFP_KERNEL_ACCOUNT);
+	slots = kvzalloc(sizeof(*slots) + capacity * each, GFP_KERNEL_ACCOUNT);
 	if (!slots)
 		return NULL;
 	slots->nr = nr;
-	slots->by_hva = slots->by_gfn + nr;
-	slots->reach = (hva_t *)(slots->by_hva + nr);
+	slots->capacity = capacity;
+	slots->by_hva = slots->by_gfn + capacity;
+	slots->reach = (hva_t *)(slots->by_hva + capacity);
 	return slots;
 }
 
@@ -124,6 +126,27 @@ static bool hva_before(const struct memslot *a, const struct memslot *b)
 	return a->hva < b->hva;
 }
 
+static bool can_append(const struct memslots *slots, const struct memslot *new)
+{
+	unsigned int nr = slots->nr;
+
+	if (!nr || nr == slots->capacity)
+		return false;
+	return gfn_before(slots->by_gfn[nr - 1], new) && !hva_before(new, slots->by_hva[nr - 1]);
+}
+
+/* With a new set for each, slots by the thousand would cost their square. */
+static void append(struct memslots *slots, struct memslot *new)
+{
+	unsigned int nr = slots->nr;
+
+	slots->by_gfn[nr] = new;
+	slots->by_hva[nr] = new;
+	slots->reach[nr] = max(slots->reach[nr - 1], memslot_hva_end(new));
+	/* Pairs with memslots_nr(). */
+	smp_store_release(&slots->nr, nr + 1);
+}
+
 static struct memslots *memslots_replace(const struct memslots *from,
 					 const struct memslot *old, struct memslot *new)
 {
@@ -142,6 +165,12 @@ static struct memslots *memslots_replace(const struct memslots *from,
 	return to;
 }
 
+static void next_generation(struct vm *vm)
+{
+	/* The slots before the number that announces them. */
+	smp_store_release(&vm->mem.generation, vm->mem.generation + 1);
+}
+
 /*
  * The generation moves before the wait: who reads the old one afterwards is a
  * reader we wait for, and may still use a cached slot.
@@ -151,8 +180,7 @@ static void publish(struct vm *vm, int as_id, struct memslots *slots)
 	struct memslots *old = memslots_get(vm, as_id);
 
 	rcu_assign_pointer(vm->mem.slots[as_id], slots);
-	/* The slots before the number that announces them. */
-	smp_store_release(&vm->mem.generation, vm->mem.generation + 1);
+	next_generation(vm);
 	synchronize_srcu_expedited(&vm->srcu);
 	kvfree(old);
 }
@@ -162,7 +190,7 @@ static bool overlaps(const struct memslots *slots, const struct memslot *old,
 {
 	unsigned int i;
 
-	for (i = gfn_bound(slots, start); i < slots->nr; i++) {
+	for (i = gfn_bound(slots, slots->nr, start); i < slots->nr; i++) {
 		if (slots->by_gfn[i]->base_gfn >= end)
 			return false;
 		if (slots->by_gfn[i] != old)
@@ -227,10 +255,12 @@ static int classify(struct vm *vm, const struct kvm_userspace_memory_region2 *me
 /* The second half is where GET_DIRTY_LOG gathers what it copies out. */
 static int alloc_dirty(struct vm *vm, struct memslot *slot)
 {
+	if (READ_ONCE(vm->mem.ring_bytes))
+		return 0;
 	slot->dirty = kvcalloc(2, memslot_dirty_bytes(slot), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty)
 		return -ENOMEM;
-	if (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET)
+	if (mm_initially_set(vm, slot))
 		bitmap_set(slot->dirty, 0, slot->npages);
 	return 0;
 }
@@ -258,7 +288,7 @@ static struct memslot *new_slot(struct vm *vm, const struct kvm_userspace_memory
 	slot->flags = mem->flags;
 	slot->id = mem->slot;
 	slot->as_id = mem->slot >> 16;
-	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!memslot_logged(slot))
 		return slot;
 	if (old && old->dirty) {
 		slot->dirty = old->dirty;
@@ -277,12 +307,20 @@ static void slot_gone(struct vm *vm)
 	synchronize_srcu_expedited(&vm->srcu);
 }
 
+static void start_logging(struct vm *vm, const struct memslot *slot)
+{
+	/* What cannot be written; and with all bits set CLEAR_DIRTY_LOG starts it. */
+	if ((slot->flags & KVM_MEM_READONLY) || mm_initially_set(vm, slot))
+		return;
+	if (READ_ONCE(eager_page_split))
+		tdp_split_range(vm, slot->as_id, slot->base_gfn, memslot_gfn_end(slot));
+	tdp_watch_slot(vm, slot);
+}
+
 /* The set without @old has no reader any more; @new may be faulted in already. */
 static void after_change(struct vm *vm, enum slot_change change,
 			 const struct memslot *old, const struct memslot *new)
 {
-	u32 initially_set = vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET;
-
 	switch (change) {
 	case SLOT_DELETE:
 	case SLOT_MOVE:
@@ -290,15 +328,28 @@ static void after_change(struct vm *vm, enum slot_change change,
 		slot_gone(vm);
 		break;
 	case SLOT_FLAGS:
-		/* With all bits set nothing need be caught before CLEAR_DIRTY_LOG. */
-		if (new->dirty && !old->dirty && !initially_set)
-			tdp_wrprot_slot(vm, new);
-		if (old->dirty && !new->dirty)
+		if (memslot_logged(new))
+			start_logging(vm, new);
+		else
 			tdp_zap_collapsible(vm, new);
 		break;
 	default:
 		break;
 	}
+}
+
+/*
+ * The hardware's log is on before a logged slot can be seen, so that no D bit of
+ * its pages is set unnoticed, and until after the last one.
+ */
+static void count_logged(struct vm *vm, int n)
+{
+	bool before = mm_logs_dirty(&vm->mem);
+
+	/* Before the vCPUs are looked at: one that is created now asks itself (vcpu.c). */
+	smp_store_mb(vm->mem.nr_logged, vm->mem.nr_logged + n);
+	if (vendor_caps.dirty_log_size && before != mm_logs_dirty(&vm->mem))
+		vm_request_all(vm, REQ_DIRTY_LOG);
 }
 
 /* The id table is the writers' own, so it is put right before readers see the slot. */
@@ -312,10 +363,26 @@ static int store_id(struct vm *vm, int as_id, u16 id, struct memslot *new)
 	return 0;
 }
 
+/* A new slot takes nothing from a reader, so none is waited for. */
+static int add_last(struct vm *vm, struct memslots *slots, struct memslot *new)
+{
+	int r = store_id(vm, new->as_id, new->id, new);
+
+	if (r)
+		return r;
+	if (memslot_logged(new))
+		count_logged(vm, 1);
+	vm->mem.nr_pages += new->npages;
+	append(slots, new);
+	next_generation(vm);
+	return 0;
+}
+
 static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		 const struct kvm_userspace_memory_region2 *mem)
 {
 	int as_id = mem->slot >> 16, r = -ENOMEM;
+	bool was_logged = old && memslot_logged(old), logged;
 	struct memslot *new = NULL;
 	struct memslots *slots;
 
@@ -324,7 +391,14 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		if (!new)
 			return -ENOMEM;
 	}
-	slots = memslots_replace(memslots_get(vm, as_id), old, new);
+	slots = memslots_get(vm, as_id);
+	if (change == SLOT_CREATE && can_append(slots, new)) {
+		r = add_last(vm, slots, new);
+		if (r)
+			goto out_free_slot;
+		return 0;
+	}
+	slots = memslots_replace(slots, old, new);
 	if (!slots)
 		goto out_free_slot;
 	r = store_id(vm, as_id, mem->slot, new);
@@ -333,8 +407,13 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 	/* Before the set that lacks it: publish() has the barrier. */
 	if (change == SLOT_DELETE || change == SLOT_MOVE)
 		WRITE_ONCE(vm->mem.going, old);
+	logged = new && memslot_logged(new);
+	if (logged && !was_logged)
+		count_logged(vm, 1);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
 	publish(vm, as_id, slots);
+	if (was_logged && !logged)
+		count_logged(vm, -1);
 	after_change(vm, change, old, new);
 	free_slot(old, new);
 	return 0;
@@ -394,8 +473,10 @@ static void slots_destroy(struct vm *vm, int as_id)
 /* The notifier comes last, as its callbacks use all the rest. */
 int mm_create(struct vm *vm)
 {
-	int r = slots_create(vm);
+	int r;
 
+	nx_huge_create(vm);
+	r = slots_create(vm);
 	if (!r)
 		r = tdp_create(vm);
 	if (!r)
@@ -410,6 +491,7 @@ void mm_destroy(struct vm *vm)
 	int as_id;
 
 	vm->mem.no_vcpus = true;
+	nx_huge_destroy(vm);
 	notifier_destroy(vm);
 	tdp_destroy(vm);
 	for (as_id = 0; as_id < VMM_NR_AS; as_id++)

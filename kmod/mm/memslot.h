@@ -8,10 +8,13 @@
 /*
  * All slots of an address space, sorted by gfn (they do not overlap there)
  * and by hva (they may). reach[i] is the highest end of by_hva[0..i], so that
- * a search by hva knows when to stop.
+ * a search by hva knows when to stop. A published set is not changed, but for
+ * a slot that is last in both orders: it is put behind the others, then nr
+ * says so.
  */
 struct memslots {
-	unsigned int nr;
+	unsigned int nr;	/* readers: memslots_nr(), once */
+	unsigned int capacity;
 	struct memslot **by_hva;
 	hva_t *reach;
 	struct memslot *by_gfn[];
@@ -32,9 +35,20 @@ static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
 }
 
+static inline bool memslot_logged(const struct memslot *slot)
+{
+	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
 static inline size_t memslot_dirty_bytes(const struct memslot *slot)
 {
 	return BITS_TO_LONGS(slot->npages) * sizeof(long);
+}
+
+static inline unsigned int memslots_nr(const struct memslots *slots)
+{
+	/* Pairs with append(). */
+	return smp_load_acquire(&slots->nr);
 }
 
 /* Under vm->srcu or slots_lock. */

@@ -5,7 +5,7 @@
  *
  * Locks of this room, outermost first: vm->slots_lock (writers of slots, the
  * dirty log ioctls), vm->srcu (readers of slots), mem.tdp_lock,
- * mem.invalidate_lock. tdp_lock is held for reading by faults, which change
+ * mem.invalidate_lock, mem.nx.lock. tdp_lock is held for reading by faults, which change
  * entries by cmpxchg and never make one non-present, and for writing by
  * whoever clears entries, takes rights away or frees table pages.
  * mem.invalidate_lock guards what notifiers announce, so that a fault that
@@ -14,18 +14,18 @@
 #ifndef VMM_MM_H
 #define VMM_MM_H
 
+#include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/rwlock.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 struct vm;
 struct vcpu;
 struct kvm_userspace_memory_region2;
-struct kvm_dirty_log;
-struct kvm_clear_dirty_log;
 
 /* gpa_t, gva_t, gfn_t, hva_t, hpa_t come from <linux/kvm_types.h>. */
 #ifndef INVALID_GPA
@@ -33,6 +33,8 @@ struct kvm_clear_dirty_log;
 #endif
 #define VMM_MAX_SLOTS	32764
 #define VMM_NR_AS	2	/* address spaces: 1 is seen in system management mode only */
+/* The largest dirty ring: KVM_CAP_DIRTY_LOG_RING's value. */
+#define VMM_DIRTY_RING_BYTES	(65536 * sizeof(struct kvm_dirty_gfn))
 
 /*
  * Entry format of the vendor's second-stage tables; bits, not shifts.
@@ -64,10 +66,18 @@ struct memslot {
 	hva_t hva;
 	u32 flags;		/* KVM_MEM_* */
 	u16 id, as_id;
-	unsigned long *dirty;	/* bitmap, NULL when not logged; twice its length */
+	/* bitmap, twice its length; NULL when not logged or logged by rings only */
+	unsigned long *dirty;
 };
 
 struct memslots;		/* memslot.h: sorted arrays, replaced as a whole */
+
+struct vm_nx_huge {
+	bool waived;			/* (m) constant from the first vCPU on */
+	spinlock_t lock;		/* split, which is also stable under tdp_lock for writing */
+	struct list_head split;		/* tables in the place of huge pages, oldest first */
+	struct delayed_work recovery;
+};
 
 struct vm_mm {
 	struct memslots __rcu *slots[VMM_NR_AS]; /* (r) vm->srcu */
@@ -85,8 +95,21 @@ struct vm_mm {
 	rwlock_t tdp_lock;
 	hpa_t root[VMM_NR_AS];		/* (c) for the vendor's set_root */
 	u64 *root_table[VMM_NR_AS];	/* (c) */
+	struct vm_nx_huge nx;		/* nx_huge.c */
 	bool no_vcpus;			/* being destroyed: nobody to flush */
 	u32 manual_protect;		/* KVM_DIRTY_LOG_* flags enabled */
+	unsigned int nr_logged;		/* slots_lock: slots with KVM_MEM_LOG_DIRTY_PAGES */
+	u32 ring_bytes;			/* of each vCPU's dirty ring; 0: bitmaps. (c) with vCPUs */
+};
+
+/* dirty_ring.c. Without KVM_CAP_DIRTY_LOG_RING all of it is 0. */
+struct dirty_ring {
+	struct kvm_dirty_gfn *entries;	/* (c) memory shared with user space */
+	u32 size, soft_limit;		/* (c) in entries */
+	u32 pushed;			/* (v) entries ever written ... */
+	u32 reset;			/* slots_lock: ... and taken back */
+	u32 last_slot;			/* (v) what the last one says */
+	u64 last_offset;		/* (v) */
 };
 
 struct vcpu_tdp {
@@ -113,8 +136,30 @@ long mm_gfn_to_hva(struct vm *vm, int as_id, gfn_t gfn, bool write, hva_t *hva);
 /* dirty.c. KVM's errno. Take slots_lock. */
 int mm_get_dirty_log(struct vm *vm, struct kvm_dirty_log *log);
 int mm_clear_dirty_log(struct vm *vm, struct kvm_clear_dirty_log *log);
-/* Every host-side writer of guest memory calls this after it wrote. Under vm->srcu. */
-void mm_mark_dirty(struct vm *vm, struct memslot *slot, gfn_t gfn);
+/*
+ * Every host-side writer of guest memory calls this after it wrote. Under
+ * vm->srcu, thread of the vCPU: there is no writer but for a vCPU.
+ */
+void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn);
+/* The hardware's log: addresses that the guest wrote, the oldest last. Any context but NMI. */
+void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n);
+
+/* Is any slot logged? Changes come with REQ_DIRTY_LOG. */
+static inline bool mm_logs_dirty(const struct vm_mm *mem)
+{
+	return READ_ONCE(mem->nr_logged);
+}
+
+/* dirty_ring.c. KVM_CAP_DIRTY_LOG_RING and KVM_RESET_DIRTY_RINGS, KVM's errno; under vm->lock. */
+int dirty_ring_enable(struct vm *vm, u32 bytes);
+int mm_reset_dirty_rings(struct vm *vm);
+int dirty_ring_create(struct vcpu *vcpu);
+void dirty_ring_destroy(struct vcpu *vcpu);
+/* Has so little room left that the guest may not run. */
+bool dirty_ring_full(struct vcpu *vcpu);
+/* Pages of the vCPU's mapping that are the ring, by their offset in it. */
+bool dirty_ring_maps(struct vm *vm, unsigned long pgoff);
+struct page *dirty_ring_page(struct vcpu *vcpu, unsigned long pgoff);
 
 /* tdp_fault.c. Sleeps. Under vm->srcu, thread of vm->mm. */
 enum tdp_result {
@@ -135,14 +180,19 @@ int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
  */
 long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size);
 
+/* nx_huge.c. The module's parameter, when it was not given at load. */
+void nx_huge_init(void);
+/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES: KVM's errno. Under vm->lock. */
+int nx_huge_waive(struct vm *vm, u64 arg);
+
 /*
  * gpa.c. Copies between guest-physical memory and the host; sleep; -EFAULT
  * outside slots and on writes to read-only ones. Under vm->srcu, thread of
  * vm->mm. gpa_*() are for what host and guest agreed upon, which lives in
  * address space 0; vcpu_gpa_*() for accesses that the vCPU itself makes.
  */
-int gpa_read(struct vm *vm, gpa_t gpa, void *data, unsigned int len);
-int gpa_write(struct vm *vm, gpa_t gpa, const void *data, unsigned int len);
+int gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
+int gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);
 int vcpu_gpa_read(struct vcpu *vcpu, gpa_t gpa, void *data, unsigned int len);
 int vcpu_gpa_write(struct vcpu *vcpu, gpa_t gpa, const void *data, unsigned int len);
 /*
@@ -163,25 +213,25 @@ struct gpa_cache {
 	struct memslot *slot;
 };
 
-int gpa_cache_init(struct vm *vm, struct gpa_cache *gc, gpa_t gpa, unsigned int len);
-int gpa_cache_read(struct vm *vm, struct gpa_cache *gc, void *data, unsigned int off,
+int gpa_cache_init(struct vcpu *vcpu, struct gpa_cache *gc, gpa_t gpa, unsigned int len);
+int gpa_cache_read(struct vcpu *vcpu, struct gpa_cache *gc, void *data, unsigned int off,
 		   unsigned int len);
-int gpa_cache_write(struct vm *vm, struct gpa_cache *gc, const void *data, unsigned int off,
-		    unsigned int len);
+int gpa_cache_write(struct vcpu *vcpu, struct gpa_cache *gc, const void *data,
+		    unsigned int off, unsigned int len);
 /*
  * One byte, without sleeping, in any context of a thread of vm->mm but NMI;
  * -EFAULT also when the page is not there at once. Under vm->srcu.
  */
-int gpa_cache_get8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 *val);
-int gpa_cache_put8(struct vm *vm, struct gpa_cache *gc, unsigned int off, u8 val);
+int gpa_cache_get8(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off, u8 *val);
+int gpa_cache_put8(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off, u8 val);
 /*
  * For other kinds of access: the user's address, NULL when the object is not
  * in one writable slot. Who wrote calls gpa_cache_dirty() in the same section
  * of vm->srcu; objects within one page only.
  */
-void __user *gpa_cache_ptr(struct vm *vm, struct gpa_cache *gc, unsigned int off,
+void __user *gpa_cache_ptr(struct vcpu *vcpu, struct gpa_cache *gc, unsigned int off,
 			   unsigned int len);
-void gpa_cache_dirty(struct vm *vm, struct gpa_cache *gc);
+void gpa_cache_dirty(struct vcpu *vcpu, struct gpa_cache *gc);
 
 /* walk.c. The guest's own page tables, in its present paging mode. */
 #define WALK_WRITE	BIT(0)

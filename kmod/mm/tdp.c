@@ -11,10 +11,16 @@
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 
 #include "../vmm.h"
 #include "tdp.h"
+
+bool eager_page_split = true;
+module_param(eager_page_split, bool, 0644);
+MODULE_PARM_DESC(eager_page_split,
+		 "Split huge pages when dirty logging starts, not when the guest writes them");
 
 /* At most so much is worked on in one section of tdp_lock. */
 #define TDP_BATCH	tdp_pages(3)
@@ -39,26 +45,22 @@ void tdp_flush(struct vm *vm)
 	tdp_stat(&vm->stats.remote_tlb_flush, 1);
 }
 
-/*
- * Unlinked tables until the flush, chained through page->private: their
- * contents still belong to the hardware.
- */
-struct tdp_gather {
-	struct vm *vm;
-	struct page *tables;
-	bool flush;
-};
-
 static void gather_table(struct tdp_gather *g, u64 *table)
 {
 	struct page *page = virt_to_page(table);
 
+	if (page_private(page))
+		nx_huge_remove(g->vm, page);
 	set_page_private(page, (unsigned long)g->tables);
 	g->tables = page;
 }
 
-static void gather_free(struct tdp_gather *g)
+void tdp_gather_end(struct tdp_gather *g)
+	__releases(&g->vm->mem.tdp_lock)
 {
+	if (g->flush)
+		tdp_flush(g->vm);
+	write_unlock(&g->vm->mem.tdp_lock);
 	while (g->tables) {
 		struct page *page = g->tables;
 
@@ -89,8 +91,7 @@ static void gather_subtree(struct tdp_gather *g, u64 entry, int level)
 	gather_table(g, table);
 }
 
-/* Empties the entry at @it, leaf or table. */
-static void zap_entry(struct tdp_gather *g, struct tdp_iter *it)
+void tdp_gather_zap(struct tdp_gather *g, struct tdp_iter *it)
 {
 	lockdep_assert_held_write(&g->vm->mem.tdp_lock);
 	gather_subtree(g, tdp_xchg(it->entry, 0), it->level);
@@ -118,7 +119,7 @@ static void zap_locked(struct tdp_gather *g, int as_id, gfn_t start, gfn_t end)
 		if (!tdp_present(it.fmt, it.val))
 			continue;
 		if (tdp_iter_leaf(&it) || iter_covered(&it, start))
-			zap_entry(g, &it);
+			tdp_gather_zap(g, &it);
 	}
 }
 
@@ -128,10 +129,7 @@ static void zap_batch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 
 	write_lock(&vm->mem.tdp_lock);
 	zap_locked(&g, as_id, start, end);
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
 }
 
 static void zap_by(struct vm *vm, int as_id, gfn_t start, gfn_t end, gfn_t batch,
@@ -153,79 +151,103 @@ void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep)
 	zap_by(vm, as_id, start, end, TDP_BATCH, may_sleep);
 }
 
-/* The batches are larger because nobody waits for the lock any more. */
+/* By whole entries of the root, so that no table is left; nobody waits for the lock any more. */
 void tdp_zap_all(struct vm *vm)
 {
+	gfn_t batch = tdp_pages(tdp_format()->levels);
 	int as_id;
 
 	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
-		zap_by(vm, as_id, 0, tdp_gfn_limit(), tdp_pages(4), true);
+		zap_by(vm, as_id, 0, tdp_gfn_limit(), batch, true);
 }
 
-bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end)
+/* What of a leaf lets the guest write without notice. */
+static u64 unnoticed(const struct tdp_iter *it)
+{
+	return it->level == 1 && tdp_hw_log() ? it->fmt->dirty : it->fmt->write;
+}
+
+bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
 	struct tdp_iter it;
 	bool flush = false;
 
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
 	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
-		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, it.fmt->write))
+		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, unnoticed(&it)))
 			flush = true;
 	}
 	return flush;
 }
 
-void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot)
+/* One section of tdp_lock from @start on; where it ended. */
+static gfn_t watch_section(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 {
-	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot), next;
+	struct tdp_iter it;
+	bool flush = false;
 
-	for (; start < end; start = next) {
-		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
-		write_lock(&vm->mem.tdp_lock);
-		if (tdp_wrprot(vm, slot->as_id, start, next))
-			tdp_flush(vm);
-		write_unlock(&vm->mem.tdp_lock);
+	write_lock(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
+		if (tdp_section_over(vm, &it, start))
+			break;
+		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, unnoticed(&it)))
+			flush = true;
+	}
+	if (flush)
+		tdp_flush(vm);
+	write_unlock(&vm->mem.tdp_lock);
+	return it.gfn;
+}
+
+void tdp_watch_slot(struct vm *vm, const struct memslot *slot)
+{
+	gfn_t gfn = slot->base_gfn, end = memslot_gfn_end(slot);
+
+	while (gfn < end) {
+		gfn = watch_section(vm, slot->as_id, gfn, end);
 		cond_resched();
 	}
 }
 
-/* Would a fault on the table's range map something larger than 4K? */
+/* Is there a table of @level at @it where a fault would map something as large? */
 static bool collapsible(struct vm *vm, const struct memslot *slot,
-			const struct tdp_iter *it)
+			const struct tdp_iter *it, int level)
 {
-	if (it->level != 2 || !tdp_is_table(it->fmt, it->val, it->level))
+	if (it->level != level || !tdp_is_table(it->fmt, it->val, it->level))
 		return false;
-	if (tdp_slot_level(slot, it->gfn) < 2)
+	if (tdp_slot_level(slot, it->gfn) < level)
 		return false;
-	return tdp_host_level(vm->mm, memslot_hva(slot, it->gfn)) > 1;
+	return tdp_host_level(vm->mm, memslot_hva(slot, it->gfn)) >= level;
 }
 
-static void collapse_batch(struct vm *vm, const struct memslot *slot, gfn_t start, gfn_t end)
+static gfn_t collapse_section(struct vm *vm, const struct memslot *slot, int level,
+			      gfn_t start, gfn_t end)
 {
 	struct tdp_gather g = { .vm = vm };
 	struct tdp_iter it;
 
 	write_lock(&vm->mem.tdp_lock);
 	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[slot->as_id], start, end) {
-		if (collapsible(vm, slot, &it))
-			zap_entry(&g, &it);
+		if (tdp_section_over(vm, &it, start))
+			break;
+		if (collapsible(vm, slot, &it, level))
+			tdp_gather_zap(&g, &it);
+		if (it.level == level)
+			tdp_iter_stay_up(&it);
 	}
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
+	return it.gfn;
 }
 
+/* From below, so that a table of the next level has but entries of its own to be zapped. */
 void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot)
 {
-	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot), next;
+	gfn_t gfn, end = memslot_gfn_end(slot);
+	int level;
 
-	if (tdp_format()->max_leaf_level < 2)
-		return;
-	for (; start < end; start = next) {
-		next = min(end, round_down(start, TDP_BATCH) + TDP_BATCH);
-		collapse_batch(vm, slot, start, next);
-		cond_resched();
+	for (level = 2; level <= tdp_format()->max_leaf_level; level++) {
+		for (gfn = slot->base_gfn; gfn < end; cond_resched())
+			gfn = collapse_section(vm, slot, level, gfn, end);
 	}
 }
 
@@ -236,10 +258,7 @@ static bool young_by_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 
 	write_lock(&vm->mem.tdp_lock);
 	zap_locked(&g, as_id, start, end);
-	if (g.flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
-	gather_free(&g);
+	tdp_gather_end(&g);
 	return g.flush;
 }
 
@@ -271,7 +290,7 @@ bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear)
  */
 bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table)
 {
-	bool exec = tdp_may_exec(it->fmt, it->val) || tdp_nx_huge();
+	bool exec = tdp_may_exec(it->fmt, it->val) || nx_huge_on(vm);
 	u64 *child = table, old = it->val;
 	int i;
 
@@ -289,7 +308,65 @@ bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table)
 	}
 	tdp_count_leaves(vm, it->level, -1);
 	tdp_count_leaves(vm, it->level - 1, TDP_ENTRIES);
+	tdp_stat(&vm->stats.mmu_split, 1);
 	return true;
+}
+
+/* Tables allocated ahead, because under tdp_lock nothing sleeps. */
+struct tdp_stock {
+	void *table[32];
+	int nr;
+};
+
+static bool stock_up(struct tdp_stock *stock)
+{
+	while (stock->nr < ARRAY_SIZE(stock->table)) {
+		void *table = tdp_alloc_table();
+
+		if (!table)
+			break;
+		stock->table[stock->nr++] = table;
+	}
+	return stock->nr;
+}
+
+/* One section; where it ended: at @end, for others, or at a leaf that lacks a table. */
+static gfn_t split_section(struct vm *vm, int as_id, gfn_t start, gfn_t end,
+			   struct tdp_stock *stock)
+{
+	struct tdp_iter it;
+
+	read_lock(&vm->mem.tdp_lock);
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
+		if (tdp_section_over(vm, &it, start))
+			break;
+		while (stock->nr && it.level > 1 && tdp_iter_leaf(&it)) {
+			if (tdp_split(vm, &it, stock->table[stock->nr - 1]))
+				stock->nr--;
+		}
+		if (it.level > 1 && tdp_iter_leaf(&it))
+			break;
+		if (it.level == 2)
+			tdp_iter_stay_up(&it);
+	}
+	read_unlock(&vm->mem.tdp_lock);
+	return it.gfn;
+}
+
+void tdp_split_range(struct vm *vm, int as_id, gfn_t start, gfn_t end)
+{
+	struct tdp_stock stock = {};
+
+	for (;;) {
+		start = split_section(vm, as_id, start, end, &stock);
+		if (start >= end)
+			break;
+		cond_resched();
+		if (!stock_up(&stock))
+			break;
+	}
+	while (stock.nr)
+		tdp_free_table(stock.table[--stock.nr]);
 }
 
 /* A page for each root, used or not, is cheaper than to ask at each walk whether it is there. */

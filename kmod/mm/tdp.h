@@ -3,6 +3,8 @@
 #ifndef VMM_TDP_H
 #define VMM_TDP_H
 
+#include <linux/sched.h>
+
 #include "../vendor.h"
 #include "memslot.h"
 #include "tdp_iter.h"
@@ -34,6 +36,35 @@ static inline void tdp_count_leaves(struct vm *vm, int level, long n)
 	tdp_stat(counters[level - 1], n);
 }
 
+/* A section of tdp_lock that can end here should: others want the lock or this CPU. */
+static inline bool tdp_lock_wanted(struct vm *vm)
+{
+	return need_resched() || rwlock_is_contended(&vm->mem.tdp_lock);
+}
+
+/*
+ * For walks over much memory, in sections: is this section over? Between tables
+ * only, and not before it got on from @start; the next one starts at it->gfn.
+ */
+static inline bool tdp_section_over(struct vm *vm, const struct tdp_iter *it, gfn_t start)
+{
+	return !tdp_index(it->gfn, 1) && it->gfn > start && tdp_lock_wanted(vm);
+}
+
+/*
+ * 4K pages of logged slots are mapped writable without D, and the hardware tells
+ * of the first write; huge ones are write-protected here, too.
+ */
+static inline bool tdp_hw_log(void)
+{
+	return vendor_caps.dirty_log_size;
+}
+
+/* dirty.c */
+bool mm_initially_set(const struct vm *vm, const struct memslot *slot);
+/* dirty_ring.c: @gfn was written, in a slot that is logged. Any context but NMI. */
+void dirty_ring_push(struct vcpu *vcpu, const struct memslot *slot, gfn_t gfn);
+
 /* Zeroed table pages, charged to the memcg of the caller. */
 void *tdp_alloc_table(void);
 void tdp_free_table(void *table);
@@ -57,16 +88,17 @@ void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep);
 void tdp_zap_all(struct vm *vm);	/* of all address spaces */
 
 /*
- * Write-protect all leaves that overlap [start, end), huge ones as a whole.
- * tdp_lock held for writing; true when the caller owes a flush.
+ * The next write to each page of [start, end) will be noticed: its leaf loses
+ * the write right, or D. Huge leaves lose the right as a whole. tdp_lock held for
+ * writing; true when the caller owes a flush.
  */
-bool tdp_wrprot(struct vm *vm, int as_id, gfn_t start, gfn_t end);
+bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end);
 /* The same for a slot, with its own locking, flushed. */
-void tdp_wrprot_slot(struct vm *vm, const struct memslot *slot);
+void tdp_watch_slot(struct vm *vm, const struct memslot *slot);
 
 /*
- * Drop tables of 4K entries where the host has a larger page, so that faults
- * map it huge again. The rest keeps its 4K entries.
+ * Drop tables where the host has a larger page, so that faults map it huge
+ * again. The rest keeps its entries.
  */
 void tdp_zap_collapsible(struct vm *vm, const struct memslot *slot);
 
@@ -83,13 +115,44 @@ bool tdp_age(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool clear);
  * returned; when false somebody else changed the entry, look again.
  */
 bool tdp_split(struct vm *vm, struct tdp_iter *it, void *table);
+/*
+ * Splits all huge leaves that overlap [start, end) down to 4K. Sleeps, takes
+ * tdp_lock for reading; stops without a word when there is no memory for tables:
+ * a write splits what is left.
+ */
+void tdp_split_range(struct vm *vm, int as_id, gfn_t start, gfn_t end);
+/* Module parameter: logged memory is split ahead of the guest's writes. */
+extern bool eager_page_split;
 
 /* tdp_fault.c: level of the host's mapping at @hva: 1 when there is none. */
 int tdp_host_level(struct mm_struct *mm, hva_t hva);
 /* Highest level at which @slot can map @gfn: alignment and borders. */
 int tdp_slot_level(const struct memslot *slot, gfn_t gfn);
-/* Huge pages must not be executable: an erratum of the host's CPU. */
-bool tdp_nx_huge(void);
+
+/* Table pages that are unlinked and still belong to the hardware, until the flush. */
+struct tdp_gather {
+	struct vm *vm;
+	struct page *tables;	/* chained through page->private */
+	bool flush;
+};
+
+/* Empties the entry at @it, leaf or table. tdp_lock held for writing. */
+void tdp_gather_zap(struct tdp_gather *g, struct tdp_iter *it);
+/* Flushes, ends the section of tdp_lock and frees the tables. */
+void tdp_gather_end(struct tdp_gather *g) __releases(&g->vm->mem.tdp_lock);
+
+/*
+ * nx_huge.c. Huge pages of this VM must not be executable. Only good for the
+ * section of tdp_lock that it is asked in.
+ */
+bool nx_huge_on(const struct vm *vm);
+/* The table that @it has just got stands for a huge page only because of that. */
+void nx_huge_add(struct vm *vm, int as_id, const struct tdp_iter *it);
+/* A table so added is about to go. tdp_lock held for writing. */
+void nx_huge_remove(struct vm *vm, struct page *page);
+void nx_huge_create(struct vm *vm);
+/* No vCPU can fault any more. */
+void nx_huge_destroy(struct vm *vm);
 
 /*
  * notifier.c. A fault reads the sequence before it resolves its page, and

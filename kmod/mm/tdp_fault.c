@@ -23,17 +23,8 @@ struct tdp_fault {
 	bool host_write;
 	bool uncached;
 	int level;		/* of the mapping made or found */
+	int nx_level;		/* tables up to here are there for nx_huge.c only */
 };
-
-/*
- * ITLB_MULTIHIT: a guest could hang the machine by changing the size of an
- * executable huge page. Huge pages are then mapped non-executable and split
- * where the guest fetches from. Only EPT has such processors.
- */
-bool tdp_nx_huge(void)
-{
-	return tdp_format()->exec && boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
-}
 
 int tdp_slot_level(const struct memslot *slot, gfn_t gfn)
 {
@@ -189,20 +180,22 @@ static void release(struct tdp_fault *f)
 }
 
 /* Logged slots are written 4K by 4K; what is only read may stay huge. */
-static int goal_level(struct vm *vm, const struct tdp_fault *f)
+static int goal_level(struct vm *vm, struct tdp_fault *f)
 {
 	int level = tdp_slot_level(f->slot, f->gfn);
 
 	if (level == 1)
 		return 1;
-	if (f->slot->dirty && (f->access & TDP_ACCESS_WRITE))
-		return 1;
-	if (tdp_nx_huge() && (f->access & TDP_ACCESS_FETCH))
+	if (memslot_logged(f->slot) && (f->access & TDP_ACCESS_WRITE))
 		return 1;
 	level = min(level, tdp_host_level(vm->mm, f->hva));
 	while (level > 1 && ((f->pfn ^ f->gfn) & (tdp_pages(level) - 1)))
 		level--;
-	return level;
+	if (!(f->access & TDP_ACCESS_FETCH) || !nx_huge_on(vm))
+		return level;
+	if (!memslot_logged(f->slot))
+		f->nx_level = level;
+	return 1;
 }
 
 static int topup_cache(struct vcpu *vcpu)
@@ -229,36 +222,50 @@ void mm_vcpu_destroy(struct vcpu *vcpu)
 }
 
 /* A table for an empty entry; loses quietly to another vCPU. */
-static void link_table(struct vcpu *vcpu, struct tdp_iter *it)
+static bool link_table(struct vcpu *vcpu, struct tdp_iter *it)
 {
 	struct vcpu_tdp *tdp = &vcpu->tdp;
 	void *table = tdp->cache[tdp->nr_cache - 1];
 	u64 old = it->val;
 
 	it->val = tdp_make_table(it->fmt, table);
-	if (tdp_cmpxchg(it->entry, &old, it->val))
-		tdp->nr_cache--;
-	else
+	if (!tdp_cmpxchg(it->entry, &old, it->val)) {
 		it->val = old;
+		return false;
+	}
+	tdp->nr_cache--;
+	return true;
 }
 
-static void split_leaf(struct vcpu *vcpu, struct tdp_iter *it)
+static bool split_leaf(struct vcpu *vcpu, struct tdp_iter *it)
 {
 	struct vcpu_tdp *tdp = &vcpu->tdp;
 
-	if (tdp_split(vcpu->vm, it, tdp->cache[tdp->nr_cache - 1]))
-		tdp->nr_cache--;
+	if (!tdp_split(vcpu->vm, it, tdp->cache[tdp->nr_cache - 1]))
+		return false;
+	tdp->nr_cache--;
+	return true;
+}
+
+/* One level down, where nothing or a leaf too large stands. */
+static void make_table(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
+{
+	bool made = tdp_iter_leaf(it) ? split_leaf(vcpu, it) : link_table(vcpu, it);
+
+	if (made && it->level <= f->nx_level)
+		nx_huge_add(vcpu->vm, f->slot->as_id, it);
 }
 
 /*
- * Dirty logging: the right first, then the bit. The reader takes the bit and
- * the right away under the write lock, so either order would do here, but this
- * one is also right for readers without it.
+ * Dirty logging: the right first, then the bit or the ring's entry. The reader
+ * takes bit and right away under the write lock, so either order would do
+ * here, but this one is also right for readers without it. Who finds the right
+ * there has nothing to tell: whoever gave it does, before the lock is free.
  */
-static void log_write(struct vm *vm, const struct tdp_fault *f)
+static void log_write(struct vcpu *vcpu, const struct tdp_fault *f)
 {
 	if (f->access & TDP_ACCESS_WRITE)
-		mm_mark_dirty(vm, f->slot, f->gfn);
+		mm_mark_dirty(vcpu, f->slot, f->gfn);
 }
 
 static bool entry_uptodate(const struct tdp_iter *it, u32 access)
@@ -270,10 +277,11 @@ static bool entry_uptodate(const struct tdp_iter *it, u32 access)
 static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct tdp_fault *f)
 {
 	gfn_t mask = tdp_pages(it->level) - 1;
+	bool unasked = memslot_logged(f->slot) && !(f->access & TDP_ACCESS_WRITE);
 	struct tdp_rights rights = {
-		.write = f->host_write &&
-			 (!f->slot->dirty || (f->access & TDP_ACCESS_WRITE)),
-		.exec = it->level == 1 || !tdp_nx_huge(),
+		.write = f->host_write && (!unasked || (it->level == 1 && tdp_hw_log())),
+		.clean = unasked,
+		.exec = it->level == 1 || !nx_huge_on(vcpu->vm),
 		.host_write = f->host_write,
 		.uncached = f->uncached,
 	};
@@ -284,7 +292,7 @@ static bool install_leaf(struct vcpu *vcpu, struct tdp_iter *it, const struct td
 	if (VM_BROKEN(!fresh && tdp_pfn(it->val) != tdp_pfn(new), vcpu->vm))
 		return true;
 	if (!fresh)
-		new |= it->val & it->fmt->write;
+		new |= it->val & (it->fmt->write | it->fmt->dirty);
 	if (!tdp_cmpxchg(it->entry, &it->val, new))
 		return false;
 	if (fresh)
@@ -307,22 +315,19 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
 	for (;;) {
 		f->level = it.level;
 		if (entry_uptodate(&it, f->access))
-			break;
+			return;
 		if (tdp_is_table(it.fmt, it.val, it.level)) {
 			tdp_iter_next(&it);
 			continue;
 		}
 		if (it.level > goal) {
-			if (tdp_iter_leaf(&it))
-				split_leaf(vcpu, &it);
-			else
-				link_table(vcpu, &it);
+			make_table(vcpu, &it, f);
 			continue;
 		}
 		if (install_leaf(vcpu, &it, f))
 			break;
 	}
-	log_write(vm, f);
+	log_write(vcpu, f);
 }
 
 /*
@@ -342,19 +347,22 @@ static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 		if (!tdp_iter_leaf(&it))
 			continue;
 		f->level = it.level;
-		done = entry_uptodate(&it, f->access);
-		if (done || !tdp_permits(it.fmt, it.val | it.fmt->write, f->access))
+		if (entry_uptodate(&it, f->access)) {
+			done = true;
+			break;
+		}
+		if (!tdp_permits(it.fmt, it.val | it.fmt->write, f->access))
 			break;
 		if (!(it.val & TDP_HOST_WRITE) || !slot_writable(f->slot) ||
-		    (it.level > 1 && f->slot->dirty))
+		    (it.level > 1 && memslot_logged(f->slot)))
 			break;
 		done = tdp_cmpxchg(it.entry, &it.val,
 				   it.val | it.fmt->write | it.fmt->dirty);
+		if (done)
+			log_write(vcpu, f);
 		vcpu->stats.pf_fixed += done;
 		break;
 	}
-	if (done)
-		log_write(vm, f);
 	read_unlock(&vm->mem.tdp_lock);
 	return done;
 }

@@ -68,6 +68,12 @@ static inline void tdp_iter_next(struct tdp_iter *it)
 	for (tdp_iter_begin(it, fmt, root, start, end);			\
 	     tdp_iter_valid(it); tdp_iter_next(it))
 
+/* The next step passes by the table at @it, if there is one. */
+static inline void tdp_iter_stay_up(struct tdp_iter *it)
+{
+	it->val = 0;
+}
+
 static inline bool tdp_iter_leaf(const struct tdp_iter *it)
 {
 	return tdp_is_leaf(it->fmt, it->val, it->level);

@@ -77,6 +77,7 @@ static inline u64 tdp_set_exec(const struct tdp_format *fmt, u64 entry, bool exe
 
 struct tdp_rights {
 	bool write;
+	bool clean;		/* with write: the first one is to set D, and be logged */
 	bool exec;
 	bool host_write;
 	bool uncached;
@@ -84,7 +85,8 @@ struct tdp_rights {
 
 /*
  * A is set from the start, because the access that asks is about to happen;
- * D goes with W: who maps writable has already marked the host's page dirty.
+ * D goes with W but for the hardware's log: who maps writable has already
+ * marked the host's page dirty.
  */
 static inline u64 tdp_make_leaf(const struct tdp_format *fmt, u64 pfn, int level,
 				const struct tdp_rights *rights)
@@ -95,7 +97,7 @@ static inline u64 tdp_make_leaf(const struct tdp_format *fmt, u64 pfn, int level
 	if (level > 1)
 		entry |= fmt->leaf;
 	if (rights->write)
-		entry |= fmt->write | fmt->dirty;
+		entry |= fmt->write | (rights->clean ? 0 : fmt->dirty);
 	if (rights->host_write)
 		entry |= TDP_HOST_WRITE;
 	return tdp_set_exec(fmt, entry, rights->exec);

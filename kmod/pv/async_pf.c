@@ -199,7 +199,7 @@ static bool tell_not_present(struct vcpu *vcpu, u32 token)
 	u32 reason = KVM_PV_REASON_PAGE_NOT_PRESENT;
 
 	if (!deliverable(vcpu) ||
-	    gpa_cache_write(vcpu->vm, &vcpu->pv->apf.data, &reason,
+	    gpa_cache_write(vcpu, &vcpu->pv->apf.data, &reason,
 			    offsetof(struct kvm_vcpu_pv_apf_data, flags), sizeof(reason)))
 		return false;
 	queue_page_fault(vcpu, token, 0);
@@ -271,7 +271,7 @@ static bool token_free(struct vcpu *vcpu)
 {
 	u32 token;
 
-	return !gpa_cache_read(vcpu->vm, &vcpu->pv->apf.data, &token,
+	return !gpa_cache_read(vcpu, &vcpu->pv->apf.data, &token,
 			       offsetof(struct kvm_vcpu_pv_apf_data, token), sizeof(token)) &&
 	       !token;
 }
@@ -281,7 +281,7 @@ static void tell_ready(struct vcpu *vcpu, u32 token)
 	struct pv_apf *apf = &vcpu->pv->apf;
 
 	if (!apf_on(apf) ||
-	    gpa_cache_write(vcpu->vm, &apf->data, &token,
+	    gpa_cache_write(vcpu, &apf->data, &token,
 			    offsetof(struct kvm_vcpu_pv_apf_data, token), sizeof(token)))
 		return;
 	lapic_post(vcpu, apf->irq & KVM_ASYNC_PF_VEC_MASK);
@@ -378,7 +378,7 @@ int pv_apf_set_en(struct vcpu *vcpu, u64 val, bool host)
 		forget_jobs(vcpu);
 		return 0;
 	}
-	if (gpa_cache_init(vcpu->vm, &apf->data, val & APF_ADDRESS, sizeof(u64)))
+	if (gpa_cache_init(vcpu, &apf->data, val & APF_ADDRESS, sizeof(u64)))
 		return 1;
 	wake_all(vcpu);
 	return 0;

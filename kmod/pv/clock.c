@@ -60,18 +60,18 @@ static void write_time_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *in
 	struct gpa_cache *gc = &vcpu->pv->time_page;
 	u32 version;
 
-	if (gpa_cache_read(vcpu->vm, gc, &version, 0, sizeof(version)))
+	if (gpa_cache_read(vcpu, gc, &version, 0, sizeof(version)))
 		return;
 	version = (version + 1) | 1;
-	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
+	gpa_cache_write(vcpu, gc, &version, 0, sizeof(version));
 	/* The odd version before the values. */
 	smp_wmb();
 	info->version = version;
-	gpa_cache_write(vcpu->vm, gc, info, 0, sizeof(*info));
+	gpa_cache_write(vcpu, gc, info, 0, sizeof(*info));
 	/* And they before the even one. */
 	smp_wmb();
 	version++;
-	gpa_cache_write(vcpu->vm, gc, &version, 0, sizeof(version));
+	gpa_cache_write(vcpu, gc, &version, 0, sizeof(version));
 }
 
 void pv_clock_update(struct vcpu *vcpu)
@@ -111,18 +111,18 @@ static void write_wall_clock(struct vcpu *vcpu, gpa_t gpa)
 	u32 version, rem;
 	u64 boot;
 
-	if (!gpa || gpa_read(vcpu->vm, gpa, &version, sizeof(version)))
+	if (!gpa || gpa_read(vcpu, gpa, &version, sizeof(version)))
 		return;
 	version = (version + 1) | 1;
-	if (gpa_write(vcpu->vm, gpa, &version, sizeof(version)))
+	if (gpa_write(vcpu, gpa, &version, sizeof(version)))
 		return;
 	boot = ktime_get_real_ns() - vm_clock_now(vcpu->vm);
 	wc.version = version;
 	wc.sec = div_u64_rem(boot, NSEC_PER_SEC, &rem);
 	wc.nsec = rem;
-	gpa_write(vcpu->vm, gpa, &wc, sizeof(wc));
+	gpa_write(vcpu, gpa, &wc, sizeof(wc));
 	version++;
-	gpa_write(vcpu->vm, gpa, &version, sizeof(version));
+	gpa_write(vcpu, gpa, &version, sizeof(version));
 }
 
 static void set_system_time(struct vcpu *vcpu, u64 val)
@@ -131,7 +131,7 @@ static void set_system_time(struct vcpu *vcpu, u64 val)
 
 	pv->system_time = val;
 	pv->time_on = (val & 1) &&
-		      !gpa_cache_init(vcpu->vm, &pv->time_page, val & ~1ull,
+		      !gpa_cache_init(vcpu, &pv->time_page, val & ~1ull,
 				      sizeof(struct pvclock_vcpu_time_info));
 	vcpu_request(vcpu, REQ_CLOCK);
 }

@@ -16,7 +16,7 @@ void pv_eoi_offer(struct vcpu *vcpu)
 	if (!lapic_eoi_silent(vcpu))
 		return;
 	idx = srcu_read_lock(&vm->srcu);
-	vcpu->eoi_offered = !gpa_cache_put8(vm, &vcpu->pv->eoi.byte, 0, KVM_PV_EOI_ENABLED);
+	vcpu->eoi_offered = !gpa_cache_put8(vcpu, &vcpu->pv->eoi.byte, 0, KVM_PV_EOI_ENABLED);
 	srcu_read_unlock(&vm->srcu, idx);
 }
 
@@ -28,9 +28,9 @@ bool pv_eoi_collect(struct vcpu *vcpu)
 	u8 val = 0;
 
 	idx = srcu_read_lock(&vm->srcu);
-	err = gpa_cache_get8(vm, gc, 0, &val);
+	err = gpa_cache_get8(vcpu, gc, 0, &val);
 	if (!err && (val & KVM_PV_EOI_MASK))
-		err = gpa_cache_put8(vm, gc, 0, KVM_PV_EOI_DISABLED);
+		err = gpa_cache_put8(vcpu, gc, 0, KVM_PV_EOI_DISABLED);
 	srcu_read_unlock(&vm->srcu, idx);
 	if (err)
 		return false;
@@ -47,19 +47,19 @@ void pv_eoi_collect_slow(struct vcpu *vcpu)
 	u8 val, none = KVM_PV_EOI_DISABLED;
 
 	vcpu->eoi_offered = false;
-	if (!gpa_cache_read(vcpu->vm, gc, &val, 0, sizeof(val)) && (val & KVM_PV_EOI_MASK) &&
-	    !gpa_cache_write(vcpu->vm, gc, &none, 0, sizeof(none)))
+	if (!gpa_cache_read(vcpu, gc, &val, 0, sizeof(val)) && (val & KVM_PV_EOI_MASK) &&
+	    !gpa_cache_write(vcpu, gc, &none, 0, sizeof(none)))
 		return;
 	lapic_eoi(vcpu);
 }
 
 /* An entry writes only to a page that is there, so it is fetched now, and left as it is. */
-static void fetch_page(struct vm *vm, struct gpa_cache *gc)
+static void fetch_page(struct vcpu *vcpu, struct gpa_cache *gc)
 {
 	u8 val;
 
-	if (!gpa_cache_read(vm, gc, &val, 0, sizeof(val)))
-		gpa_cache_write(vm, gc, &val, 0, sizeof(val));
+	if (!gpa_cache_read(vcpu, gc, &val, 0, sizeof(val)))
+		gpa_cache_write(vcpu, gc, &val, 0, sizeof(val));
 }
 
 int pv_eoi_set(struct vcpu *vcpu, u64 val, bool host)
@@ -70,9 +70,9 @@ int pv_eoi_set(struct vcpu *vcpu, u64 val, bool host)
 	if (!IS_ALIGNED(gpa, 4))
 		return 1;
 	if (val & KVM_MSR_ENABLED) {
-		if (gpa_cache_init(vcpu->vm, &eoi->byte, gpa, sizeof(u8)))
+		if (gpa_cache_init(vcpu, &eoi->byte, gpa, sizeof(u8)))
 			return 1;
-		fetch_page(vcpu->vm, &eoi->byte);
+		fetch_page(vcpu, &eoi->byte);
 	}
 	eoi->msr = val;
 	vcpu->eoi_shared = val & KVM_MSR_ENABLED;

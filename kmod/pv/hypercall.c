@@ -7,6 +7,7 @@
 #include <linux/nospec.h>
 #include <asm/apicdef.h>
 
+#include "emulate.h"
 #include "pv/pv.h"
 #include "regs_access.h"
 #include "time.h"
@@ -62,7 +63,7 @@ static long clock_pairing(struct vcpu *vcpu, const struct hypercall *hc)
 	pair.sec = div_u64_rem(real, NSEC_PER_SEC, &nsec);
 	pair.nsec = nsec;
 	pair.tsc = vcpu_guest_tsc(vcpu, tsc);
-	return gpa_write(vcpu->vm, hc->arg[0], &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
+	return gpa_write(vcpu, hc->arg[0], &pair, sizeof(pair)) ? -KVM_EFAULT : 0;
 }
 
 static long send_ipi(struct vcpu *vcpu, const struct hypercall *hc)
@@ -191,21 +192,6 @@ static int walk_code(struct vcpu *vcpu, u32 flags, gpa_t gpa[HYPERCALL_LEN],
 	return 0;
 }
 
-static bool code_is(struct vcpu *vcpu, const u8 *insn)
-{
-	gpa_t gpa[HYPERCALL_LEN];
-	struct walk_fault fault;
-	u8 byte;
-	int i;
-
-	if (walk_code(vcpu, WALK_FETCH, gpa, &fault))
-		return false;
-	for (i = 0; i < HYPERCALL_LEN; i++)
-		if (vcpu_gpa_read(vcpu, gpa[i], &byte, 1) || byte != insn[i])
-			return false;
-	return true;
-}
-
 /* The guest writes it, as far as its own page tables tell; then it runs again. */
 static bool patch_code(struct vcpu *vcpu, const u8 *insn)
 {
@@ -231,7 +217,7 @@ bool pv_fix_hypercall(struct vcpu *vcpu)
 	const u8 *ours = vendor_caps.vmcall ? vmcall : vmmcall;
 	const u8 *theirs = vendor_caps.vmcall ? vmmcall : vmcall;
 
-	if (!pv_fixes_hypercalls(vcpu->vm) || !code_is(vcpu, theirs))
+	if (!pv_fixes_hypercalls(vcpu->vm) || !vcpu_code_is(vcpu, theirs, HYPERCALL_LEN))
 		return false;
 	/* As KVM has it: VMCALL is for CPL 0, VMMCALL for protected mode. */
 	if (theirs == vmcall && vcpu_cpl(vcpu)) {

@@ -65,7 +65,7 @@ void pv_steal_record(struct vcpu *vcpu)
 
 	if (!steal_on(s))
 		return;
-	st = gpa_cache_ptr(vcpu->vm, &s->page, 0, sizeof(*st));
+	st = gpa_cache_ptr(vcpu, &s->page, 0, sizeof(*st));
 	if (!st || take_preempted(st, &flags))
 		return;
 	/* Not before the flags are taken: a sched_out would write over a guest's flush. */
@@ -76,7 +76,7 @@ void pv_steal_record(struct vcpu *vcpu)
 	delay = current->sched_info.run_delay;
 	if (!add_steal(st, delay - s->told))
 		s->told = delay;
-	gpa_cache_dirty(vcpu->vm, &s->page);
+	gpa_cache_dirty(vcpu, &s->page);
 }
 
 /*
@@ -99,7 +99,8 @@ static void set_preempted(struct pv_steal *s)
 	}
 	vcpu->stats.preemption_reported++;
 	idx = srcu_read_lock(&vm->srcu);
-	s->preempted = !gpa_cache_put8(vm, &s->page, offsetof(struct kvm_steal_time, preempted),
+	s->preempted = !gpa_cache_put8(vcpu, &s->page,
+				       offsetof(struct kvm_steal_time, preempted),
 				       KVM_VCPU_PREEMPTED);
 	srcu_read_unlock(&vm->srcu, idx);
 }
@@ -160,7 +161,7 @@ int pv_steal_set(struct vcpu *vcpu, u64 val, bool host)
 	if (!steal_on(s))
 		return 0;
 	/* No memory there is no error: it may come later. */
-	gpa_cache_init(vcpu->vm, &s->page, val & KVM_STEAL_VALID_BITS,
+	gpa_cache_init(vcpu, &s->page, val & KVM_STEAL_VALID_BITS,
 		       sizeof(struct kvm_steal_time));
 	vcpu_request(vcpu, REQ_STEAL);
 	if (!host)

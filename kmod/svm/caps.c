@@ -71,6 +71,7 @@ static void fill_vendor_caps(void)
 {
 	vendor_caps.vcpu_size = sizeof(struct vcpu_svm);
 	vendor_caps.tsc_scaling = svm_caps.tsc_ratio;
+	vendor_caps.xsaves = true;
 	vendor_caps.tsc_ratio_frac_bits = 32;
 	vendor_caps.tsc_ratio_max = GENMASK_ULL(39, 0);
 	vendor_caps.tsc_ratio_default = BIT_ULL(32);
@@ -80,7 +81,6 @@ static void fill_vendor_caps(void)
 	vendor_caps.vmcall = false;
 	/* 15.14.3 */
 	vendor_caps.shutdown_loses_state = true;
-	vendor_caps.xss_mask = 0;
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
 	if (boot_cpu_has(X86_FEATURE_FXSR_OPT))
 		vendor_caps.efer_mask |= EFER_FFXSR;

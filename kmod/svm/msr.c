@@ -9,8 +9,6 @@
 #include "../msr.h"
 #include "svm.h"
 
-#define HWCR_IGNORED	(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8))	/* TlbCacheDis, FFDIS, IGNNE */
-#define HWCR_WRITABLE	(BIT_ULL(18) | BIT_ULL(24))	/* McStatusWrEn, TscFreqSel */
 #define SPEC_CTRL_KNOWN	(SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD | BIT_ULL(7))
 #define VM_CR_WRITABLE	0x1full
 #define MSR_OSVW_LENGTH	0xc0010140
@@ -57,21 +55,6 @@ static int set_spec_ctrl(struct vcpu_svm *svm, u64 val, bool host)
 		svm->spec_passthrough = true;
 		svm_ops.update_intercepts(&svm->vcpu);
 	}
-	return 0;
-}
-
-static int get_hwcr(struct vcpu_svm *svm, u64 *val, bool host)
-{
-	*val = svm->hwcr;
-	return 0;
-}
-
-static int set_hwcr(struct vcpu_svm *svm, u64 val, bool host)
-{
-	val &= ~HWCR_IGNORED;
-	if (val & ~HWCR_WRITABLE)
-		return 1;
-	svm->hwcr = val;
 	return 0;
 }
 
@@ -156,7 +139,6 @@ static const struct svm_msr {
 	int (*set)(struct vcpu_svm *svm, u64 val, bool host);
 } svm_msrs[] = {
 	{ MSR_IA32_SPEC_CTRL, get_spec_ctrl, set_spec_ctrl },
-	{ MSR_K7_HWCR, get_hwcr, set_hwcr },
 	{ MSR_AMD64_DE_CFG, get_de_cfg, set_de_cfg },
 	{ MSR_AMD64_LS_CFG, get_zero, set_ignored },
 	{ MSR_VM_CR, get_zero, set_vm_cr },
@@ -201,6 +183,5 @@ void svm_reset_msrs(struct vcpu_svm *svm)
 {
 	*spec_ctrl(svm) = 0;
 	svm->spec_passthrough = false;
-	svm->hwcr = 0;
 	svm->de_cfg = de_cfg_host();
 }

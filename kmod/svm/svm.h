@@ -98,7 +98,6 @@ struct vcpu_svm {
 	u64 tsc_aux;			/* value loaded */
 
 	/* Values of MSRs that exist only to be read back. */
-	u64 hwcr;
 	u64 de_cfg;
 	u64 osvw[2];
 };
@@ -173,6 +172,7 @@ bool svm_consume_vectored(struct vcpu_svm *svm, struct vmm_event *event);
 void svm_tdp_setup(void);
 void svm_flush_tlb(struct vcpu *vcpu);
 void svm_flush_guest(struct vcpu *vcpu);
+void svm_log_dirty(struct vcpu *vcpu);
 void svm_set_root(struct vcpu *vcpu, hpa_t root);
 void svm_asid_on(struct svm_cpu *cpu);
 void svm_prepare_asid(struct vcpu_svm *svm, struct svm_cpu *cpu);

@@ -55,6 +55,11 @@ void svm_flush_guest(struct vcpu *vcpu)
 	to_svm(vcpu)->flush = true;
 }
 
+/* AMD-V has no log of its own: write protection does it all. */
+void svm_log_dirty(struct vcpu *vcpu)
+{
+}
+
 void svm_set_root(struct vcpu *vcpu, hpa_t root)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);

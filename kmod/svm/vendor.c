@@ -7,6 +7,7 @@
 #include <asm/traps.h>
 
 #include "../debug.h"
+#include "../emulate.h"
 #include "../pv/pv.h"
 #include "svm.h"
 
@@ -340,8 +341,7 @@ static u32 exception_intercepts(const struct vcpu_svm *svm)
 	if (svm->vcpu.guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		icpt |= BIT(X86_TRAP_BP);
 	/* RSM, too, where its own intercept does not come before the #UD. */
-	if (pv_fixes_hypercalls(svm->vcpu.vm) || cpuid_emulates(&svm->vcpu) ||
-	    svm->vcpu.smm.active)
+	if (emulation_wants_ud(&svm->vcpu))
 		icpt |= BIT(X86_TRAP_UD);
 	return icpt;
 }

@@ -54,7 +54,8 @@ static const struct ctl_wish wishes[NR_NEGOTIATED] = {
 		.optional = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
 			    SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID |
 			    VMX_CTL2_XSAVES | SECONDARY_EXEC_TSC_SCALING |
-			    SECONDARY_EXEC_RDRAND_EXITING | SECONDARY_EXEC_RDSEED_EXITING,
+			    SECONDARY_EXEC_RDRAND_EXITING | SECONDARY_EXEC_RDSEED_EXITING |
+			    SECONDARY_EXEC_ENABLE_PML,
 	},
 	[VCTL_EXIT] = {
 		MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS,
@@ -228,14 +229,15 @@ static void setup_vendor_caps(void)
 {
 	vendor_caps.vcpu_size = sizeof(struct vcpu_vmx);
 	vendor_caps.tsc_scaling = vmx_caps.allowed[VCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING;
+	vendor_caps.xsaves = vmx_caps.allowed[VCTL_CPU2] & VMX_CTL2_XSAVES;
 	vendor_caps.tsc_ratio_frac_bits = 48;
 	vendor_caps.tsc_ratio_max = U64_MAX;
 	vendor_caps.tsc_ratio_default = BIT_ULL(48);
 	vendor_caps.timer = vmx_host.timer;
 	vendor_caps.efer_mask = EFER_SCE | EFER_LME | EFER_LMA | EFER_NX;
-	vendor_caps.xss_mask = 0;
 	vendor_caps.insn_bytes = false;
 	vendor_caps.vmcall = true;
+	vendor_caps.cmci = true;
 }
 
 static int alloc_vmxon_regions(void)
@@ -262,6 +264,7 @@ int vmx_setup(void)
 	setup_host_caps();
 	setup_vendor_caps();
 	vmx_tdp_setup();
+	vmx_pml_setup();
 	err = alloc_vmxon_regions();
 	if (!err)
 		err = vmx_mitigate_setup();

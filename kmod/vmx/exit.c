@@ -188,6 +188,13 @@ static void fill_timer(struct vcpu_vmx *vmx, struct vmm_exit *e)
 		vmx->timer_deadline = U64_MAX;
 }
 
+/* The log is emptied after every exit; only an IRET that it interrupted needs care. */
+static void fill_pml_full(struct vcpu_vmx *vmx, struct vmm_exit *e)
+{
+	vmx->vcpu.stats.pml_full++;
+	vmx_recover_nmi_blocking(vmx, e->info1 & BIT(12));
+}
+
 static const struct exit_desc exits[] = {
 	[EXIT_REASON_EXCEPTION_NMI] = { EXIT_EXCEPTION, W_QUAL, fill_exception_or_nmi },
 	[EXIT_REASON_EXTERNAL_INTERRUPT] = { EXIT_EXTINT },
@@ -235,6 +242,7 @@ static const struct exit_desc exits[] = {
 	[EXIT_REASON_VMFUNC] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_ENCLS] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_RDSEED] = { EXIT_UD, W_LEN },
+	[EXIT_REASON_PML_FULL] = { EXIT_NONE, W_QUAL, fill_pml_full },
 };
 
 /*
@@ -259,7 +267,8 @@ static void decode(struct vcpu_vmx *vmx, struct vmm_exit *e)
 
 	/* A hole in the table reads as EXIT_NONE with nothing wanted. */
 	if (reason < ARRAY_SIZE(exits) &&
-	    (exits[reason].kind != EXIT_NONE || reason == EXIT_REASON_INIT_SIGNAL))
+	    (exits[reason].kind != EXIT_NONE || exits[reason].wants ||
+	     reason == EXIT_REASON_INIT_SIGNAL))
 		desc = &exits[reason];
 	e->kind = desc->kind;
 	if (desc->wants & W_LEN)

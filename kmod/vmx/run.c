@@ -452,6 +452,8 @@ void vmx_enter(struct vcpu *vcpu)
 		entry_refused(vmx, result);
 		return;
 	}
+	if (unlikely(vmx->have[VCTL_CPU2] & SECONDARY_EXEC_ENABLE_PML))
+		vmx_pml_drain(vmx);
 	vcpu->regs.avail &= ~VOLATILE_GROUPS;
 	vmx_decode_exit(vmx);
 }

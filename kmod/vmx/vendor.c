@@ -10,6 +10,7 @@
 
 #include "../cpuid.h"
 #include "../debug.h"
+#include "../emulate.h"
 #include "../pv/pv.h"
 #include "../sregs.h"
 #include "vmx.h"
@@ -420,7 +421,8 @@ static u32 cpu2_controls(struct vcpu_vmx *vmx)
 		ctl |= SECONDARY_EXEC_ENABLE_VPID;
 	if (vmx_pause_exits(vcpu->vm))
 		ctl |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
-	return ctl | (vmx->want[VCTL_CPU2] & SECONDARY_EXEC_TSC_SCALING);
+	return ctl | (vmx->want[VCTL_CPU2] &
+		      (SECONDARY_EXEC_TSC_SCALING | SECONDARY_EXEC_ENABLE_PML));
 }
 
 /*
@@ -434,8 +436,7 @@ static u32 exception_bitmap(struct vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
-	/* RSM, too: to the CPU this is no system management mode. */
-	if (pv_fixes_hypercalls(vcpu->vm) || cpuid_emulates(vcpu) || vcpu->smm.active)
+	if (emulation_wants_ud(vcpu))
 		bitmap |= BIT(X86_TRAP_UD);
 	return bitmap;
 }
@@ -483,6 +484,7 @@ static void free_pages_of(struct vcpu_vmx *vmx)
 	free_page((unsigned long)vmx->vmcs);
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->vapic);
+	free_page((unsigned long)vmx->pml);
 }
 
 static u16 alloc_vpid(void)
@@ -534,6 +536,7 @@ static void init_fixed_fields(struct vcpu_vmx *vmx)
 		vmcs_write64(XSS_EXIT_BITMAP, 0);
 	if (vmx_caps.base[VCTL_CPU2] & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);
+	vmx_pml_init(vmx);
 	vmx_pause_init(vmx);
 	vmcs_write32(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write32(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -563,7 +566,9 @@ static int vmx_vcpu_create(struct vcpu *vcpu)
 	vmx->vmcs = alloc_zeroed_page();
 	vmx->msr_bitmap = alloc_zeroed_page();
 	vmx->vapic = alloc_zeroed_page();
-	if (!vmx->vmcs || !vmx->msr_bitmap || !vmx->vapic) {
+	if (vmx_pml)
+		vmx->pml = alloc_zeroed_page();
+	if (!vmx->vmcs || !vmx->msr_bitmap || !vmx->vapic || (vmx_pml && !vmx->pml)) {
 		free_pages_of(vmx);
 		return -ENOMEM;
 	}

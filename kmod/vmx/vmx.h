@@ -76,6 +76,7 @@ struct vcpu_vmx {
 	struct vmcs_region *vmcs;		/* (c) one page each */
 	unsigned long *msr_bitmap;	/* (c) */
 	u8 *vapic;			/* (c) virtual-APIC page: only the TPR is used */
+	u64 *pml;			/* (c) page of addresses written, NULL without PML */
 	u16 vpid;			/* (c) 0: none */
 	u64 serial;			/* (c) never used again, unlike the pointer */
 
@@ -149,6 +150,14 @@ void vmx_sync_controls(struct vcpu_vmx *vmx);
 void vmx_pause_init(struct vcpu_vmx *vmx);	/* VMCS current */
 bool vmx_pause_exits(const struct vm *vm);
 void vmx_pause_window(struct vcpu *vcpu, bool spun);
+
+/* pml.c. The size of the log is fixed by the hardware. */
+#define PML_ENTRIES	512
+extern bool vmx_pml;				/* constant after setup */
+void vmx_pml_setup(void);
+void vmx_pml_init(struct vcpu_vmx *vmx);
+void vmx_log_dirty(struct vcpu *vcpu);
+void vmx_pml_drain(struct vcpu_vmx *vmx);
 
 /* msr.c */
 void vmx_update_msr_bitmap(struct vcpu_vmx *vmx);

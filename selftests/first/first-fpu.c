@@ -166,6 +166,7 @@ GUEST_CODE(parts,
 	".code64\n"
 	"parts_xcr0: xor %ecx, %ecx; xor %edx, %edx; mov %edi, %eax; xsetbv; hlt\n"
 	"parts_xgetbv: xor %ecx, %ecx; xgetbv; hlt\n"
+	"parts_xsaves: mov %edi, %eax; xor %edx, %edx; xsaves64 0xf000; xrstors64 0xf000; mov 0xf208, %rax; hlt\n"
 	"parts_put_xmm: movq %rdi, %xmm3; hlt\n"
 	"parts_get_xmm: movq %xmm3, %rax; hlt\n"
 	"parts_put_ymm: movq %rdi, %xmm4; vinsertf128 $1, %xmm4, %ymm3, %ymm3; hlt\n"
@@ -203,7 +204,7 @@ static const struct part {
 #undef PART
 };
 
-extern const char parts_xcr0[], parts_xgetbv[];
+extern const char parts_xcr0[], parts_xgetbv[], parts_xsaves[];
 
 #define CR4_OSFXSR	0x600ull
 #define CR4_OSXSAVE	(1ull << 18)
@@ -303,6 +304,20 @@ static void xcr0(void)
 	CHECK_EQ(guest_exec(cpu, parts_xgetbv - parts, 0, 0, 0, 0), all);
 }
 
+/* The compacted image's XCOMP_BV, and IA32_XSS, which has no bits to offer. */
+static void xsaves(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start_parts(&g);
+
+	if (!(guest_cpuid_reg(&g, 0xd, 1, 0) & 8))
+		SKIP("no XSAVES");
+	CHECK_EQ(guest_exec(cpu, parts_xsaves - parts, 7, 0, 0, 0), 1ull << 63 | 7);
+	CHECK_EQ(guest_get_msr(cpu, 0xda0), 0);
+	CHECK_EQ(guest_set_msr(cpu, 0xda0, 0), 1);
+	CHECK_EQ(guest_set_msr(cpu, 0xda0, 0x100), 0);
+}
+
 static uint64_t host_xcr0(void)
 {
 	unsigned int a, b, c, d;
@@ -391,6 +406,7 @@ static const struct test tests[] = {
 	{ "MXCSR and the x87 control word", control_words },
 	{ "components of the state, both ways", components },
 	{ "XCR0", xcr0 },
+	{ "XSAVES", xsaves },
 	{ "AVX-512 and PKRU of the host", host_keeps },
 };
 

@@ -134,6 +134,33 @@ static void a_signal(void)
 	CHECK(*guest_word(&g, 0) > 0);
 }
 
+/* Its default action would end the process; in KVM_RUN, which alone lets it in, it does not. */
+static void a_fatal_signal(void)
+{
+	struct {
+		struct kvm_signal_mask head;
+		uint64_t set;
+	} __attribute__((packed)) m = { .head.len = 8 };
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	struct itimerspec when = { .it_value.tv_nsec = 200000000 };
+	struct guest g;
+	struct guest_cpu *cpu = spinner(&g);
+	timer_t timer;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+	MUST(ioctl(cpu->fd, KVM_SET_SIGNAL_MASK, &m));
+	MUST(timer_create(CLOCK_MONOTONIC, &ev, &timer));
+	MUST(timer_settime(timer, 0, &when, NULL));
+	CHECK_EQ(ioctl(cpu->fd, KVM_RUN, 0), -1);
+	CHECK_EQ(errno, EINTR);
+	CHECK(*guest_word(&g, 0) > 0);
+	MUST(sigpending(&set));
+	CHECK_EQ(sigismember(&set, SIGUSR1), 1);
+}
+
 static void ms_sleep(int ms)
 {
 	usleep(ms * 1000);
@@ -342,6 +369,7 @@ static const struct test tests[] = {
 	{ "four vCPUs", four },
 	{ "immediate_exit", immediate_exit },
 	{ "a signal ends KVM_RUN", a_signal },
+	{ "so does one that is fatal elsewhere", a_fatal_signal },
 	{ "SIGSTOP and SIGCONT", stop_and_go },
 	{ "affinity", affinity },
 	{ "nice", niceness },

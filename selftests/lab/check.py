@@ -30,7 +30,7 @@ def batch_files(tests, root):
     """(source, name below /lab) of every file that these tests need, built ones first."""
     for test in tests:
         for name in test.files:
-            for base in (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
+            for base in test.homes or (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
                 path = os.path.join(base, name)
                 if os.path.isfile(path):
                     yield path, "tests/%s/%s" % (test.directory, name)
@@ -52,6 +52,7 @@ class Boot:
         self.rest = b""
         self.trouble = {}
         self.blamed = set()
+        self.cpu_since = 0
         self.said = 0
 
     def run(self):
@@ -117,7 +118,7 @@ class Boot:
             if word == "start":
                 self.current = self.next()
                 self.output = b""
-                self.since = time.monotonic()
+                self.since, self.cpu_since = time.monotonic(), box.cpu_seconds()
             elif self.current and name == self.current.name:
                 box.read_console()
                 self.finish(box, int(status[0]))
@@ -142,7 +143,7 @@ class Boot:
         if status is None and not self.current and not trouble:
             trouble = "the machine did not come up"
         text = (self.output + self.rest).decode(errors="replace") if status is None else self.output.decode(errors="replace")
-        seconds = time.monotonic() - self.since
+        seconds, cpu_seconds = time.monotonic() - self.since, box.cpu_seconds() - self.cpu_since
         words = box.last_words()
         if status is None and EMULATOR_FAULT in words and not getattr(test, "again", False):
             say("%s: QEMU itself aborted; trying it once more" % test.label())
@@ -151,6 +152,7 @@ class Boot:
         if trouble:
             self.blamed.add(test.name)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
+        outcome.cpu_seconds = cpu_seconds
         if outcome.why and test.tries > 1:
             test.tries -= 1
             self.report.note(outcome, "it is tried again: see its directory's tests file")

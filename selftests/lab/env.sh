@@ -50,9 +50,15 @@ with_lock() {
 stamp_ok() { [ -e "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 stamp() { printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"; }
 
-# build_dir KERNEL: where this checkout's module is built for a kernel (VMM_BUILD: a suffix for a build of another kind)
+# recipe FILE...: what those files say, in short
+recipe() { cat "$@" | sha256sum | cut -c 1-16; }
+
+# build_dir KERNEL: where this checkout's module is built for a kernel (VMM_BUILD: a suffix for a build of another kind);
+# build_dir userspace: where its launcher is
 build_dir() {
-	printf '%s/build/%s/%s\n' "$VMM_CACHE" "$(printf %s "$TOP" | sha256sum | cut -c 1-8)" "$1${VMM_BUILD:-}"
+	local suffix=${VMM_BUILD:-}
+	[ "$1" != userspace ] || suffix=
+	printf '%s/build/%s/%s\n' "$VMM_CACHE" "$(printf %s "$TOP" | sha256sum | cut -c 1-8)" "$1$suffix"
 }
 
 # The mirror settings of this machine that a fresh tree needs too

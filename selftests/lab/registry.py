@@ -44,6 +44,7 @@ class Test:
         self.files = [command.split()[0]] if where != "host" else []
         self.files += options.get("also", [])
         self.tries = int(options.get("tries", 1))
+        self.homes = []         # where its files are, if not in the checkout
 
     def label(self):
         return self.name if self.where == "host" else "%s@%s" % (self.name, self.where)

@@ -14,7 +14,6 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-recipe() { cat "$@" | sha256sum | cut -c 1-16; }
 packages() { grep -v '^#' "$LAB/packages.$1" | xargs; }
 
 # COMMAND PACKAGE of what the lab's scripts call on this machine
