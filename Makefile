@@ -7,9 +7,10 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL VMM_CACHE SUITE SIDE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT FULL ROWS SUITE SIDE VMM_CACHE
 
-.PHONY: all module userspace run check check-full conformance conformance-report lab setup symbols gates clean help
+.PHONY: all module userspace run check check-full conformance conformance-report bench bench-smoke lab setup symbols gates
+.PHONY: clean help
 
 all: module userspace
 
@@ -53,6 +54,15 @@ conformance:
 conformance-report:
 	@selftests/conformance/page.py
 
+# Path lengths beside those of the stock modules: docs/benchmarks.md
+bench:
+	@$(LAB)/setup.sh host
+	@selftests/bench/bench.py
+
+bench-smoke:
+	@$(LAB)/setup.sh host
+	@selftests/bench/bench.py --smoke
+
 # Everything that the other commands would fetch or build when first needed
 setup:
 	@$(LAB)/setup.sh lint tree trixie machine guest guest virt bootdisk tree bookworm tree forky checkpatch
@@ -77,6 +87,8 @@ help:
 	@echo "make check-full           and those that take too long for every day"
 	@echo "make conformance          KVM's selftests, on KVM and on vmm (VENDOR= TESTS= SUITE=6.12|6.1 SIDE=kvm|vmm)"
 	@echo "make conformance-report   docs/conformance.md from their last results"
+	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"
+	@echo "make bench-smoke          fails if a round trip has become longer than docs/benchmarks.json has it"
 	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"
 	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 KERNEL= GUEST=1 VIRT=1 TIMEOUT= PARAMS= APPEND= MODEL=)"
 	@echo "make symbols              the kernel symbols that vmm.ko imports, judged"

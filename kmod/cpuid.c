@@ -27,8 +27,12 @@ struct vcpu_cpuid {
 	u64 xcr0_mask;
 	u32 pv_base;		/* 0x40000000 + n, 0 when the guest has no such leaf */
 	bool emulates;		/* see cpuid_emulates() */
+	/* By the kernel's number of a word: the register in entries[], or no_features. */
+	const u32 *feature[NCAPINTS];
 	bool told;		/* user space has set the table */
 };
+
+static const u32 no_features;
 
 /* Feature words of the kernel that mirror a CPUID register. */
 static const struct feature_word {
@@ -506,23 +510,6 @@ int cpuid_get_supported(struct kvm_cpuid2 __user *argp, bool emulated_only)
 
 /* -------- a vCPU's own -------- */
 
-int cpuid_create(struct vcpu *vcpu)
-{
-	vcpu->cpuid = kzalloc(sizeof(*vcpu->cpuid), GFP_KERNEL_ACCOUNT);
-	if (!vcpu->cpuid)
-		return -ENOMEM;
-	vcpu->cpuid->maxphyaddr = 36;
-	return 0;
-}
-
-void cpuid_destroy(struct vcpu *vcpu)
-{
-	if (!vcpu->cpuid)
-		return;
-	kvfree(vcpu->cpuid->entries);
-	kfree(vcpu->cpuid);
-}
-
 struct kvm_cpuid_entry2 *guest_cpuid_leaf(struct vcpu *vcpu, u32 function, u32 index)
 {
 	struct vcpu_cpuid *c = vcpu->cpuid;
@@ -543,17 +530,46 @@ static u32 *entry_reg(struct kvm_cpuid_entry2 *e, int reg)
 	return &e->eax + reg;
 }
 
+static void use_entries(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 nent)
+{
+	struct vcpu_cpuid *c = vcpu->cpuid;
+	int i;
+
+	c->entries = entries;
+	c->nent = nent;
+	for (i = 0; i < ARRAY_SIZE(feature_words); i++) {
+		const struct feature_word *w = &feature_words[i];
+		struct kvm_cpuid_entry2 *e = guest_cpuid_leaf(vcpu, w->function, w->index);
+
+		c->feature[w->word] = e ? entry_reg(e, w->reg) : &no_features;
+	}
+}
+
+int cpuid_create(struct vcpu *vcpu)
+{
+	vcpu->cpuid = kzalloc(sizeof(*vcpu->cpuid), GFP_KERNEL_ACCOUNT);
+	if (!vcpu->cpuid)
+		return -ENOMEM;
+	vcpu->cpuid->maxphyaddr = 36;
+	use_entries(vcpu, NULL, 0);
+	return 0;
+}
+
+void cpuid_destroy(struct vcpu *vcpu)
+{
+	if (!vcpu->cpuid)
+		return;
+	kvfree(vcpu->cpuid->entries);
+	kfree(vcpu->cpuid);
+}
+
 bool guest_cpuid_has(struct vcpu *vcpu, unsigned int feature)
 {
-	struct kvm_cpuid_entry2 *e;
-	const struct feature_word *w;
-	unsigned int n;
+	const u32 *word = vcpu->cpuid->feature[feature / 32];
 
-	w = word_of(feature, &n);
-	if (WARN_ON_ONCE(!w))
+	if (WARN_ON_ONCE(!word))
 		return false;
-	e = guest_cpuid_leaf(vcpu, w->function, w->index);
-	return e && (*entry_reg(e, w->reg) & BIT(feature & 31));
+	return *word & BIT(feature & 31);
 }
 
 /* EBX of leaf 0: "Auth" of AMD, "Hygo" of Hygon. */
@@ -724,11 +740,9 @@ static int cpuid_install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u3
 		struct kvm_cpuid_entry2 *old = c->entries;
 		u32 old_nent = c->nent;
 
-		c->entries = entries;
-		c->nent = nent;
+		use_entries(vcpu, entries, nent);
 		cpuid_runtime_update(vcpu);
-		c->entries = old;
-		c->nent = old_nent;
+		use_entries(vcpu, old, old_nent);
 		if (nent != old_nent || memcmp(old, entries, nent * sizeof(*old)))
 			err = -EINVAL;
 		kvfree(entries);
@@ -739,8 +753,7 @@ static int cpuid_install(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u3
 		return err;
 	}
 	kvfree(c->entries);
-	c->entries = entries;
-	c->nent = nent;
+	use_entries(vcpu, entries, nent);
 	cpuid_changed(vcpu);
 	return 0;
 }

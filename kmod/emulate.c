@@ -275,10 +275,27 @@ static unsigned int pio_in_kernel(struct vcpu *vcpu, u16 port, unsigned int size
 	return count;
 }
 
+/* User space serves all but the first @done accesses. */
+static int pio_exit(struct vcpu *vcpu, u16 port, unsigned int size, unsigned int count,
+		    unsigned int done, const void *out)
+{
+	struct kvm_run *run = vcpu->run;
+
+	vcpu->stats.io_exits++;
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = out ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count - done;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	if (out)
+		memcpy(pio_page(vcpu), out + done * size, size * (count - done));
+	return INSN_USER;
+}
+
 static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned int count,
 		      void *in, const void *out)
 {
-	struct kvm_run *run = vcpu->run;
 	unsigned int done;
 
 	if (vcpu->emu->answered) {
@@ -289,18 +306,7 @@ static int pio_access(struct vcpu *vcpu, u16 port, unsigned int size, unsigned i
 	}
 	trace_vmm_pio(vcpu->id, out, port, size, count);
 	done = pio_in_kernel(vcpu, port, size, count, in, out);
-	if (done == count)
-		return INSN_OK;
-	vcpu->stats.io_exits++;
-	run->exit_reason = KVM_EXIT_IO;
-	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-	run->io.size = size;
-	run->io.port = port;
-	run->io.count = count - done;
-	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
-	if (out)
-		memcpy(pio_page(vcpu), out + done * size, size * (count - done));
-	return INSN_USER;
+	return done == count ? INSN_OK : pio_exit(vcpu, port, size, count, done, out);
 }
 
 static int op_pio_in(void *v, u16 port, unsigned int size, unsigned int count, void *buf)
@@ -349,7 +355,10 @@ int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 	emu->answered = false;
 	if (in)
 		val = 0;
-	r = pio_access(vcpu, port, size, 1, in ? &val : NULL, in ? NULL : &val);
+	if (vcpu->exit.io.unclaimed)
+		r = pio_exit(vcpu, port, size, 1, 0, in ? NULL : &val);
+	else
+		r = pio_access(vcpu, port, size, 1, in ? &val : NULL, in ? NULL : &val);
 	if (r == INSN_USER && !in && port == PORT_7E &&
 	    vm_quirk(vcpu->vm, KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
 		vcpu_skip_insn(vcpu);
@@ -366,6 +375,32 @@ int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 		pio_set_rax(vcpu, size, val);
 	vcpu_skip_insn(vcpu);
 	return VMM_RESUME;
+}
+
+bool emulate_pio_fast(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
+{
+	u32 val = in ? 0 : vcpu_gpr(vcpu, GPR_RAX);
+	struct vm *vm = vcpu->vm;
+	int idx, err;
+
+	vcpu->emu->answered = false;
+	idx = srcu_read_lock(&vm->srcu);
+	if (in)
+		err = io_bus_read_atomic(vcpu, IO_BUS_PIO, port, size, &val);
+	else
+		err = io_bus_write_atomic(vcpu, IO_BUS_PIO, port, size, &val);
+	srcu_read_unlock(&vm->srcu, idx);
+	if (err == -EAGAIN)
+		return false;
+	trace_vmm_pio(vcpu->id, !in, port, size, 1);
+	if (err) {
+		vcpu->exit.io.unclaimed = true;
+		return false;
+	}
+	if (in)
+		pio_set_rax(vcpu, size, val);
+	vcpu_skip_insn(vcpu);
+	return true;
 }
 
 /* -------- registers -------- */

@@ -31,5 +31,7 @@ void emulation_skip(struct vcpu *vcpu);
  * guest byte order.
  */
 int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in);
+/* The same inside a stay: false when it must be done outside, and nothing was done. */
+bool emulate_pio_fast(struct vcpu *vcpu, u16 port, unsigned int size, bool in);
 
 #endif /* VMM_EMULATE_H */

@@ -124,6 +124,7 @@ struct vmm_exit {
 			u16 port;
 			u8 size;	/* 1, 2, 4 */
 			bool in, string, rep;
+			bool unclaimed;	/* no device in the kernel: emulate_pio_fast() */
 		} io;
 		struct {
 			gpa_t gpa;

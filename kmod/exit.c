@@ -511,6 +511,11 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 	case EXIT_CPUID:
 		done = vcpu->exit.insn_len && handle_cpuid(vcpu);
 		break;
+	case EXIT_IO:
+		done = !vcpu->exit.io.string && vcpu->exit.insn_len &&
+		       emulate_pio_fast(vcpu, vcpu->exit.io.port, vcpu->exit.io.size,
+					vcpu->exit.io.in);
+		break;
 	case EXIT_WRMSR:
 		done = vcpu->vm->irq.mode != IRQCHIP_SPLIT && msr_fast_write(vcpu);
 		break;

@@ -152,6 +152,7 @@ struct io_access {
 	unsigned int len;
 	void *in;
 	const void *out;
+	bool atomic;
 };
 
 static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct io_access *a)
@@ -169,6 +170,8 @@ static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct 
 
 		if (!dev || !range_covers(r, a->addr, a->len))
 			continue;
+		if (a->atomic && !dev->ops->atomic)
+			return -EAGAIN;
 		err = a->in ? dev->ops->read(vcpu, dev, a->addr, a->len, a->in) :
 			      dev->ops->write(vcpu, dev, a->addr, a->len, a->out);
 		if (err != -EOPNOTSUPP)
@@ -191,4 +194,21 @@ int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned in
 	struct io_access a = { .addr = addr, .len = len, .out = data };
 
 	return io_bus_access(vcpu, kind, &a);
+}
+
+/* The locks of devices sleep on real-time kernels. */
+int io_bus_read_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		       void *data)
+{
+	struct io_access a = { .addr = addr, .len = len, .in = data, .atomic = true };
+
+	return IS_ENABLED(CONFIG_PREEMPT_RT) ? -EAGAIN : io_bus_access(vcpu, kind, &a);
+}
+
+int io_bus_write_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+			const void *data)
+{
+	struct io_access a = { .addr = addr, .len = len, .out = data, .atomic = true };
+
+	return IS_ENABLED(CONFIG_PREEMPT_RT) ? -EAGAIN : io_bus_access(vcpu, kind, &a);
 }

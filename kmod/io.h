@@ -26,6 +26,7 @@ struct io_device_ops {
 		     const void *data);
 	void (*destroy)(struct io_device *dev);
 	bool unlimited;		/* not counted: an ioeventfd */
+	bool atomic;		/* never sleeps: may also be called inside a stay */
 };
 
 struct io_device {
@@ -44,5 +45,11 @@ int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int
 		void *data);
 int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
 		 const void *data);
+
+/* Inside a stay. -EAGAIN, with nothing done, when a device that may sleep is to be asked. */
+int io_bus_read_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+		       void *data);
+int io_bus_write_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
+			const void *data);
 
 #endif /* VMM_IO_H */

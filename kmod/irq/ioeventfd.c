@@ -71,12 +71,14 @@ static const struct io_device_ops ioeventfd_ops = {
 	.read = ioeventfd_read,
 	.write = ioeventfd_write,
 	.unlimited = true,
+	.atomic = true,
 };
 
 static const struct io_device_ops fast_ops = {
 	.read = ioeventfd_read,
 	.write = fast_write,
 	.unlimited = true,
+	.atomic = true,
 };
 
 /* The buses are gone already. */

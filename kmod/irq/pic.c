@@ -386,6 +386,7 @@ static int port_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 static const struct io_device_ops port_ops = {
 	.read = port_read,
 	.write = port_write,
+	.atomic = true,
 };
 
 /* -------- life and state -------- */

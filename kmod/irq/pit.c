@@ -368,7 +368,10 @@ static int speaker_read(struct vcpu *vcpu, struct io_device *dev, u64 addr,
 	return 0;
 }
 
-static const struct io_device_ops pit_ops = { .read = pit_read, .write = pit_write };
+static const struct io_device_ops pit_ops = {
+	.read = pit_read, .write = pit_write, .atomic = true,
+};
+
 static const struct io_device_ops speaker_ops = {
 	.read = speaker_read, .write = speaker_write,
 };

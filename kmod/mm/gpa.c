@@ -30,6 +30,14 @@ static unsigned int in_page(gpa_t gpa, unsigned int len)
 	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
 }
 
+/* An entry of a table is read often, and the checks of a copy cost more than its load. */
+static unsigned long copy_in(void *data, void __user *from, unsigned int len)
+{
+	if (len == sizeof(u64))
+		return __get_user(*(u64 *)data, (u64 __user *)from);
+	return __copy_from_user(data, from, len);
+}
+
 static int as_read(struct vcpu *vcpu, int as_id, gpa_t gpa, void *data, unsigned int len)
 {
 	might_sleep();
@@ -37,7 +45,7 @@ static int as_read(struct vcpu *vcpu, int as_id, gpa_t gpa, void *data, unsigned
 		unsigned int n = in_page(gpa, len);
 		struct memslot *slot = slot_for(vcpu->vm, as_id, gpa >> PAGE_SHIFT, false);
 
-		if (!slot || __copy_from_user(data, user_ptr(slot, gpa), n))
+		if (!slot || copy_in(data, user_ptr(slot, gpa), n))
 			return -EFAULT;
 		gpa += n;
 		data += n;

@@ -96,6 +96,14 @@ static void fetch_seg(struct vcpu_svm *svm, struct vcpu_regs *r)
 		seg_from_vmcb(&r->seg[i], vmcb_seg(s, i), i, s->cpl);
 }
 
+static void fetch_mode(struct vcpu_svm *svm, struct vcpu_regs *r)
+{
+	struct vmcb_save *s = &svm->vmcb->save;
+
+	seg_from_vmcb(&r->seg[SEG_CS], &s->cs, SEG_CS, s->cpl);
+	seg_from_vmcb(&r->seg[SEG_SS], &s->ss, SEG_SS, s->cpl);
+}
+
 static void fetch_desc(struct vcpu_svm *svm, struct vcpu_regs *r)
 {
 	struct vmcb_save *s = &svm->vmcb->save;
@@ -284,7 +292,7 @@ static const struct {
 	[RG_INTR] = { fetch_intr, flush_intr },
 	[RG_SYSENTER] = { fetch_sysenter, flush_sysenter },
 	[RG_PAT] = { NULL, flush_pat },
-	[RG_MODE] = { fetch_seg, NULL },
+	[RG_MODE] = { fetch_mode, NULL },
 };
 
 static void svm_fetch(struct vcpu *vcpu, enum reg_group group)

@@ -138,10 +138,12 @@ class Follower:
 
 
 class Machine:
-    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it."""
+    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. count: its TSC counts
+    instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts.
+    trace: so many times Bochs tells all instructions between one XCHG BX,BX and the next, in self.dir/trace."""
 
     def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
-                 virt=False):
+                 virt=False, count=False, plugin=None, trace=0):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         self.kernel = lab_kernel()
@@ -149,7 +151,7 @@ class Machine:
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
         self.cpu = cpu
         self.root = self.boot + ("/virt.img" if virt else "/root.img")
-        self.virt = virt
+        self.virt, self.count, self.plugin, self.trace = virt, count, plugin, trace
         self.process = None
         self.status = None          # exit status that the job reported
         self.trouble = None         # first line of trouble on the console
@@ -200,7 +202,8 @@ class Machine:
     def start_amd(self, initrd, tty_fd):
         # One emulated CPU unless asked: with two, QEMU's SVM breaks as soon as both are in guest mode.
         append = self.append
-        command = ["qemu-system-x86_64", "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", self.cpu or "EPYC-v4",
+        accel = ["tcg,thread=single", "-icount", "shift=0,sleep=off"] if self.count else ["tcg,thread=multi"]
+        command = ["qemu-system-x86_64", "-M", "pc", "-accel", *accel, "-cpu", self.cpu or "EPYC-v4",
                    "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-kernel", self.boot + "/vmlinux", "-initrd", initrd,
                    "-serial", "file:%s/console" % self.dir,
@@ -209,6 +212,9 @@ class Machine:
                    "-chardev", "stdio,id=out,signal=off", "-device", "virtconsole,chardev=out,nr=1",
                    "-chardev", "file,id=ctl,path=%s/ctl" % self.dir, "-device", "virtserialport,chardev=ctl,nr=2"]
         dirs = [self.dir]
+        if self.plugin:
+            shutil.copy(self.plugin, self.dir + "/plugin.so")
+            command += ["-plugin", "%s/plugin.so,counts=%s/counts" % (self.dir, self.dir)]
         if self.guest:
             command += ["-drive", "file=%s,format=raw,if=virtio,snapshot=on" % self.guest]
             # What firmware boots from: /dev/vdc
@@ -238,9 +244,19 @@ class Machine:
         with open(self.dir + "/bochsrc", "w", encoding="ascii") as f:
             f.write(BOCHSRC.format(dir=self.dir, mem=self.mem, smp=self.smp, tty=os.ttyname(tty_fd),
                                    model=self.cpu or "corei7_skylake_x", kernel=KERNEL_ADDR))
-        self.spawn(["bochs-bin", "-q", "-f", self.dir + "/bochsrc"], [self.dir], stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=open(self.dir + "/emulator.log", "wb"),
+        command, stdout = ["bochs-bin", "-q", "-f", self.dir + "/bochsrc"], subprocess.DEVNULL
+        if self.trace:
+            stdout = open(self.dir + "/trace", "wb")
+            command += self.debugger()
+        self.spawn(command, [self.dir], stdin=subprocess.DEVNULL, stdout=stdout, stderr=open(self.dir + "/emulator.log", "wb"),
                    env=dict(os.environ, TERM="vt100"))
+
+    def debugger(self):
+        with open(self.dir + "/bochsrc", "a", encoding="ascii") as f:
+            f.write("magic_break: enabled=1\n")
+        with open(self.dir + "/rc", "w", encoding="ascii") as f:
+            f.write("c\ntrace on\nc\ntrace off\n" * self.trace + "c\n")
+        return ["-debugger", "-rc", self.dir + "/rc"]
 
     def write_ram(self, initrd, images):
         """All memory content from KERNEL_ADDR on, with the hole of two blocks behind the first that boot.S explains."""

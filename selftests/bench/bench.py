@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""make bench: the same programs on the stock kvm modules and on vmm.ko, in the same emulated machine.
+
+Prints a table and writes docs/benchmarks.{json,md} and a chart for each group. Taken from the environment: VENDOR (one
+machine of amd, intel and ryzen; the others' figures stay what they are) and ROWS (the numbers of the groups to be measured; 1 2 4 if not told, since 3, memory, takes longest).
+"make bench-smoke" (--smoke) measures group 1 of vmm alone and fails if a row is worse than in the committed table.
+"""
+import json
+import math
+import os
+import sys
+import time
+
+import machines
+from machines import MODULES, LabError, TOP, lab, lab_kernel, say
+import profiling
+import table
+
+RESULTS = TOP + "/docs/benchmarks.json"
+TOLERANCE = 1.05
+SAMPLES = 512
+MACHINES = {
+    "amd": "AMD-V: QEMU's TCG, EPYC-v4, one CPU, -icount shift=0",
+    "intel": "VT-x: Bochs, Skylake-X, one CPU",
+    "ryzen": "AMD-V: Bochs, Ryzen, one CPU",
+}
+
+
+def load():
+    if not os.path.exists(RESULTS):
+        return {}
+    with open(RESULTS, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def save(results):
+    os.makedirs(os.path.dirname(RESULTS), exist_ok=True)
+    with open(RESULTS, "w", encoding="utf-8") as f:
+        json.dump(results, f, indent=1)
+        f.write("\n")
+
+
+def compare(vendor, groups):
+    """Both in one boot. QEMU counts for the profile meanwhile; Bochs cannot: see ./profile."""
+    say("measuring on the %s machine" % vendor)
+    if vendor == "amd":
+        output, profiles = profiling.count(MODULES, groups, SAMPLES)
+        found = machines.parse(output)
+    else:
+        found, profiles = machines.measure(vendor, MODULES, groups), {}
+    rows = []
+    for key in dict.fromkeys([key for module in MODULES for key in found[module]]):
+        unit, _ = next(found[module][key] for module in MODULES if key in found[module])
+        row = {"group": key[0], "name": key[1], "unit": unit}
+        row.update({module: found[module].get(key, (None, None))[1] for module in MODULES})
+        rows.append(row)
+    if profiles:
+        profiling.add_profile([row for row in rows if row["group"] == 1], profiles)
+    return rows
+
+
+def bench():
+    vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd", "intel"]
+    groups = [int(word) for word in lab.setting("ROWS", "1 2 4").split()]
+    if set(vendors) - set(MACHINES) or set(groups) - set(machines.PROGRAMS):
+        raise LabError("there are the machines %s and the groups %s" % (list(MACHINES), list(machines.PROGRAMS)))
+    machines.build()
+    results = load()
+    for vendor in vendors:
+        rows = [row for row in results.get(vendor, {}).get("rows", []) if row["group"] not in groups]
+        rows = sorted(rows + compare(vendor, groups), key=lambda row: row["group"])
+        results[vendor] = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": MACHINES[vendor],
+                           "kernel": lab_kernel(), "rows": rows}
+    save(results)
+    table.write(results, os.path.dirname(RESULTS))
+    for vendor in vendors:
+        table.show(results[vendor])
+    return 0
+
+
+def smoke():
+    committed = {row["name"]: row["vmm"] for row in load().get("amd", {}).get("rows", []) if row["group"] == 1}
+    if not committed:
+        raise LabError("there is no table in %s" % RESULTS)
+    machines.build()
+    rows = machines.measure("amd", ["vmm"], [1], "--samples 128")["vmm"]
+    failed = 0
+    for number, (name, want) in enumerate(committed.items(), 1):
+        _, got = rows.get((1, name), (None, math.inf))
+        good = want is None or got <= want * TOLERANCE
+        failed += not good
+        print("%s %d %s: %s, committed %s" % ("ok" if good else "not ok", number, name, got, want))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(smoke() if sys.argv[1:] == ["--smoke"] else bench())
+    except LabError as error:
+        say(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

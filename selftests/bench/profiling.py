@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the instructions of a round trip go, by function.
+
+QEMU counts them one by one with counter.c; Bochs' debugger prints them one by one, which takes longer.
+"""
+import bisect
+import collections
+import os
+import re
+import shutil
+import tempfile
+
+import machines
+from machines import BUILD, LabError, Run, lab, say
+
+SAMPLES = {"amd": 64, "intel": 8, "ryzen": 8}
+# Rows whose loop has one operation for each sample; the others have OPS of loop.h. The self-IPI's has its EOI, too.
+SINGLE = {"x2apic.self-ipi", "x2apic.eoi", "deadline.now", "irqfd.wake", "halt.timer", "ipi.pair", "pause"}
+OPS = 4
+# Rows that take no more samples than this
+AT_MOST = {"halt.timer": 64, "outs.4k": 3}
+TOP_FUNCTIONS = 8
+# Rows without a second, bare loop that has marks as well
+ALONE = SINGLE | {"immediate-exit"}
+# The switch between the worlds, in assembly
+SWITCH = {"svm_enter_guest", "vmx_enter_guest"}
+# The functions that do an operation's own work
+WORK = {
+    "cpuid.0": {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"},
+    "cpuid.d.1": {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"},
+}
+
+
+class Symbols:
+    """Of the kernel and its modules, from lines of /proc/kallsyms."""
+
+    def __init__(self, lines):
+        found = []
+        for line in lines:
+            words = line.split()
+            if len(words) >= 3 and words[1] in "tTwW":
+                found.append((int(words[0], 16), words[2]))
+        found.sort(key=lambda symbol: symbol[0])
+        self.addresses = [address for address, _ in found]
+        self.names = [name for _, name in found]
+
+    def name(self, address):
+        # GCC's clones of a function are that function.
+        name = self.names[bisect.bisect_right(self.addresses, address) - 1]
+        return re.sub(r"\.(constprop|isra|part|cold)\b.*", "", name)
+
+
+class Profile:
+    """Of one row, for one operation. functions and costs: how many instructions in each function, of each costly kind."""
+
+    def __init__(self, operations):
+        self.operations = operations
+        self.functions, self.costs, self.others = collections.Counter(), collections.Counter(), 0
+
+    def add(self, name, count, kind):
+        self.functions[name] += count / self.operations
+        if kind:
+            self.costs[kind] += count / self.operations
+
+    def total(self):
+        return sum(self.functions.values())
+
+    def floor(self, work):
+        return sum(count for name, count in self.functions.items() if name in SWITCH | work)
+
+
+def row_names(output):
+    """(module, row) of all rows in their order, those without a figure among them."""
+    module = None
+    for line in output.splitlines():
+        words = line.split()
+        if line.startswith("@module "):
+            module = words[1]
+        elif line.startswith("# no figure: "):
+            yield module, words[3].rstrip(",")
+        elif machines.is_figure(words):
+            yield module, words[0]
+
+
+def new_profiles():
+    return {module: {} for module in machines.MODULES}
+
+
+def operations(samples, name):
+    return min(samples, AT_MOST.get(name, samples)) * (1 if name in SINGLE else OPS)
+
+
+def read_counts(path, names, samples, symbols):
+    """What counter.c wrote."""
+    profiles, current = new_profiles(), None
+    with open(path, encoding="ascii") as f:
+        for line in f:
+            words = line.split()
+            if words == ["row"]:
+                module, name = next(names)
+                current = Profile(operations(samples, name))
+            elif words[0] == "end":
+                if name not in profiles[module]:
+                    current.others = int(words[1]) / current.operations
+                    profiles[module][name] = current
+                current = Profile(current.operations)
+            else:
+                current.add(symbols[module].name(int(words[0], 16)), int(words[1]), words[2] if len(words) > 2 else None)
+    return profiles
+
+
+def kallsyms():
+    return lab.build_dir('"$(lab_kernel)"') + "/kallsyms"
+
+
+def count(modules, groups, samples, rows=()):
+    """In QEMU: what the programs printed, and {module: {row: Profile}}. Leaves the kernel's symbols for trace()."""
+    share = tempfile.mkdtemp(prefix="profile.", dir=machines.Machine.run_root())
+    arguments = "--samples %d %s" % (samples, " ".join(rows))
+    script = machines.job(modules, groups, arguments, "cat /proc/kallsyms >/share/$1")
+    try:
+        run = Run("amd", script, plugin=BUILD + "/counter.so", share=share)
+        try:
+            symbols = {}
+            for module in modules:
+                with open("%s/%s" % (share, module), encoding="ascii") as f:
+                    symbols[module] = Symbols(f)
+                shutil.copy("%s/%s" % (share, module), kallsyms())
+            return run.output, read_counts(run.box.dir + "/counts", row_names(run.output), samples, symbols)
+        finally:
+            run.close()
+    except StopIteration:
+        raise LabError("the counts have more rows than the programs printed") from None
+    finally:
+        shutil.rmtree(share, ignore_errors=True)
+
+
+# -------- Bochs --------
+
+# (0).[ticks] [physical address] selector:offset (symbol): instruction ; bytes
+TRACED = re.compile(r"\] ([0-9a-f]{4}):([0-9a-f]{16}) \([^)]*\): (.*?)\s*; [0-9a-f]+")
+MARK = "xchg bx, bx"
+COSTLY = {"vmread": "vmread", "vmwrite": "vmwrite", "rdmsr": "rdmsr", "wrmsr": "wrmsr", "vmload": "vmload", "vmsave": "vmsave",
+          "xgetbv": "xgetbv", "xsetbv": "xsetbv", "verw": "verw", "rdtsc": "rdtsc", "iretq": "iret", "swapgs": "swapgs",
+          "invvpid": "invvpid", "invept": "invept"}
+
+
+def kind(text):
+    word = text.split(" ")[0]
+    if word == "lock" or (word == "xchg" and "ptr" in text):
+        return "lock"
+    if word.startswith("xsave") or word.startswith("xrstor"):
+        return word[:6].rstrip("6")
+    if word in ("call", "jmp") and ("ptr" in text or re.search(r" r\w+$", text)):
+        return "indirect"
+    if word == "mov" and re.search(r"\b[cd]r\d", text):
+        return "movdr" if re.search(r"\bdr\d", text) else "movcr"
+    return COSTLY.get(word)
+
+
+def read_trace(path, names, samples, symbols):
+    profiles = new_profiles()
+    todo = ((where, first) for where in names for first in ([True] if where[1] in ALONE else [True, False]))
+    current = None
+    with open(path, encoding="utf-8", errors="replace") as f:
+        for line in f:
+            found = TRACED.search(line)
+            if not found:
+                current = None
+                continue
+            if current is None:
+                (module, name), first = next(todo)
+                current = Profile(operations(samples, name))
+                if first:
+                    profiles[module][name] = current
+            address = int(found.group(2), 16)
+            if address >> 63:
+                current.add(symbols[module].name(address), 1, kind(found.group(3)))
+            else:
+                current.others += 1 / current.operations
+    return profiles
+
+
+def traced_symbols(output):
+    """The kernel's from kallsyms(), the modules' as each was loaded."""
+    with open(kallsyms(), encoding="ascii") as f:
+        kernel = [line for line in f if "[" not in line]
+    symbols = {}
+    for part in output.split("@module ")[1:]:
+        lines = part.splitlines()
+        symbols[lines[0]] = Symbols(kernel + [line for line in lines if "[" in line])
+    return symbols
+
+
+def trace(vendor, modules, groups, samples, rows=()):
+    """In Bochs: {module: {row: Profile}}."""
+    if not os.path.exists(kallsyms()):
+        count(["vmm"], [1], 1, ["cpuid.0"])
+    script = machines.job(modules, groups, "--samples %d %s" % (samples, " ".join(rows)),
+                          "grep -E '\\[(vmm|kvm.*)\\]' /proc/kallsyms")
+    run = Run(vendor, script, trace=400)
+    try:
+        return read_trace(run.box.dir + "/trace", row_names(run.output), samples, traced_symbols(run.output))
+    finally:
+        run.close()
+
+
+def measure(vendor, modules, groups, rows=()):
+    """{module: {row: Profile}}"""
+    say("profiling %s on the %s machine" % (" and ".join(modules), vendor))
+    if vendor == "amd":
+        return count(modules, groups, SAMPLES[vendor], rows)[1]
+    return trace(vendor, modules, groups, SAMPLES[vendor], rows)
+
+
+def add_profile(rows, profiles):
+    """What the table has from profiles: floors, and the costly instructions of both sides."""
+    for row in rows:
+        found = {module: profiles[module][row["name"]] for module in profiles if row["name"] in profiles[module]}
+        row["costs"] = {module: {kind: round(count, 2) for kind, count in profile.costs.items()}
+                        for module, profile in found.items()}
+        if "vmm" in found:
+            row["top"] = [[name, round(count)] for name, count in found["vmm"].functions.most_common(TOP_FUNCTIONS)]
+        if row["name"] in WORK and "vmm" in found:
+            row["floor"] = round(found["vmm"].floor(WORK[row["name"]]), 1)
