@@ -73,6 +73,7 @@ static void fill_io(struct vcpu_svm *svm, struct vmm_exit *e)
 	e->io.in = e->info1 & IO_IN;
 	e->io.string = e->info1 & IO_STRING;
 	e->io.rep = e->info1 & IO_REP;
+	e->io.unclaimed = false;
 	/* EXITINFO2 is the RIP behind the instruction, on every CPU: 15.10.2. */
 	e->insn_len = e->info2 - svm->vmcb->save.rip;
 }

@@ -86,6 +86,7 @@ static void fill_io(struct vcpu_vmx *vmx, struct vmm_exit *e)
 	e->io.string = qual & BIT(4);
 	e->io.rep = qual & BIT(5);
 	e->io.port = qual >> 16;
+	e->io.unclaimed = false;
 }
 
 /* SDM table 28-3; the access types are enum cr_access's but for 0 and 1. */

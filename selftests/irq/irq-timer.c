@@ -348,6 +348,25 @@ static void speaker(void)
 	CHECK_EQ(shared(&g)->out[0] & 1, 1);
 }
 
+GUEST void speaker_again_guest(void)
+{
+	report(1);
+	SH->out[0] = inb_(0x61);
+	report(2);
+}
+
+/* A port of user space's, and then one that the kernel serves outside of a stay. */
+static void speaker_after_user(void)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	MUST(ioctl(g.fd, KVM_CREATE_PIT2, &config));
+	CHECK_EQ(irq_exec(&g.cpu[0], speaker_again_guest), 1);
+	CHECK_EQ(irq_next(&g.cpu[0]), 2);
+}
+
 static const struct test tests[] = {
 	{ "one-shot", oneshot },
 	{ "periodic", periodic },
@@ -361,6 +380,7 @@ static const struct test tests[] = {
 	{ "divider of a short count", divide_short },
 	{ "PIT rate and state", pit_rate },
 	{ "PIT counter 2", speaker },
+	{ "speaker port after one of user space", speaker_after_user },
 };
 
 TEST_MAIN(tests)
