@@ -112,7 +112,7 @@ class Collector:
             tests = getattr(test, "tests", None)
             verdict, why = self.judge(outcome)
             if tests:
-                seconds = round(getattr(outcome, "cpu_seconds", 0), 1)
+                seconds = round(outcome.cpu_seconds, 1)
                 tests.store.put(self.kernel, test.name, {"verdict": verdict, "why": why, "seconds": seconds})
             where = "%s %s" % (tests.suite, tests.side) if tests else "lab"
             print("%-5s %-9s %-34s %-8s %6.1f s  %s" % (test.where, where, test.name, verdict, outcome.seconds, why), flush=True)

@@ -157,6 +157,7 @@ class Machine:
         self.trouble = None         # first line of trouble on the console
         self.console = []           # its lines so far
         self.dying_since = None
+        self.cpu_used = 0
         self.slot = take_slot()
         self.dir = tempfile.mkdtemp(prefix="run.", dir=self.run_root())
         if guest:
@@ -330,9 +331,12 @@ class Machine:
 
     def cpu_seconds(self):
         """Processor time that the emulator has used: unlike the clock's, it does not grow with the load of this machine."""
-        with open("/proc/%d/stat" % self.process.pid, encoding="ascii") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        # One that has ended and was waited for has no entry any more.
+        if self.process.poll() is None:
+            with open("/proc/%d/stat" % self.process.pid, encoding="ascii") as f:
+                fields = f.read().rpartition(")")[2].split()
+            self.cpu_used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return self.cpu_used
 
     def drain(self):
         """What the job wrote before the end was noticed."""

@@ -15,6 +15,7 @@ class Outcome:
     def __init__(self, test, status, text, seconds, trouble=None, console=""):
         self.test, self.text, self.seconds, self.console = test, text, seconds, console
         self.status, self.trouble = status, trouble
+        self.cpu_seconds = 0        # of the emulator
         self.passed = self.failed = self.skipped = 0
         for line in text.splitlines():
             match = RESULT.match(line)
