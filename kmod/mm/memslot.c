@@ -135,18 +135,6 @@ static bool can_append(const struct memslots *slots, const struct memslot *new)
 	return gfn_before(slots->by_gfn[nr - 1], new) && !hva_before(new, slots->by_hva[nr - 1]);
 }
 
-/* With a new set for each, slots by the thousand would cost their square. */
-static void append(struct memslots *slots, struct memslot *new)
-{
-	unsigned int nr = slots->nr;
-
-	slots->by_gfn[nr] = new;
-	slots->by_hva[nr] = new;
-	slots->reach[nr] = max(slots->reach[nr - 1], memslot_hva_end(new));
-	/* Pairs with memslots_nr(). */
-	smp_store_release(&slots->nr, nr + 1);
-}
-
 static struct memslots *memslots_replace(const struct memslots *from,
 					 const struct memslot *old, struct memslot *new)
 {
@@ -169,6 +157,22 @@ static void next_generation(struct vm *vm)
 {
 	/* The slots before the number that announces them. */
 	smp_store_release(&vm->mem.generation, vm->mem.generation + 1);
+}
+
+/*
+ * With a new set for each, slots by the thousand would cost their square. A new
+ * slot takes nothing from a reader, so none is waited for.
+ */
+static void append(struct vm *vm, struct memslots *slots, struct memslot *new)
+{
+	unsigned int nr = slots->nr;
+
+	slots->by_gfn[nr] = new;
+	slots->by_hva[nr] = new;
+	slots->reach[nr] = max(slots->reach[nr - 1], memslot_hva_end(new));
+	/* Pairs with memslots_nr(). */
+	smp_store_release(&slots->nr, nr + 1);
+	next_generation(vm);
 }
 
 /*
@@ -363,44 +367,25 @@ static int store_id(struct vm *vm, int as_id, u16 id, struct memslot *new)
 	return 0;
 }
 
-/* A new slot takes nothing from a reader, so none is waited for. */
-static int add_last(struct vm *vm, struct memslots *slots, struct memslot *new)
-{
-	int r = store_id(vm, new->as_id, new->id, new);
-
-	if (r)
-		return r;
-	if (memslot_logged(new))
-		count_logged(vm, 1);
-	vm->mem.nr_pages += new->npages;
-	append(slots, new);
-	next_generation(vm);
-	return 0;
-}
-
 static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		 const struct kvm_userspace_memory_region2 *mem)
 {
 	int as_id = mem->slot >> 16, r = -ENOMEM;
 	bool was_logged = old && memslot_logged(old), logged;
+	struct memslots *now = memslots_get(vm, as_id);
+	struct memslots *slots = NULL;	/* in the place of @now, or @now takes @new */
 	struct memslot *new = NULL;
-	struct memslots *slots;
 
 	if (change != SLOT_DELETE) {
 		new = new_slot(vm, mem, old);
 		if (!new)
 			return -ENOMEM;
 	}
-	slots = memslots_get(vm, as_id);
-	if (change == SLOT_CREATE && can_append(slots, new)) {
-		r = add_last(vm, slots, new);
-		if (r)
+	if (change != SLOT_CREATE || !can_append(now, new)) {
+		slots = memslots_replace(now, old, new);
+		if (!slots)
 			goto out_free_slot;
-		return 0;
 	}
-	slots = memslots_replace(slots, old, new);
-	if (!slots)
-		goto out_free_slot;
 	r = store_id(vm, as_id, mem->slot, new);
 	if (r)
 		goto out_free_slots;
@@ -411,7 +396,10 @@ static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 	if (logged && !was_logged)
 		count_logged(vm, 1);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
-	publish(vm, as_id, slots);
+	if (slots)
+		publish(vm, as_id, slots);
+	else
+		append(vm, now, new);
 	if (was_logged && !logged)
 		count_logged(vm, -1);
 	after_change(vm, change, old, new);

@@ -147,7 +147,7 @@ static unsigned long recover_some(struct vm *vm, unsigned long n)
 	while (n && !vm->dead && !list_empty(&mem->nx.split)) {
 		n--;
 		recover_one(&g, list_first_entry(&mem->nx.split, struct page, lru));
-		if (need_resched() || rwlock_needbreak(&mem->tdp_lock))
+		if (tdp_lock_wanted(vm))
 			break;
 	}
 	if (vm->dead || list_empty(&mem->nx.split))

@@ -161,10 +161,12 @@ void tdp_zap_all(struct vm *vm)
 		zap_by(vm, as_id, 0, tdp_gfn_limit(), batch, true);
 }
 
-/* What of a leaf lets the guest write without notice. */
-static u64 unnoticed(const struct tdp_iter *it)
+/* Takes from a leaf what lets the guest write without notice. True if it was there. */
+static bool watch_leaf(const struct tdp_iter *it)
 {
-	return it->level == 1 && tdp_hw_log() ? it->fmt->dirty : it->fmt->write;
+	u64 unnoticed = it->level == 1 && tdp_hw_log() ? it->fmt->dirty : it->fmt->write;
+
+	return tdp_iter_leaf(it) && tdp_clear(it->entry, unnoticed);
 }
 
 bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
@@ -173,10 +175,8 @@ bool tdp_watch(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 	bool flush = false;
 
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
-	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
-		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, unnoticed(&it)))
-			flush = true;
-	}
+	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end)
+		flush |= watch_leaf(&it);
 	return flush;
 }
 
@@ -190,8 +190,7 @@ static gfn_t watch_section(struct vm *vm, int as_id, gfn_t start, gfn_t end)
 	for_each_tdp_entry(&it, tdp_format(), vm->mem.root_table[as_id], start, end) {
 		if (tdp_section_over(vm, &it, start))
 			break;
-		if (tdp_iter_leaf(&it) && tdp_clear(it.entry, unnoticed(&it)))
-			flush = true;
+		flush |= watch_leaf(&it);
 	}
 	if (flush)
 		tdp_flush(vm);

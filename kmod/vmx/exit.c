@@ -11,6 +11,7 @@
 /* What a reason's handler wants read before it is called. */
 #define W_LEN	BIT(0)	/* VM_EXIT_INSTRUCTION_LEN, where SDM 28.2.5 defines it */
 #define W_QUAL	BIT(1)	/* EXIT_QUALIFICATION into info1 */
+#define W_KNOWN	BIT(2)	/* EXIT_NONE is meant: so reads a hole in the table, too */
 
 typedef void fill_fn(struct vcpu_vmx *vmx, struct vmm_exit *e);
 
@@ -201,7 +202,7 @@ static const struct exit_desc exits[] = {
 	[EXIT_REASON_EXTERNAL_INTERRUPT] = { EXIT_EXTINT },
 	[EXIT_REASON_TRIPLE_FAULT] = { EXIT_TRIPLE_FAULT },
 	/* INIT is blocked in root operation; one that came in the guest is gone. */
-	[EXIT_REASON_INIT_SIGNAL] = { EXIT_NONE },
+	[EXIT_REASON_INIT_SIGNAL] = { EXIT_NONE, W_KNOWN },
 	[EXIT_REASON_INTERRUPT_WINDOW] = { EXIT_IRQ_WINDOW },
 	[EXIT_REASON_NMI_WINDOW] = { EXIT_NMI_WINDOW },
 	[EXIT_REASON_TASK_SWITCH] = { EXIT_TASK_SWITCH, W_QUAL, fill_task_switch },
@@ -243,7 +244,7 @@ static const struct exit_desc exits[] = {
 	[EXIT_REASON_VMFUNC] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_ENCLS] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_RDSEED] = { EXIT_UD, W_LEN },
-	[EXIT_REASON_PML_FULL] = { EXIT_NONE, W_QUAL, fill_pml_full },
+	[EXIT_REASON_PML_FULL] = { EXIT_NONE, W_KNOWN | W_QUAL, fill_pml_full },
 };
 
 /*
@@ -266,10 +267,8 @@ static void decode(struct vcpu_vmx *vmx, struct vmm_exit *e)
 	const struct exit_desc *desc = &unknown;
 	u16 reason = vmx->exit_reason;
 
-	/* A hole in the table reads as EXIT_NONE with nothing wanted. */
 	if (reason < ARRAY_SIZE(exits) &&
-	    (exits[reason].kind != EXIT_NONE || exits[reason].wants ||
-	     reason == EXIT_REASON_INIT_SIGNAL))
+	    (exits[reason].kind != EXIT_NONE || (exits[reason].wants & W_KNOWN)))
 		desc = &exits[reason];
 	e->kind = desc->kind;
 	if (desc->wants & W_LEN)
