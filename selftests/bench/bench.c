@@ -32,13 +32,17 @@ double bench_median(const volatile uint64_t *sample, int n)
 	return sorted[n / 2];
 }
 
-double bench_thread_ticks(struct guest_cpu *cpu)
+uint64_t bench_thread_ns(void)
 {
-	int khz = MUST(ioctl(cpu->fd, KVM_GET_TSC_KHZ, 0));
 	struct timespec t;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (t.tv_sec * 1e9 + t.tv_nsec) * khz / 1e6;
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+double bench_ticks(struct guest_cpu *cpu, double ns)
+{
+	return ns * MUST(ioctl(cpu->fd, KVM_GET_TSC_KHZ, 0)) / 1e6;
 }
 
 /* -------- the table -------- */
@@ -101,17 +105,6 @@ static bool run_row(const struct row *row)
 	return WIFEXITED(status) && WEXITSTATUS(status) == TEST_SKIP;
 }
 
-static bool wanted(const char *name, char **names, int n)
-{
-	int i;
-
-	for (i = 0; i < n; i++) {
-		if (!strcmp(names[i], name))
-			return true;
-	}
-	return !n;
-}
-
 static int usage(const char *name)
 {
 	fprintf(stderr, "usage: %s [--device PATH] [--json] [--unit NAME] [--samples N] [ROW...]\n", name);
@@ -154,7 +147,7 @@ int bench_main(int argc, char **argv, const struct row *rows, int n)
 	if (json)
 		printf("[\n");
 	for (i = 0; i < n; i++) {
-		if (wanted(rows[i].name, argv + optind, argc - optind))
+		if (test_selected(rows[i].name, argv + optind, argc - optind))
 			failed += !run_row(&rows[i]);
 	}
 	if (json)

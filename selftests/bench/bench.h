@@ -35,8 +35,9 @@ int bench_main(int argc, char **argv, const struct row *rows, int n);
 
 double bench_median(const volatile uint64_t *sample, int n);
 
-/* CPU time of this thread, in ticks of the TSC. */
-double bench_thread_ticks(struct guest_cpu *cpu);
+/* CPU time of this thread; and nanoseconds in ticks of the TSC, whose rate a vCPU tells. */
+uint64_t bench_thread_ns(void);
+double bench_ticks(struct guest_cpu *cpu, double ns);
 
 /*
  * Where rows are, and in each the first stretch from begin to end: found by

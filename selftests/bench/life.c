@@ -4,7 +4,6 @@
  * time, waiting for other CPUs and grace periods included; "cpu" this thread's.
  */
 #include <fcntl.h>
-#include <time.h>
 
 #include "loop.h"
 
@@ -23,14 +22,6 @@ struct life {
 GUEST void first_guest(void)
 {
 	report(0);
-}
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 /* One VM with a vCPU, all chips and a slot; @mem is there before. */
@@ -62,14 +53,14 @@ static void destroy(struct guest *g)
 
 static void note(struct life *l, int step, uint64_t *wall, uint64_t *cpu)
 {
-	uint64_t w = rdtsc_(), c = cpu_ns();
+	uint64_t w = rdtsc_(), c = bench_thread_ns();
 
 	if (step < STEPS) {
 		l->wall[step] = w - *wall;
 		l->cpu[step] = c - *cpu;
 	}
 	*wall = rdtsc_();
-	*cpu = cpu_ns();
+	*cpu = bench_thread_ns();
 }
 
 static void live(struct life *l, void *mem)
@@ -101,12 +92,11 @@ static void *code(void)
 static double ticks(double ns)
 {
 	struct guest g;
-	double khz;
 
 	create(&g, code());
-	khz = MUST(ioctl(g.cpu[0].fd, KVM_GET_TSC_KHZ, 0));
+	ns = bench_ticks(&g.cpu[0], ns);
 	destroy(&g);
-	return ns * khz / 1e6;
+	return ns;
 }
 
 /* arg 0: the step; 1: its wall time */
@@ -130,14 +120,14 @@ static double crowd(const struct row *row)
 {
 	static struct guest g[CROWD];
 	void *mem = code();
-	uint64_t t = cpu_ns();
+	uint64_t t = bench_thread_ns();
 	int i;
 
 	for (i = 0; i < CROWD; i++)
 		create(&g[i], mem);
 	for (i = 0; i < CROWD; i++)
 		destroy(&g[i]);
-	return ticks((double)(cpu_ns() - t)) / CROWD;
+	return ticks((double)(bench_thread_ns() - t)) / CROWD;
 }
 
 /* -------- memory -------- */

@@ -106,23 +106,6 @@ static inline void bench_gate(struct guest *g, int vector, const char *handler)
 	gate[2 * vector + 1] = 0;
 }
 
-/* What KVM offers, and the deadline timer, which it offers by a capability. */
-static inline void bench_cpuid(struct guest_cpu *cpu)
-{
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
-	} c = { .head.nent = 256 };
-	unsigned int i;
-
-	MUST(ioctl(cpu->guest->dev, KVM_GET_SUPPORTED_CPUID, &c));
-	for (i = 0; i < c.head.nent; i++) {
-		if (c.entries[i].function == 1)
-			c.entries[i].ecx |= 1u << 24;
-	}
-	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, &c));
-}
-
 /* In long mode, with all chips in the kernel and its LAPICs on, in x2APIC mode or not. */
 static inline void bench_guest(struct guest *g, int ncpus, bool x2apic)
 {
@@ -139,7 +122,7 @@ static inline void bench_guest(struct guest *g, int ncpus, bool x2apic)
 	for (i = 0; i < ncpus; i++)
 		guest_add_cpu(g);
 	for (i = 0; i < ncpus; i++) {
-		bench_cpuid(&g->cpu[i]);
+		guest_cpuid_deadline(&g->cpu[i]);
 		irq_long_mode(&g->cpu[i]);
 		bench_exec(&g->cpu[i], apic_on_guest);
 	}

@@ -314,15 +314,15 @@ GUEST void sleep_guest(void)
 static double halt_timer(const struct row *row)
 {
 	struct guest g;
-	double before;
+	uint64_t before;
 
 	bench_guest(&g, 1, true);
 	if (bench_samples > 64)
 		bench(&g)->samples = 64;
 	bench(&g)->arg[0] = 5ull * MUST(ioctl(g.cpu[0].fd, KVM_GET_TSC_KHZ, 0));
-	before = bench_thread_ticks(&g.cpu[0]);
+	before = bench_thread_ns();
 	bench_exec(&g.cpu[0], sleep_guest);
-	return (bench_thread_ticks(&g.cpu[0]) - before) / bench(&g)->samples;
+	return bench_ticks(&g.cpu[0], bench_thread_ns() - before) / bench(&g)->samples;
 }
 
 GUEST void ping_guest(void)

@@ -101,29 +101,13 @@ static void need_deadline(struct guest *g)
 		SKIP("no TSC deadline timer");
 }
 
-/* CPUID lists the timer only through the capability: user space adds the bit. */
-static void allow_deadline(struct guest_cpu *cpu)
-{
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
-	} id = { .head.nent = 256 };
-	unsigned int i;
-
-	MUST(ioctl(cpu->guest->dev, KVM_GET_SUPPORTED_CPUID, &id));
-	for (i = 0; i < id.head.nent; i++)
-		if (id.entries[i].function == 1)
-			id.entries[i].ecx |= 1u << 24;
-	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, &id));
-}
-
 static void deadline_mode(int x2apic)
 {
 	struct guest g;
 
 	irq_guest(&g, CHIP_KERNEL, 1);
 	need_deadline(&g);
-	allow_deadline(&g.cpu[0]);
+	guest_cpuid_deadline(&g.cpu[0]);
 	shared(&g)->x2apic = x2apic;
 	shared(&g)->arg[0] = MUST(ioctl(g.cpu[0].fd, KVM_GET_TSC_KHZ, 0)) * 20;	/* 20 ms */
 	CHECK_EQ(irq_exec(&g.cpu[0], deadline_guest), 6);
@@ -222,7 +206,7 @@ static void deadline_kept(void)
 
 	irq_guest(&g, CHIP_KERNEL, 1);
 	need_deadline(&g);
-	allow_deadline(&g.cpu[0]);
+	guest_cpuid_deadline(&g.cpu[0]);
 	shared(&g)->arg[0] = MUST(ioctl(g.cpu[0].fd, KVM_GET_TSC_KHZ, 0)) * 100;
 	CHECK_EQ(irq_exec(&g.cpu[0], one_deadline_guest), 1);
 	MUST(ioctl(g.cpu[0].fd, KVM_GET_LAPIC, &s));

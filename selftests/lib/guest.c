@@ -85,24 +85,42 @@ static struct kvm_cpuid2 *supported_cpuid(struct guest *g)
 	return cpuid;
 }
 
-void guest_cpuid(struct guest_cpu *cpu)
-{
-	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, supported_cpuid(cpu->guest)));
-}
-
-uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg)
+static struct kvm_cpuid_entry2 *supported_leaf(struct guest *g, uint32_t function, uint32_t index)
 {
 	struct kvm_cpuid2 *cpuid = supported_cpuid(g);
 	unsigned int i;
 
 	for (i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-		const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
 
 		if (e->function == function && e->index == index)
-			return regs[reg];
+			return e;
 	}
-	return 0;
+	return NULL;
+}
+
+void guest_cpuid(struct guest_cpu *cpu)
+{
+	MUST(ioctl(cpu->fd, KVM_SET_CPUID2, supported_cpuid(cpu->guest)));
+}
+
+void guest_cpuid_deadline(struct guest_cpu *cpu)
+{
+	struct kvm_cpuid_entry2 *e = supported_leaf(cpu->guest, 1, 0);
+	uint32_t listed;
+
+	CHECK(e);
+	listed = e->ecx;
+	e->ecx |= 1u << 24;
+	guest_cpuid(cpu);
+	e->ecx = listed;
+}
+
+uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg)
+{
+	struct kvm_cpuid_entry2 *e = supported_leaf(g, function, index);
+
+	return e ? (const uint32_t []){ e->eax, e->ebx, e->ecx, e->edx }[reg] : 0;
 }
 
 struct guest_cpu *guest_add_cpu(struct guest *g)

@@ -70,6 +70,8 @@ void guest_slot(struct guest *g, uint32_t id, uint32_t flags, uint64_t gpa, uint
 
 /* Gives the vCPU all that KVM_GET_SUPPORTED_CPUID offers. */
 void guest_cpuid(struct guest_cpu *cpu);
+/* And the TSC deadline timer, which is listed by a capability only. */
+void guest_cpuid_deadline(struct guest_cpu *cpu);
 /* One register (0 EAX .. 3 EDX) of what guest_cpuid() gives. */
 uint32_t guest_cpuid_reg(struct guest *g, uint32_t function, uint32_t index, int reg);
 

@@ -36,7 +36,7 @@ static int run_child(const struct test *t)
 	return WEXITSTATUS(status);
 }
 
-static bool selected(const char *name, char **names, int n)
+bool test_selected(const char *name, char **names, int n)
 {
 	int i;
 
@@ -65,7 +65,7 @@ int run_tests(int argc, char **argv, const struct test *tests, int n)
 	for (i = 0; i < n; i++) {
 		int r = TEST_SKIP;
 
-		if (selected(tests[i].name, argv + optind, argc - optind))
+		if (test_selected(tests[i].name, argv + optind, argc - optind))
 			r = run_child(&tests[i]);
 		printf("%sok %d %s%s\n", r == TEST_OK || r == TEST_SKIP ? "" : "not ",
 		       i + 1, tests[i].name, r == TEST_SKIP ? " # SKIP" : "");

@@ -26,6 +26,9 @@ struct test {
 /* --device PATH, else $VMM_DEVICE, else /dev/vmm. */
 extern const char *test_device;
 
+/* Of names on the command line: this one is among them, or there are none. */
+bool test_selected(const char *name, char **names, int n);
+
 /* Where the judge is KVM itself, and not vmm under KVM's name. */
 static inline bool device_is_kvm(void)
 {
