@@ -54,7 +54,7 @@ def cell(result):
 
 
 def tests(rows):
-    columns = [(suite, vendor) for suite in conformance.SUITES for vendor in ("amd", "intel")]
+    columns = [(suite, vendor) for suite in conformance.SUITES for vendor in conformance.VENDORS]
     lines = ["", "## Tests", "", "Result and seconds, kvm / vmm.", "",
              "| test | %s |" % " | ".join("%s of %s" % (vendor, suite) for suite, vendor in columns),
              "|---" * (len(columns) + 1) + "|"]
@@ -67,9 +67,7 @@ def tests(rows):
 
 
 def main():
-    listed = conformance.read_suite()
-    groups = {(suite, vendor): {side: conformance.Tests(suite, vendor, side, listed, ["*"]) for side in results.SIDES}
-              for suite in conformance.SUITES for vendor in ("amd", "intel")}
+    groups = conformance.read_groups(conformance.SUITES, conformance.VENDORS, ["*"])
     rows = conformance.table(groups)
     if not rows:
         raise LabError("there are no results yet: make conformance")

@@ -66,6 +66,14 @@ apt_options() {
 	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
 }
 
+# kernel_source TREE VERSION DIR: the package linux-source-VERSION of that tree's release becomes DIR/source.tar.xz
+# shellcheck disable=SC2016 # the inner shell expands it
+kernel_source() {
+	"$LAB/in-tree" "$1" -- sh -c 'cd "$0" && { apt-get -qq update || true; } && apt-get -qq download linux-source-"$1" &&
+		dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards "*/linux-source-*.tar.xz" >source.tar.xz &&
+		rm linux-source-*.deb' "$3" "$2"
+}
+
 # ext4_image DIR IMAGE SPARE: IMAGE becomes an ext4 file system holding DIR, with SPARE megabytes left over
 ext4_image() {
 	rm -f "$2"

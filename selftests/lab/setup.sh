@@ -206,13 +206,10 @@ setup_checkpatch() {
 	say "fetching the kernel's source package for its checkpatch.pl, once"
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	# shellcheck disable=SC2016 # the inner shell expands it
-	"$LAB/in-tree" trixie -- sh -c 'cd "$0" && { apt-get -qq update || true; } && apt-get -qq download linux-source-6.12 &&
-		dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards "*/linux-source-*.tar.xz" |
-		tar -xJ --strip-components=2 --wildcards "*/scripts/checkpatch.pl" "*/scripts/spelling.txt" \
-			"*/scripts/const_structs.checkpatch"' "$dir" >"$VMM_CACHE/checkpatch.log" 2>&1 ||
-		die "could not get checkpatch.pl; see $VMM_CACHE/checkpatch.log"
-	rm "$dir"/*.deb
+	{ kernel_source trixie 6.12 "$dir" && "$LAB/in-tree" trixie -- tar -C "$dir" -xJf "$dir/source.tar.xz" --strip-components=2 \
+		--wildcards "*/scripts/checkpatch.pl" "*/scripts/spelling.txt" "*/scripts/const_structs.checkpatch"; } \
+		>"$VMM_CACHE/checkpatch.log" 2>&1 || die "could not get checkpatch.pl; see $VMM_CACHE/checkpatch.log"
+	rm "$dir/source.tar.xz"
 	stamp "$dir/stamp" $want
 }
 
