@@ -9,7 +9,7 @@
 #include "dirty.h"
 
 #define BIG_GPA		(1024 * MB)
-#define BIG_SIZE	(1024 * MB)
+#define BIG_SIZE	(1024 * MB)	/* or half of what is free, where that is less */
 #define BIG_SLOT	7
 #define ROUNDS		10
 
@@ -30,6 +30,7 @@ struct stall {
 	struct guest g;
 	struct guest_cpu *cpu;
 	uint8_t *mem;
+	uint64_t size;
 	uint64_t khz;
 };
 
@@ -59,7 +60,7 @@ static void *run_beside(void *arg)
 static void start(struct stall *s)
 {
 	*(volatile uint64_t *)(s->g.mem + STOP_GPA) = 0;
-	guest_call(s->cpu, 0, BIG_GPA, BIG_GPA + BIG_SIZE, 64 * PAGE_4K, STOP_GPA);
+	guest_call(s->cpu, 0, BIG_GPA, BIG_GPA + s->size, 64 * PAGE_4K, STOP_GPA);
 	CHECK_EQ(pthread_create(&s->cpu->thread, NULL, run_beside, s->cpu), 0);
 }
 
@@ -73,7 +74,8 @@ static double toggle(struct stall *s, bool on)
 {
 	double begin = now_ms();
 
-	guest_slot(&s->g, BIG_SLOT, on ? KVM_MEM_LOG_DIRTY_PAGES : 0, BIG_GPA, BIG_SIZE, s->mem);
+	guest_slot(&s->g, BIG_SLOT, on ? KVM_MEM_LOG_DIRTY_PAGES : 0, BIG_GPA, s->size,
+		   s->mem);
 	return now_ms() - begin;
 }
 
@@ -89,6 +91,13 @@ static void add(struct range *r, double ms)
 		r->most = ms;
 }
 
+static uint64_t big_size(void)
+{
+	uint64_t half = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * PAGE_4K / 2 / PAGE_2M * PAGE_2M;
+
+	return half < BIG_SIZE ? half : BIG_SIZE;
+}
+
 static void stall_guest(struct stall *s)
 {
 	use_cpu(0);
@@ -98,12 +107,13 @@ static void stall_guest(struct stall *s)
 	s->cpu = guest_add_cpu(&s->g);
 	guest_mode(s->cpu, GUEST_LONG);
 	s->khz = MUST(ioctl(s->cpu->fd, KVM_GET_TSC_KHZ, 0));
-	s->mem = guest_alloc(BIG_SIZE);
-	madvise(s->mem, BIG_SIZE, MADV_HUGEPAGE);
-	guest_slot(&s->g, BIG_SLOT, 0, BIG_GPA, BIG_SIZE, s->mem);
+	s->size = big_size();
+	s->mem = guest_alloc(s->size);
+	madvise(s->mem, s->size, MADV_HUGEPAGE);
+	guest_slot(&s->g, BIG_SLOT, 0, BIG_GPA, s->size, s->mem);
 	/* Once over all of it, that it is there. */
 	start(s);
-	while (!*(volatile uint64_t *)(s->mem + BIG_SIZE - PAGE_2M))
+	while (!*(volatile uint64_t *)(s->mem + s->size - PAGE_2M))
 		sleep(1);
 	stop(s);
 }
@@ -142,8 +152,8 @@ static void longest_stall(void)
 		usleep(50000);
 		add(&beside, stop(&s));
 	}
-	printf("# longest stalls: %.2f to %.2f ms alone, %.2f to %.2f with logging toggled\n",
-	       alone.least, alone.most, beside.least, beside.most);
+	printf("# longest stalls in %llu MiB: %.2f to %.2f ms alone, %.2f to %.2f with logging toggled\n",
+	       (unsigned long long)(s.size / MB), alone.least, alone.most, beside.least, beside.most);
 	printf("# the ioctl: on %.2f to %.2f ms, off %.2f to %.2f\n", on.least, on.most, off.least,
 	       off.most);
 	CHECK(beside.least < 2 * alone.least + on.least / 8, "(it waits for the ioctl)");

@@ -41,6 +41,7 @@ APPEND = {
              "initcall_blacklist=itmt_legacy_init lab.root=pmem0 lab.out=ttyS1 lab.ctl=ttyS2 ",
 }
 DEFAULT_MEM = {"amd": 3072, "intel": 2048}
+MOST_MEM = {"amd": 1 << 20, "intel": 2048}      # Bochs's own bound
 
 # Bochs: what lies where in physical memory
 KERNEL_ADDR, INITRD_ADDR, IMAGE_ADDR, BLOCK = 16 * MB, 128 * MB, 320 * MB, 8 * MB
@@ -146,6 +147,8 @@ class Machine:
                  virt=False, count=False, plugin=None, trace=0):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
+        if self.mem > MOST_MEM[vendor]:
+            raise LabError("MEM=%d is too much: the %s machine has up to %d" % (self.mem, vendor, MOST_MEM[vendor]))
         self.kernel = lab_kernel()
         self.boot = "%s/machine/%s" % (CACHE, self.kernel)
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
