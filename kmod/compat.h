@@ -236,6 +236,16 @@ static inline void compat_report_itlb_multihit(bool mitigated)
 #endif
 }
 
+/* What "l1tf=" says. 7.x tells none but its own KVM: the default, then. */
+static inline enum l1tf_mitigations compat_l1tf(void)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0) && IS_ENABLED(CONFIG_KVM_INTEL)
+	return l1tf_mitigation;
+#else
+	return cpu_mitigations_off() ? L1TF_MITIGATION_OFF : L1TF_MITIGATION_FLUSH;
+#endif
+}
+
 /* Mitigations whose feature bits change their names. */
 static inline bool compat_verw_on_entry(void)
 {

@@ -257,5 +257,6 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *dbg)
 	vendor_call(update_intercepts, vcpu);
 	/* KVM_GUESTDBG_BLOCKIRQ may have held one back. */
 	smi_recheck(vcpu);
+	vcpu_request(vcpu, REQ_EVENT);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "fep.h"
 #include "insn/insn.h"
 #include "io.h"
+#include "mmio.h"
 #include "msr.h"
 #include "pv/pv.h"
 #include "regs_access.h"
@@ -114,16 +115,6 @@ bool vcpu_code_is(struct vcpu *vcpu, const u8 *bytes, unsigned int n)
 	return true;
 }
 
-static bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
-			   const void *out)
-{
-	if (in)
-		return (vcpu->lapic && lapic_mmio_read(vcpu, gpa, len, in)) ||
-		       !io_bus_read(vcpu, IO_BUS_MMIO, gpa, len, in);
-	return (vcpu->lapic && lapic_mmio_write(vcpu, gpa, len, out)) ||
-	       !io_bus_write(vcpu, IO_BUS_MMIO, gpa, len, out);
-}
-
 static int mmio_access(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
 		       const void *out)
 {
@@ -142,14 +133,7 @@ static int mmio_access(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
 	trace_vmm_mmio(vcpu->id, out, gpa, len);
 	if (mmio_in_kernel(vcpu, gpa, len, in, out))
 		return INSN_OK;
-	vcpu->stats.mmio_exits++;
-	run->exit_reason = KVM_EXIT_MMIO;
-	run->mmio.phys_addr = gpa;
-	run->mmio.len = len;
-	run->mmio.is_write = !!out;
-	memset(run->mmio.data, 0, sizeof(run->mmio.data));
-	if (out)
-		memcpy(run->mmio.data, out, len);
+	mmio_to_user(vcpu, gpa, len, out);
 	return INSN_USER;
 }
 
@@ -673,6 +657,7 @@ static struct insn_ctx *prepare(struct vcpu *vcpu)
 	struct insn_ctx *ctx = &vcpu->emu->ctx;
 	struct vmm_exit *exit = &vcpu->exit;
 
+	vcpu->touched_memory = true;
 	insn_abandon(ctx);
 	vcpu->emu->answered = false;
 	vcpu->emu->forced = false;
@@ -940,6 +925,42 @@ int emulate_task_switch(struct vcpu *vcpu)
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+/* Exits that one instruction causes, in its usual form, of which the low @len bytes count. */
+static const struct {
+	u8 len;
+	u32 code;
+} usual_code[NR_EXIT_KINDS] = {
+	[EXIT_CPUID] = { 2, 0xa20f },
+	[EXIT_HLT] = { 1, 0xf4 },
+	[EXIT_RDMSR] = { 2, 0x320f },
+	[EXIT_WRMSR] = { 2, 0x300f },
+	[EXIT_HYPERCALL] = { 3, 0xd9010f },
+	[EXIT_RDPMC] = { 2, 0x330f },
+	[EXIT_XSETBV] = { 3, 0xd1010f },
+	[EXIT_PAUSE] = { 2, 0x90f3 },
+};
+
+bool emulation_usual_len(struct vcpu *vcpu)
+{
+	u16 kind = vcpu->exit.kind;
+	u8 len = usual_code[kind].len;
+	bool known = false;
+	u32 code;
+	int idx;
+
+	if (!len)
+		return false;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	pagefault_disable();
+	known = guest_code_recall(vcpu, vcpu_linear_rip(vcpu), &code, sizeof(code));
+	pagefault_enable();
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (!known || (code ^ usual_code[kind].code) & GENMASK(8 * len - 1, 0))
+		return false;
+	vcpu->exit.insn_len = len;
+	return true;
 }
 
 void emulation_skip(struct vcpu *vcpu)

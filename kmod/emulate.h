@@ -23,6 +23,11 @@ bool vcpu_code_is(struct vcpu *vcpu, const u8 *bytes, unsigned int n);
 int emulate_undefined(struct vcpu *vcpu);
 /* EXIT_TASK_SWITCH: RESUME, or -EOPNOTSUPP when the guest cannot go on. As above. */
 int emulate_task_switch(struct vcpu *vcpu);
+/*
+ * Fills exit.insn_len where the hardware does not, and the instruction is the one that
+ * this exit is usually caused by: false when that cannot be seen. Inside a stay, too.
+ */
+bool emulation_usual_len(struct vcpu *vcpu);
 /* Steps over the instruction at RIP, which has been dealt with otherwise. */
 void emulation_skip(struct vcpu *vcpu);
 

@@ -311,8 +311,11 @@ static bool start_irq(struct vcpu *vcpu)
 void events_take_irq(struct vcpu *vcpu)
 {
 	drain_nmis(vcpu);
-	if (!events_busy(vcpu) && !(vcpu->ev.nmi_pending && nmi_allowed(vcpu)))
-		start_irq(vcpu);
+	if (events_busy(vcpu) || (vcpu->ev.nmi_pending && nmi_allowed(vcpu)))
+		return;
+	/* It is not injected yet. */
+	if (start_irq(vcpu))
+		vcpu_request(vcpu, REQ_EVENT);
 }
 
 static bool inject_new(struct vcpu *vcpu)

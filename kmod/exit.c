@@ -9,6 +9,8 @@
 #include "emulate.h"
 #include "fep.h"
 #include "io.h"
+#include "irq/lapic.h"
+#include "mmio.h"
 #include "msr.h"
 #include "pv/pv.h"
 #include "regs_access.h"
@@ -222,6 +224,7 @@ static int fault_in(struct vcpu *vcpu)
 	u32 nowait = pv_apf_wanted(vcpu) ? TDP_ACCESS_NOWAIT : 0;
 	int r = tdp_fault(vcpu, e->tdp.gpa, e->tdp.access | nowait);
 
+	vcpu->touched_memory = true;
 	if (r != TDP_WAIT)
 		return r;
 	if (pv_apf_begin(vcpu, e->tdp.gpa, e->tdp.access & TDP_ACCESS_WRITE))
@@ -234,10 +237,6 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 	struct vmm_exit *e = &vcpu->exit;
 	int r;
 
-	/* A doorbell without data: nothing of the instruction need be known. */
-	if ((e->tdp.access & TDP_ACCESS_WRITE) && e->insn_len &&
-	    !io_bus_write(vcpu, IO_BUS_FAST_MMIO, e->tdp.gpa, 0, NULL))
-		return skip(vcpu);
 	r = fault_in(vcpu);
 	trace_vmm_page_fault(vcpu->id, e->tdp.gpa, e->tdp.access, r);
 	switch (r) {
@@ -249,7 +248,7 @@ static int handle_tdp_fault(struct vcpu *vcpu)
 		/* The access was an event's delivery, not the instruction's at RIP. */
 		if (e->vectored.type != EVENT_NONE)
 			return delivery_error(vcpu);
-		return emulate_insn(vcpu);
+		return mmio_exit(vcpu);
 	default:
 		return memory_error(vcpu, r);
 	}
@@ -318,12 +317,14 @@ static int handle_exception(struct vcpu *vcpu)
 static int handle_irq_window(struct vcpu *vcpu)
 {
 	vcpu->stats.irq_window_exits++;
+	vcpu_request(vcpu, REQ_EVENT);
 	return VMM_RESUME;
 }
 
 static int handle_nmi_window(struct vcpu *vcpu)
 {
 	vcpu->stats.nmi_window_exits++;
+	vcpu_request(vcpu, REQ_EVENT);
 	return VMM_RESUME;
 }
 
@@ -492,9 +493,25 @@ int vcpu_handle_exit(struct vcpu *vcpu)
 }
 
 /*
- * Exits that are finished in place, inside the stay. A handler here must not
- * sleep, touch guest memory or need a decoded instruction.
+ * The exit is finished, the stay must end all the same: for a single step over an
+ * emulated instruction and a split irqchip's EOI, which go to user space; vapic.c.
  */
+static bool needs_end(struct vcpu *vcpu)
+{
+	return (vcpu->debug_exit | vcpu->vapic) ||
+	       (vcpu->vm->irq.mode == IRQCHIP_SPLIT && vcpu->lapic->eoi_exit >= 0);
+}
+
+/*
+ * Exits that are finished in place, inside the stay. A handler here must not sleep,
+ * nor wait for guest memory that is not at hand.
+ */
+/* RIP can be moved behind the instruction here, too. */
+static bool can_skip(struct vcpu *vcpu)
+{
+	return vcpu->exit.insn_len || emulation_usual_len(vcpu);
+}
+
 bool vcpu_fast_exit(struct vcpu *vcpu)
 {
 	bool done;
@@ -509,18 +526,24 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		done = true;
 		break;
 	case EXIT_CPUID:
-		done = vcpu->exit.insn_len && handle_cpuid(vcpu);
+		done = can_skip(vcpu) && handle_cpuid(vcpu);
 		break;
 	case EXIT_IO:
 		done = !vcpu->exit.io.string && vcpu->exit.insn_len &&
 		       emulate_pio_fast(vcpu, vcpu->exit.io.port, vcpu->exit.io.size,
 					vcpu->exit.io.in);
 		break;
+	case EXIT_RDMSR:
+		done = can_skip(vcpu) && msr_fast_exit(vcpu, false);
+		break;
 	case EXIT_WRMSR:
-		done = vcpu->vm->irq.mode != IRQCHIP_SPLIT && msr_fast_write(vcpu);
+		done = can_skip(vcpu) && msr_fast_exit(vcpu, true);
 		break;
 	case EXIT_HYPERCALL:
-		done = pv_fast_hypercall(vcpu);
+		done = can_skip(vcpu) && pv_fast_hypercall(vcpu);
+		break;
+	case EXIT_TDP_FAULT:
+		done = mmio_fast_exit(vcpu);
 		break;
 	case EXIT_IRQ_WINDOW:
 		/* Else user space may have asked for it: run.c. */
@@ -539,9 +562,10 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		return false;
 	}
 	vcpu->stats.fast_exits += done;
-	if (likely(!done || !(vcpu->debug_exit | vcpu->vapic)))
+	if (likely(!done || !needs_end(vcpu)))
 		return done;
-	/* A single step over an emulated instruction goes to user space; vapic.c. */
-	vcpu->exit.kind = EXIT_NONE;
+	/* Of a host interrupt there is nothing left to do, and it is to be seen: guest_state.h. */
+	if (vcpu->exit.kind != EXIT_EXTINT)
+		vcpu->exit.kind = EXIT_NONE;
 	return false;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * I/O inside the kernel: one sorted array of devices per bus, replaced as a
- * whole under SRCU, so that a lookup takes no locks. A binary search finds where
- * the ranges end that could cover the address, and a walk from the start asks
- * those below, since ranges may be nested.
+ * whole under SRCU, so that a lookup takes no locks. Ranges may be nested, so
+ * each knows how far those up to it reach: the ones that could cover an address
+ * are a few neighbours.
  */
 #include <linux/slab.h>
 
@@ -16,6 +16,7 @@
 struct io_range {
 	u64 addr;
 	unsigned int len;
+	u64 reach;		/* the highest last address of this range and those before it */
 	struct io_device *dev;
 };
 
@@ -32,10 +33,28 @@ static struct io_bus *bus_protected(struct vm *vm, enum io_bus_kind kind)
 					 !refcount_read(&vm->users));
 }
 
+/* A length of 0 is a doorbell, of one address. */
+static u64 range_last(const struct io_range *r)
+{
+	return r->addr + (r->len ? r->len - 1 : 0);
+}
+
+static void set_reach(struct io_bus *bus)
+{
+	u64 reach = 0;
+	unsigned int i;
+
+	for (i = 0; i < bus->nr; i++) {
+		reach = max(reach, range_last(&bus->range[i]));
+		bus->range[i].reach = reach;
+	}
+}
+
 static void bus_replace(struct vm *vm, enum io_bus_kind kind, struct io_bus *new)
 {
 	struct io_bus *old = bus_protected(vm, kind);
 
+	set_reach(new);
 	rcu_assign_pointer(vm->bus[kind], new);
 	synchronize_srcu_expedited(&vm->srcu);
 	kvfree(old);
@@ -131,15 +150,15 @@ static bool range_covers(const struct io_range *r, u64 addr, unsigned int len)
 	return addr >= r->addr && addr + len <= r->addr + r->len;
 }
 
-/* Index behind the last range that could cover @addr: the first that begins above. */
-static unsigned int candidates_end(const struct io_bus *bus, u64 addr)
+/* Index of the first range that could cover @addr. */
+static unsigned int first_candidate(const struct io_bus *bus, u64 addr)
 {
 	unsigned int lo = 0, hi = bus->nr;
 
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
 
-		if (bus->range[mid].addr <= addr)
+		if (bus->range[mid].reach < addr)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -158,16 +177,17 @@ struct io_access {
 static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct io_access *a)
 {
 	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[kind], &vcpu->vm->srcu);
-	unsigned int end, i;
+	unsigned int i;
 	int err;
 
 	if (!bus)
 		return -EOPNOTSUPP;
-	end = candidates_end(bus, a->addr);
-	for (i = 0; i < end; i++) {
+	for (i = first_candidate(bus, a->addr); i < bus->nr; i++) {
 		const struct io_range *r = &bus->range[i];
 		struct io_device *dev = READ_ONCE(r->dev);
 
+		if (r->addr > a->addr)
+			break;
 		if (!dev || !range_covers(r, a->addr, a->len))
 			continue;
 		if (a->atomic && !dev->ops->atomic)

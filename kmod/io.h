@@ -12,7 +12,7 @@ struct vm;
 struct vcpu;
 struct io_device;
 
-enum io_bus_kind { IO_BUS_PIO, IO_BUS_MMIO, IO_BUS_FAST_MMIO, NR_IO_BUSES };
+enum io_bus_kind { IO_BUS_PIO, IO_BUS_MMIO, NR_IO_BUSES };
 
 /*
  * Each returns 0 when the access was served, -EOPNOTSUPP when it is not this

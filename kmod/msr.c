@@ -4,6 +4,7 @@
  * for what is not in the table.
  */
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/uaccess.h>
 #include <asm/msr-index.h>
 
@@ -22,10 +23,15 @@
 #define HWCR_WRITABLE	(HWCR_MC_STATUS_WR_EN | BIT_ULL(24))	/* TscFreqSel */
 #define MISC_ENABLE_DEFAULT	MSR_IA32_MISC_ENABLE_FAST_STRING
 
+/* The accessor neither sleeps nor touches guest memory, and what fails changes nothing. */
+#define GET_IN_STAY	BIT(0)
+#define SET_IN_STAY	BIT(1)
+
 struct msr_row {
 	u32 first, last;
 	int (*get)(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 	int (*set)(struct vcpu *vcpu, u32 msr, u64 val, bool host);
+	u8 flags;
 };
 
 bool is_canonical(struct vcpu *vcpu, u64 addr)
@@ -487,33 +493,39 @@ static int get_fault(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 1;
 }
 
-static const struct msr_row msr_rows[] = {
-	{ MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, get_tsc_deadline, set_tsc_deadline },
-	{ APIC_BASE_MSR, APIC_BASE_MSR + 0xff, get_x2apic, set_x2apic },
+static struct msr_row msr_rows[] __ro_after_init = {
+	{ MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE,
+	  get_tsc_deadline, set_tsc_deadline, GET_IN_STAY | SET_IN_STAY },
+	{ APIC_BASE_MSR, APIC_BASE_MSR + 0xff, get_x2apic, set_x2apic, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_STAR, MSR_SYSCALL_MASK, get_syscall, set_syscall },
 	{ MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, get_syscall, set_syscall },
 	{ MSR_FS_BASE, MSR_GS_BASE, get_segbase, set_segbase },
 	{ MSR_TSC_AUX, MSR_TSC_AUX, get_tsc_aux, set_tsc_aux },
-	{ MSR_EFER, MSR_EFER, get_efer, set_efer },
+	{ MSR_EFER, MSR_EFER, get_efer, set_efer, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, get_syscall, set_syscall },
-	{ MSR_IA32_TSC, MSR_IA32_TSC, get_tsc, set_tsc },
-	{ MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, get_tsc_adjust, set_tsc_adjust },
-	{ MSR_IA32_APICBASE, MSR_IA32_APICBASE, get_apicbase, set_apicbase },
-	{ MSR_IA32_CR_PAT, MSR_IA32_CR_PAT, get_pat, set_pat },
-	{ MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE, get_misc_enable, set_misc_enable },
-	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, get_arch_caps, set_arch_caps },
+	{ MSR_IA32_TSC, MSR_IA32_TSC, get_tsc, set_tsc, GET_IN_STAY },
+	{ MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, get_tsc_adjust, set_tsc_adjust, GET_IN_STAY },
+	{ MSR_IA32_APICBASE, MSR_IA32_APICBASE, get_apicbase, set_apicbase, GET_IN_STAY },
+	{ MSR_IA32_CR_PAT, MSR_IA32_CR_PAT, get_pat, set_pat, GET_IN_STAY | SET_IN_STAY },
+	{ MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE,
+	  get_misc_enable, set_misc_enable, GET_IN_STAY },
+	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES,
+	  get_arch_caps, set_arch_caps, GET_IN_STAY },
 	{ MSR_IA32_UCODE_REV, MSR_IA32_UCODE_REV, get_ucode_rev, set_ucode_rev },
-	{ MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, get_platform_info, set_platform_info },
+	{ MSR_PLATFORM_INFO, MSR_PLATFORM_INFO,
+	  get_platform_info, set_platform_info, GET_IN_STAY },
 	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES,
 	  get_misc_features, set_misc_features },
 	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
 	{ MSR_K7_HWCR, MSR_K7_HWCR, get_hwcr, set_hwcr },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
 	{ MSR_IA32_XSS, MSR_IA32_XSS, get_xss, set_xss },
-	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr },
-	{ MTRR_BASE0, (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1), get_mtrr, set_mtrr },
-	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000, get_mtrr, set_mtrr },
-	{ MSR_MTRRdefType, MSR_MTRRdefType, get_mtrr, set_mtrr },
+	{ MSR_MTRRcap, MSR_MTRRcap, get_mtrr, set_mtrr, GET_IN_STAY },
+	{ MTRR_BASE0, (MTRR_BASE0 + 2 * VMM_VAR_MTRRS - 1),
+	  get_mtrr, set_mtrr, GET_IN_STAY | SET_IN_STAY },
+	{ MSR_MTRRfix64K_00000, MSR_MTRRfix4K_F8000,
+	  get_mtrr, set_mtrr, GET_IN_STAY | SET_IN_STAY },
+	{ MSR_MTRRdefType, MSR_MTRRdefType, get_mtrr, set_mtrr, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
 	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), mce_get_ctl2, mce_set_ctl2 },
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
@@ -542,13 +554,28 @@ static const struct msr_row msr_rows[] = {
 	{ MSR_F15H_IC_CFG, MSR_F15H_IC_CFG, get_zero, set_ignore },
 };
 
+static int __init compare_rows(const void *a, const void *b)
+{
+	const struct msr_row *x = a, *y = b;
+
+	return x->first < y->first ? -1 : 1;
+}
+
+/* msr_init() has sorted them. */
 static const struct msr_row *find_row(u32 msr)
 {
-	int i;
+	unsigned int lo = 0, hi = ARRAY_SIZE(msr_rows);
 
-	for (i = 0; i < ARRAY_SIZE(msr_rows); i++)
-		if (msr >= msr_rows[i].first && msr <= msr_rows[i].last)
-			return &msr_rows[i];
+	while (lo < hi) {
+		unsigned int mid = (lo + hi) / 2;
+
+		if (msr > msr_rows[mid].last)
+			lo = mid + 1;
+		else if (msr < msr_rows[mid].first)
+			hi = mid;
+		else
+			return &msr_rows[mid];
+	}
 	return NULL;
 }
 
@@ -679,6 +706,7 @@ void __init msr_init(void)
 	u64 val;
 	int i;
 
+	sort(msr_rows, ARRAY_SIZE(msr_rows), sizeof(msr_rows[0]), compare_rows, NULL);
 	for (i = 0; i < ARRAY_SIZE(saved_msrs); i++)
 		if (msr_offered(saved_msrs[i]))
 			save_list[nr_save++] = saved_msrs[i];
@@ -847,10 +875,25 @@ enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write)
 	return msr_to_user(vcpu, msr, *val, write, reason) ? MSR_USER : MSR_GP;
 }
 
+/* The value that WRMSR writes. */
+static u64 written_value(struct vcpu *vcpu)
+{
+	return (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32;
+}
+
+static void finish_access(struct vcpu *vcpu, u64 val, bool write)
+{
+	if (!write) {
+		vcpu_set_gpr(vcpu, GPR_RAX, lower_32_bits(val));
+		vcpu_set_gpr(vcpu, GPR_RDX, upper_32_bits(val));
+	}
+	vcpu_skip_insn(vcpu);
+}
+
 int msr_handle_exit(struct vcpu *vcpu, bool write)
 {
 	u32 msr = vcpu_gpr(vcpu, GPR_RCX);
-	u64 val = write ? (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32 : 0;
+	u64 val = write ? written_value(vcpu) : 0;
 
 	switch (msr_access(vcpu, msr, &val, write)) {
 	case MSR_USER:
@@ -862,36 +905,30 @@ int msr_handle_exit(struct vcpu *vcpu, bool write)
 	default:
 		break;
 	}
-	if (!write) {
-		vcpu_set_gpr(vcpu, GPR_RAX, lower_32_bits(val));
-		vcpu_set_gpr(vcpu, GPR_RDX, upper_32_bits(val));
-	}
-	vcpu_skip_insn(vcpu);
+	finish_access(vcpu, val, write);
 	return VMM_RESUME;
 }
 
-bool msr_fast_write(struct vcpu *vcpu)
+bool msr_fast_exit(struct vcpu *vcpu, bool write)
 {
 	u32 msr = vcpu_gpr(vcpu, GPR_RCX);
+	const struct msr_row *row = find_row(msr);
 	u64 val;
 
-	if (!vcpu->lapic || !vcpu->exit.insn_len || rcu_access_pointer(vcpu->vm->msr_filter))
+	if (!row || !(row->flags & (write ? SET_IN_STAY : GET_IN_STAY)) ||
+	    rcu_access_pointer(vcpu->vm->msr_filter))
 		return false;
-	val = (u32)vcpu_gpr(vcpu, GPR_RAX) | vcpu_gpr(vcpu, GPR_RDX) << 32;
-	switch (msr) {
-	case MSR_IA32_TSC_DEADLINE:
-		lapic_set_tscdeadline(vcpu, val);
-		break;
-	case APIC_BASE_MSR + 0x0b:	/* EOI */
-	case APIC_BASE_MSR + 0x30:	/* ICR */
-	case APIC_BASE_MSR + 0x3f:	/* self IPI */
-		if (lapic_wrmsr(vcpu, msr, val))
+	/* The LAPIC's timer and its EOIs take locks that sleep there. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && write)
+		return false;
+	if (write) {
+		val = written_value(vcpu);
+		if (row->set(vcpu, msr, val, false))
 			return false;
-		break;
-	default:
+	} else if (row->get(vcpu, msr, &val, false)) {
 		return false;
 	}
-	trace_vmm_msr(vcpu->id, true, msr, val, 0);
-	vcpu_skip_insn(vcpu);
+	trace_vmm_msr(vcpu->id, write, msr, val, 0);
+	finish_access(vcpu, val, write);
 	return true;
 }

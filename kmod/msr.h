@@ -55,8 +55,11 @@ enum msr_result { MSR_DONE, MSR_GP, MSR_USER };
 enum msr_result msr_access(struct vcpu *vcpu, u32 msr, u64 *val, bool write);
 /* EXIT_RDMSR/EXIT_WRMSR of MSR regs.rcx. RESUME, USER or -errno. */
 int msr_handle_exit(struct vcpu *vcpu, bool write);
-/* MSR writes that never sleep: EOI, ICR, TSC deadline. True when done. */
-bool msr_fast_write(struct vcpu *vcpu);
+/*
+ * The same inside a stay, with the instruction's length known: true when done. Those
+ * that may sleep, and those that fail, are left to msr_handle_exit().
+ */
+bool msr_fast_exit(struct vcpu *vcpu, bool write);
 
 /* msr_filter.c */
 int msr_filter_set(struct vm *vm, struct kvm_msr_filter __user *argp);

@@ -177,12 +177,13 @@ void vcpu_skip_insn(struct vcpu *vcpu)
 {
 	u64 rip;
 
-	if (!vcpu->exit.insn_len) {
+	if (!vcpu->exit.insn_len && !emulation_usual_len(vcpu)) {
 		emulation_skip(vcpu);
 		return;
 	}
 	rip = vcpu_rip(vcpu) + vcpu->exit.insn_len;
-	if (!vcpu_64bit(vcpu))
+	/* It wraps in the other modes, where it is below 4 GiB before. */
+	if (unlikely((rip ^ vcpu->regs.rip) >> 32) && !vcpu_64bit(vcpu))
 		rip = (u32)rip;
 	vcpu_set_rip(vcpu, rip);
 	vcpu_set_shadow(vcpu, 0);

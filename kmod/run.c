@@ -203,7 +203,9 @@ static void fast_requests(struct vcpu *vcpu)
 	}
 	if (vcpu_take_request(vcpu, REQ_DIRTY_LOG))
 		vendor_call(log_dirty, vcpu);
-	clear_bit(REQ_EVENT, &vcpu->requests);
+	/* Last: an expired timer is an event. */
+	if (vcpu_take_request(vcpu, REQ_EVENT))
+		events_inject(vcpu);
 }
 
 /* -------- the stay -------- */
@@ -229,12 +231,8 @@ static bool stay_enter(struct vcpu *vcpu)
 	}
 	if (vcpu->requests)
 		fast_requests(vcpu);
-	events_inject(vcpu);
 	pv_eoi_before_entry(vcpu);
 	trace_vmm_entry(vcpu->id, vcpu->regs.rip);
-	vcpu->exit.insn_len = 0;
-	vcpu->exit.nr_insn_bytes = 0;
-	vcpu->exit.vectored.type = EVENT_NONE;
 	vcpu->stats.exits++;
 
 	vtime_account_guest_enter();
@@ -273,6 +271,9 @@ static int vcpu_stay(struct vcpu *vcpu)
 		return r;
 	if (!vcpu->in_kernel_irqchip)
 		clear_bit(REQ_INIT_SIPI, &vcpu->requests);
+	/* User space may want another window, or have set CR8. */
+	if (vcpu->vm->irq.mode != IRQCHIP_KERNEL)
+		vcpu_request(vcpu, REQ_EVENT);
 	vcpu->stats.stays++;
 	if (unlikely(vcpu->vapic))
 		lapic_vapic_to_guest(vcpu);
@@ -449,6 +450,7 @@ int vcpu_run(struct vcpu *vcpu)
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 	vcpu->run->flags = 0;
+	vcpu->touched_memory = true;
 	yield_set_thread(vcpu);
 	pv_run_begin(vcpu);
 	vcpu->srcu_idx = srcu_read_lock(&vcpu->vm->srcu);

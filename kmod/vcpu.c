@@ -27,15 +27,20 @@ static const u8 legal_from[] = {	/* by new state: bits of the old one */
 };
 
 /*
- * The full barrier orders the new state before the reading of vcpu->requests:
- * whoever sets a request and then sees another state than IN_GUEST knows that
- * the request will be seen before the next entry.
+ * Before it enters the guest or sleeps, the full barrier orders the new state
+ * before the reading of vcpu->requests: whoever sets a request and then sees
+ * another state than IN_GUEST knows that the request will be seen before the
+ * next entry. On the way back nothing is read for which that would matter.
  */
 void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
 {
 	WARN_ON_ONCE(!(legal_from[state] & BIT(vcpu->state)));
-	/* See above; pairs with vcpu_kick() and vm_request_all(). */
-	smp_store_mb(vcpu->state, state);
+	if (state == VCPU_IN_GUEST || state == VCPU_BLOCKED)
+		/* See above; pairs with vcpu_kick() and vm_request_all(). */
+		smp_store_mb(vcpu->state, state);
+	else
+		/* What the guest did comes first. */
+		smp_store_release(&vcpu->state, state);
 }
 
 void vcpu_kick(struct vcpu *vcpu)
@@ -84,6 +89,7 @@ static const struct {
 } vcpu_parts[] = {
 	{ vcpu_alloc_run, vcpu_free_run },
 	{ dirty_ring_create, dirty_ring_destroy },
+	{ walk_create, walk_destroy },
 	{ xstate_create, xstate_destroy },
 	{ cpuid_create, cpuid_destroy },
 	{ msrs_create, msrs_destroy },

@@ -44,7 +44,7 @@
  *  set_tpr_threshold: irr = highest pending vector or -1, tpr = current TPR:
  *		exit (EXIT_CR8) when the guest lowers TPR below irr's class;
  *		also mirrors tpr into the hardware's TPR.
- *  get_tpr:	after exit: the hardware's CR8 (0-15) if the guest may change
+ *  get_tpr:	after exit: the hardware's CR8 (0-15) if the guest has changed
  *		it without exit, else -1.
  * Translation
  *  flush_tlb:	all of this vCPU's second-stage and linear translations.

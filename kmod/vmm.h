@@ -89,7 +89,7 @@ struct vm {
 
 	struct vm_mm mem;		/* mm/mm.h */
 	struct vm_irq irq;		/* irq/irq.h */
-	struct io_bus __rcu *bus[3];	/* (r) IO_BUS_PIO, _MMIO, _FAST_MMIO */
+	struct io_bus __rcu *bus[2];	/* (r) IO_BUS_PIO, _MMIO */
 	struct vm_coalesced *coalesced;	/* (c) coalesced.c */
 
 	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */
@@ -165,6 +165,12 @@ struct vcpu {
 
 	struct vmm_exit exit;		/* (v) the exit being handled */
 	int (*complete)(struct vcpu *vcpu); /* (v) finishes a user-space exit */
+	struct {			/* (v) a MOV that user space serves: mmio.c */
+		u64 rip;
+		u8 len, size, gpr;
+		bool write;
+	} mmio;
+	bool touched_memory;		/* (v) since the last stay, for the guest: L1TF */
 
 	u64 tsc_offset;			/* (v) guest TSC = scale(host TSC) + offset */
 	u64 tsc_ratio;			/* (v) 32.32 (SVM) or 16.48 (VMX), 0 = no scaling */

@@ -11,7 +11,6 @@
 
 struct ioeventfd {
 	struct io_device dev;
-	struct io_device fast;		/* on IO_BUS_FAST_MMIO, of those without length */
 	struct list_head link;		/* vm->irq.ioeventfds, slots_lock */
 	u64 addr;
 	u32 len;			/* 0: any */
@@ -52,14 +51,6 @@ static int ioeventfd_write(struct vcpu *vcpu, struct io_device *dev, u64 addr,
 	return 0;
 }
 
-/* The address is all that is known: the instruction was not decoded. */
-static int fast_write(struct vcpu *vcpu, struct io_device *dev, u64 addr,
-		      unsigned int len, const void *data)
-{
-	vmm_eventfd_signal(container_of(dev, struct ioeventfd, fast)->eventfd);
-	return 0;
-}
-
 static void ioeventfd_destroy(struct ioeventfd *p)
 {
 	list_del(&p->link);
@@ -70,13 +61,6 @@ static void ioeventfd_destroy(struct ioeventfd *p)
 static const struct io_device_ops ioeventfd_ops = {
 	.read = ioeventfd_read,
 	.write = ioeventfd_write,
-	.unlimited = true,
-	.atomic = true,
-};
-
-static const struct io_device_ops fast_ops = {
-	.read = ioeventfd_read,
-	.write = fast_write,
 	.unlimited = true,
 	.atomic = true,
 };
@@ -93,34 +77,6 @@ void ioeventfd_destroy_all(struct vm *vm)
 static enum io_bus_kind bus_of(const struct kvm_ioeventfd *args)
 {
 	return args->flags & KVM_IOEVENTFD_FLAG_PIO ? IO_BUS_PIO : IO_BUS_MMIO;
-}
-
-static bool is_fast(const struct ioeventfd *p)
-{
-	return p->bus == IO_BUS_MMIO && !p->len;
-}
-
-/*
- * Without a length it is on two buses: the fast one is asked before the
- * instruction is decoded, the other when the emulator came to it anyway.
- */
-static int bus_add(struct vm *vm, struct ioeventfd *p)
-{
-	int err = io_bus_register(vm, p->bus, p->addr, p->len, &p->dev);
-
-	if (err || !is_fast(p))
-		return err;
-	err = io_bus_register(vm, IO_BUS_FAST_MMIO, p->addr, 0, &p->fast);
-	if (err)
-		io_bus_unregister(vm, p->bus, &p->dev);
-	return err;
-}
-
-static void bus_remove(struct vm *vm, struct ioeventfd *p)
-{
-	if (is_fast(p))
-		io_bus_unregister(vm, IO_BUS_FAST_MMIO, &p->fast);
-	io_bus_unregister(vm, p->bus, &p->dev);
 }
 
 static bool collides(struct vm *vm, const struct ioeventfd *new)
@@ -150,7 +106,6 @@ static int assign(struct vm *vm, const struct kvm_ioeventfd *args)
 		return -ENOMEM;
 	}
 	p->dev.ops = &ioeventfd_ops;
-	p->fast.ops = &fast_ops;
 	p->addr = args->addr;
 	p->len = args->len;
 	p->bus = bus_of(args);
@@ -159,7 +114,7 @@ static int assign(struct vm *vm, const struct kvm_ioeventfd *args)
 	p->eventfd = ctx;
 	mutex_lock(&vm->slots_lock);
 	if (!collides(vm, p))
-		err = bus_add(vm, p);
+		err = io_bus_register(vm, p->bus, p->addr, p->len, &p->dev);
 	if (!err)
 		list_add_tail(&p->link, &vm->irq.ioeventfds);
 	mutex_unlock(&vm->slots_lock);
@@ -186,7 +141,7 @@ static int deassign(struct vm *vm, const struct kvm_ioeventfd *args)
 		    p->len != args->len || p->match != match ||
 		    (match && p->datamatch != args->datamatch))
 			continue;
-		bus_remove(vm, p);
+		io_bus_unregister(vm, p->bus, &p->dev);
 		ioeventfd_destroy(p);
 		err = 0;
 		break;

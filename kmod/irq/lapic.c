@@ -361,6 +361,9 @@ static bool write_lvt(struct lapic *l, u32 reg, u32 val)
 	lapic_set_reg(l, reg, val & mask);
 	if (reg == APIC_LVTT)
 		lapic_timer_lvt_changed(l);
+	/* The PIC may be let through now, or no more. */
+	if (reg == APIC_LVT0)
+		vcpu_request(l->vcpu, REQ_EVENT);
 	return true;
 }
 

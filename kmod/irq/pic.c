@@ -334,18 +334,24 @@ static int port_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigne
 	struct pic_port *port = container_of(dev, struct pic_port, dev);
 	struct pic *pic = port->pic;
 	unsigned long flags;
+	bool had_output;
 	u8 val;
 
-	memset(data, 0, len);
-	if (len != 1)
+	if (len != 1) {
+		memset(data, 0, len);
 		return 0;
+	}
 	spin_lock_irqsave(&pic->lock, flags);
+	had_output = pic->output;
 	if (port == &pic->port[PORT_ELCR])
 		val = pic->chip[addr & 1].elcr;
 	else
 		val = chip_read(pic, port - pic->port, addr & 1);
 	update(pic);
 	spin_unlock_irqrestore(&pic->lock, flags);
+	/* A poll takes a request, and may so let another through. */
+	if (unlikely(!had_output))
+		announce(pic);
 	*(u8 *)data = val;
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The GSI routing table: which chip pins or MSI messages a GSI stands for.
- * Readers hold RCU; vm->irq_lock serializes replacement.
+ * Readers hold vm->irq.ack_srcu or RCU; vm->irq_lock serializes replacement.
  */
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -216,25 +216,13 @@ static int route_fire(struct vm *vm, const struct route *r, int source, int leve
 /* Any context. Delivered count, 0 coalesced, -1 masked or nothing there. */
 static int set_line(struct vm *vm, int source, u32 gsi, int level, bool status)
 {
-	struct route copy[NR_IRQ_SOURCES + 1];
-	struct routing *r;
-	u32 i, n = 0;
-	int ret = -1, one, idx;
+	int ret = -1, one, idx = srcu_read_lock(&vm->irq.ack_srcu);
+	/* routing_install() waits for this section before it frees a table. */
+	const struct routing *r = srcu_dereference(vm->irq.routing, &vm->irq.ack_srcu);
+	u32 i;
 
-	idx = srcu_read_lock(&vm->irq.ack_srcu);
-	/* Chips take their locks outside the read section's table. */
-	rcu_read_lock();
-	r = rcu_dereference(vm->irq.routing);
-	if (r) {
-		for (i = route_first(r, gsi); route_is(r, i, gsi); i++) {
-			copy[n++] = r->route[i];
-			if (n == ARRAY_SIZE(copy))
-				break;
-		}
-	}
-	rcu_read_unlock();
-	while (n--) {
-		one = route_fire(vm, &copy[n], source, level, status);
+	for (i = r ? route_first(r, gsi) : 0; r && route_is(r, i, gsi); i++) {
+		one = route_fire(vm, &r->route[i], source, level, status);
 		if (one >= 0)
 			ret = one + (ret < 0 ? 0 : ret);
 	}

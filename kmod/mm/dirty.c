@@ -133,10 +133,12 @@ static unsigned long harvest_section(struct vm *vm, const struct memslot *slot,
 	do {
 		atomic_long_t *p = (atomic_long_t *)&slot->dirty[word + i];
 
-		if (buf[i] && atomic_long_read(p))
-			buf[i] &= atomic_long_fetch_andnot(buf[i], p);
-		else
+		/* Most words of most logs are clean. */
+		if (!(buf[i] & atomic_long_read(p))) {
 			buf[i] = 0;
+			continue;
+		}
+		buf[i] &= atomic_long_fetch_andnot(buf[i], p);
 		flush |= watch_mask(vm, slot, word + i, buf[i]);
 	} while (++i < nr && (i % TABLE_WORDS || !tdp_lock_wanted(vm)));
 	if (flush)

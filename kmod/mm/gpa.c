@@ -19,23 +19,27 @@ static struct memslot *slot_for(struct vm *vm, int as_id, gfn_t gfn, bool write)
 	return slot;
 }
 
-static void __user *user_ptr(const struct memslot *slot, gpa_t gpa)
-{
-	return (void __user *)(memslot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
-}
-
 /* Bytes from @gpa to the end of its page, or @len. */
 static unsigned int in_page(gpa_t gpa, unsigned int len)
 {
 	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(gpa));
 }
 
-/* An entry of a table is read often, and the checks of a copy cost more than its load. */
+/* For instructions and their operands: the checks of a copy cost more than its loads. */
 static unsigned long copy_in(void *data, void __user *from, unsigned int len)
 {
-	if (len == sizeof(u64))
-		return __get_user(*(u64 *)data, (u64 __user *)from);
-	return __copy_from_user(data, from, len);
+	if (len > 2 * sizeof(u64))
+		return __copy_from_user(data, from, len);
+	for (; len >= sizeof(u64); len -= sizeof(u64)) {
+		if (__get_user(*(u64 *)data, (u64 __user *)from))
+			return len;
+		data += sizeof(u64);
+		from += sizeof(u64);
+	}
+	for (; len; len--)
+		if (__get_user(*(u8 *)data++, (u8 __user *)from++))
+			return len;
+	return 0;
 }
 
 static int as_read(struct vcpu *vcpu, int as_id, gpa_t gpa, void *data, unsigned int len)
@@ -45,7 +49,7 @@ static int as_read(struct vcpu *vcpu, int as_id, gpa_t gpa, void *data, unsigned
 		unsigned int n = in_page(gpa, len);
 		struct memslot *slot = slot_for(vcpu->vm, as_id, gpa >> PAGE_SHIFT, false);
 
-		if (!slot || copy_in(data, user_ptr(slot, gpa), n))
+		if (!slot || copy_in(data, memslot_user_ptr(slot, gpa), n))
 			return -EFAULT;
 		gpa += n;
 		data += n;
@@ -61,7 +65,7 @@ static int as_write(struct vcpu *vcpu, int as_id, gpa_t gpa, const void *data, u
 		unsigned int n = in_page(gpa, len);
 		struct memslot *slot = slot_for(vcpu->vm, as_id, gpa >> PAGE_SHIFT, true);
 
-		if (!slot || __copy_to_user(user_ptr(slot, gpa), data, n))
+		if (!slot || __copy_to_user(memslot_user_ptr(slot, gpa), data, n))
 			return -EFAULT;
 		mm_mark_dirty(vcpu, slot, gpa >> PAGE_SHIFT);
 		gpa += n;
@@ -124,7 +128,7 @@ int vcpu_gpa_cmpxchg(struct vcpu *vcpu, gpa_t gpa, u64 *old, u64 new, unsigned i
 	slot = slot_for(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT, true);
 	if (!slot)
 		return -EFAULT;
-	r = op[len](user_ptr(slot, gpa), old, new);
+	r = op[len](memslot_user_ptr(slot, gpa), old, new);
 	if (!r)
 		mm_mark_dirty(vcpu, slot, gpa >> PAGE_SHIFT);
 	return r;

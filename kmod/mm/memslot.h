@@ -3,6 +3,8 @@
 #ifndef VMM_MEMSLOT_H
 #define VMM_MEMSLOT_H
 
+#include <linux/mm.h>
+
 #include "mm.h"
 
 /*
@@ -33,6 +35,11 @@ static inline gfn_t memslot_gfn_end(const struct memslot *slot)
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 {
 	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+}
+
+static inline void __user *memslot_user_ptr(const struct memslot *slot, gpa_t gpa)
+{
+	return (void __user *)(memslot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
 }
 
 static inline bool memslot_logged(const struct memslot *slot)

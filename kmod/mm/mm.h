@@ -116,6 +116,7 @@ struct vcpu_tdp {
 	void *cache[8];		/* zeroed table pages, topped up before a fault takes locks */
 	int nr_cache;
 	u8 as_id;		/* (v) what the vCPU sees; changes outside of stays only */
+	struct walk_memo *memos; /* (v) walk.c */
 };
 
 /*
@@ -250,5 +251,12 @@ struct walk_fault {
  * Under vm->srcu, thread of vm->mm. The caller has checked canonicality.
  */
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault);
+/*
+ * Code at @gva, 4 or 16 bytes, if its page was walked lately and all of it is at hand. For
+ * the vCPU's present privilege, with page faults disabled or not. Under vm->srcu.
+ */
+bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len);
+int walk_create(struct vcpu *vcpu);
+void walk_destroy(struct vcpu *vcpu);
 
 #endif /* VMM_MM_H */

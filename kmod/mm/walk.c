@@ -6,14 +6,20 @@
  * The hardware sets A and D with a locked read-modify-write of the entry it
  * used; so does this walk, and starts over when the entry has changed.
  * Protection keys for supervisor pages are not offered to guests.
+ *
+ * Each vCPU remembers its last walks. One is as good as a new one while every entry on
+ * the way holds what the walk found there, and that is looked at each time.
  */
 #include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <asm/trap_pf.h>
 
 #include "../cpuid.h"
 #include "../regs_access.h"
 #include "../vendor.h"
 #include "../xstate.h"
+#include "memslot.h"
 
 #define PTE_P		BIT_ULL(0)
 #define PTE_W		BIT_ULL(1)
@@ -48,10 +54,36 @@ struct walk {
 	/* Entries on the way, by level; 1 is the last. */
 	u64 entry[MAX_LEVELS + 1];
 	gpa_t where[MAX_LEVELS + 1];
+	void __user *user_ptr[MAX_LEVELS + 1];
 	int leaf;
 	/* Rights of all levels together. */
 	bool user, write, nx;
 };
+
+/* The last walk of a page whose number has the same low bits, with what it depended on. */
+struct walk_memo {
+	bool valid;
+	u8 as_id;
+	u64 generation;		/* of memslots: user_ptr and page are of it */
+	u64 cr3;
+	struct walk walk;	/* entries as they were left: with their A and D bits */
+	u8 __user *page;	/* that the address is in; NULL: no memory */
+};
+
+#define NR_CODE_MEMOS	4
+#define NR_DATA_MEMOS	2
+
+int walk_create(struct vcpu *vcpu)
+{
+	vcpu->tdp.memos = kcalloc(NR_CODE_MEMOS + NR_DATA_MEMOS, sizeof(struct walk_memo),
+				  GFP_KERNEL_ACCOUNT);
+	return vcpu->tdp.memos ? 0 : -ENOMEM;
+}
+
+void walk_destroy(struct vcpu *vcpu)
+{
+	kfree(vcpu->tdp.memos);
+}
 
 static bool walk_is_user(const struct walk *w)
 {
@@ -109,9 +141,21 @@ static int read_entry(struct walk *w, gpa_t table, int level)
 	const struct paging_mode *m = w->mode;
 	u64 index = (w->gva >> level_shift(w, level)) & ((1u << m->index_bits) - 1);
 
-	w->where[level] = table + index * m->entry_size;
-	w->entry[level] = 0;
-	return vcpu_gpa_read(w->vcpu, w->where[level], &w->entry[level], m->entry_size);
+	gpa_t where = table + index * m->entry_size;
+	struct memslot *slot;
+	u32 half;
+	int err;
+
+	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, where >> PAGE_SHIFT);
+	if (!slot)
+		return -EFAULT;
+	w->where[level] = where;
+	w->user_ptr[level] = memslot_user_ptr(slot, where);
+	if (m->entry_size == sizeof(u64))
+		return __get_user(w->entry[level], (u64 __user *)w->user_ptr[level]);
+	err = __get_user(half, (u32 __user *)w->user_ptr[level]);
+	w->entry[level] = half;
+	return err;
 }
 
 static u64 maxphyaddr_mask(const struct walk *w)
@@ -268,6 +312,7 @@ static int set_bits(struct walk *w, int level, u64 bits)
 {
 	u64 old = w->entry[level];
 	struct memslot *slot;
+	int r;
 
 	if ((old & bits) == bits)
 		return 0;
@@ -275,8 +320,10 @@ static int set_bits(struct walk *w, int level, u64 bits)
 	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, w->where[level] >> PAGE_SHIFT);
 	if (slot && (slot->flags & KVM_MEM_READONLY))
 		return 0;
-	return vcpu_gpa_cmpxchg(w->vcpu, w->where[level], &old, old | bits,
-				w->mode->entry_size);
+	r = vcpu_gpa_cmpxchg(w->vcpu, w->where[level], &old, old | bits, w->mode->entry_size);
+	if (!r)
+		w->entry[level] |= bits;
+	return r;
 }
 
 static int set_accessed(struct walk *w)
@@ -305,15 +352,109 @@ static gpa_t leaf_gpa(const struct walk *w)
 	return base | (w->gva & offset);
 }
 
+/* -------- what is remembered -------- */
+
+/* Code has places of its own. */
+static struct walk_memo *memo_of(struct vcpu *vcpu, gva_t gva, u32 flags)
+{
+	unsigned int set = flags & WALK_FETCH ? 0 : NR_CODE_MEMOS;
+	unsigned int size = flags & WALK_FETCH ? NR_CODE_MEMOS : NR_DATA_MEMOS;
+
+	return &vcpu->tdp.memos[set + (gva >> PAGE_SHIFT) % size];
+}
+
+/* Only the modes with entries of 64 bits all the way; a look of a debugger sets no bits. */
+static void memo_store(const struct walk *w, gpa_t gpa, u64 generation)
+{
+	struct vcpu *vcpu = w->vcpu;
+	struct walk_memo *m = memo_of(vcpu, w->gva, w->flags);
+	struct memslot *slot;
+
+	if (!(w->efer & EFER_LMA) || (w->flags & WALK_NO_AD))
+		return;
+	slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT);
+	*m = (struct walk_memo){
+		.valid = true, .as_id = vcpu->tdp.as_id, .generation = generation,
+		.cr3 = vcpu_cr3(vcpu), .walk = *w,
+		.page = slot ? memslot_user_ptr(slot, gpa & PAGE_MASK) : NULL,
+	};
+}
+
+static bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
+{
+	const struct walk *w = &m->walk;
+
+	return m->valid && !((w->gva ^ gva) >> PAGE_SHIFT) && m->cr3 == vcpu_cr3(vcpu) &&
+	       w->cr0 == vcpu_cr0(vcpu) && w->cr4 == vcpu_cr4(vcpu) &&
+	       w->efer == vcpu_efer(vcpu) && m->as_id == vcpu->tdp.as_id &&
+	       /* Pairs with the release in memslot.c. */
+	       m->generation == smp_load_acquire(&vcpu->vm->mem.generation);
+}
+
+static bool entries_stand(const struct walk *w)
+{
+	int level;
+	u64 entry;
+
+	for (level = w->mode->levels; level >= w->leaf; level--)
+		if (__get_user(entry, (u64 __user *)w->user_ptr[level]) ||
+		    entry != w->entry[level])
+			return false;
+	return true;
+}
+
+/* What is remembered of @gva's page, if this access may be made and leaves all bits as they are. */
+static struct walk_memo *memo_recall(struct vcpu *vcpu, gva_t gva, u32 flags)
+{
+	u64 bits = flags & WALK_WRITE ? PTE_A | PTE_D : PTE_A;
+	struct walk_memo *m = memo_of(vcpu, gva, flags);
+	struct walk_fault fault;
+
+	if ((flags & WALK_NO_AD) || !memo_fits(vcpu, m, gva) || !entries_stand(&m->walk) ||
+	    (m->walk.entry[m->walk.leaf] & bits) != bits)
+		return NULL;
+	m->walk.gva = gva;
+	m->walk.flags = flags;
+	return check_rights(&m->walk, &fault) ? NULL : m;
+}
+
+bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len)
+{
+	u32 flags = WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
+	struct walk_memo *m;
+	u8 __user *from;
+
+	if (!vcpu_paging(vcpu) || offset_in_page(gva) > PAGE_SIZE - len)
+		return false;
+	m = memo_recall(vcpu, gva, flags);
+	if (!m || !m->page)
+		return false;
+	from = m->page + offset_in_page(gva);
+	if (len == sizeof(u32))
+		return !__get_user(*(u32 *)code, (u32 __user *)from);
+	return !__get_user(*(u64 *)code, (u64 __user *)from) &&
+	       !__get_user(*(u64 *)(code + 8), (u64 __user *)(from + 8));
+}
+
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault)
 {
+	struct walk_memo *m;
+	u64 generation;
 	struct walk w;
 	int r;
 
+	might_sleep();
 	if (!vcpu_paging(vcpu)) {
 		*gpa = (u32)gva;
 		return 0;
 	}
+	m = memo_recall(vcpu, gva, flags);
+	if (m) {
+		*gpa = leaf_gpa(&m->walk);
+		return 0;
+	}
+	/* Before the slots are looked at, as in gpa.c. */
+	generation = smp_load_acquire(&vcpu->vm->mem.generation);
 	walk_begin(&w, vcpu, gva, flags);
 	do {
 		r = descend(&w, fault);
@@ -326,5 +467,6 @@ int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_
 	if (r)
 		return r;
 	*gpa = leaf_gpa(&w);
+	memo_store(&w, *gpa, generation);
 	return 0;
 }

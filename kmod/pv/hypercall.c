@@ -84,11 +84,12 @@ static long directed_yield(struct vcpu *vcpu, const struct hypercall *hc)
 static const struct {
 	long (*fn)(struct vcpu *vcpu, const struct hypercall *hc);
 	int feature;		/* without it there is no such hypercall */
+	bool in_stay;		/* neither sleeps nor touches guest memory */
 } hypercalls[] = {
-	[KVM_HC_VAPIC_POLL_IRQ] = { poll_irq, NO_FEATURE },
+	[KVM_HC_VAPIC_POLL_IRQ] = { poll_irq, NO_FEATURE, true },
 	[KVM_HC_KICK_CPU] = { kick_cpu, KVM_FEATURE_PV_UNHALT },
 	[KVM_HC_CLOCK_PAIRING] = { clock_pairing, NO_FEATURE },
-	[KVM_HC_SEND_IPI] = { send_ipi, KVM_FEATURE_PV_SEND_IPI },
+	[KVM_HC_SEND_IPI] = { send_ipi, KVM_FEATURE_PV_SEND_IPI, true },
 	[KVM_HC_SCHED_YIELD] = { directed_yield, KVM_FEATURE_PV_SCHED_YIELD },
 };
 
@@ -154,15 +155,13 @@ int pv_handle_hypercall(struct vcpu *vcpu)
 	return finish_hypercall(vcpu, &hc, do_hypercall(vcpu, &hc));
 }
 
-/* Interrupts to others, which need not wait for the end of the stay. */
 bool pv_fast_hypercall(struct vcpu *vcpu)
 {
-	struct hypercall hc;
+	struct hypercall hc = get_hypercall(vcpu);
 
-	if ((u32)vcpu_gpr(vcpu, GPR_RAX) != KVM_HC_SEND_IPI || !vcpu->exit.insn_len)
-		return false;
-	hc = get_hypercall(vcpu);
-	if (hc.nr != KVM_HC_SEND_IPI || vcpu_cpl(vcpu))
+	if (hc.nr >= ARRAY_SIZE(hypercalls) ||
+	    !hypercalls[array_index_nospec(hc.nr, ARRAY_SIZE(hypercalls))].in_stay ||
+	    vcpu_cpl(vcpu))
 		return false;
 	finish_hypercall(vcpu, &hc, do_hypercall(vcpu, &hc));
 	return true;

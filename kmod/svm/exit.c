@@ -86,6 +86,7 @@ static void fill_msr(struct vcpu_svm *svm, struct vmm_exit *e)
 static void fill_npf(struct vcpu_svm *svm, struct vmm_exit *e)
 {
 	e->tdp.gpa = e->info2;
+	e->tdp.gva_valid = false;
 	e->tdp.access = e->info1 & NPF_WRITE ? TDP_ACCESS_WRITE :
 			e->info1 & NPF_FETCH ? TDP_ACCESS_FETCH : TDP_ACCESS_READ;
 	if (e->info1 & NPF_PRESENT)
@@ -103,10 +104,9 @@ static void fill_npf(struct vcpu_svm *svm, struct vmm_exit *e)
 static void fill_exception(struct vcpu_svm *svm, struct vmm_exit *e)
 {
 	e->ex.vector = e->hw_reason - SVM_EXIT_EXCP_BASE;
-	if (e->ex.vector == X86_TRAP_DB)
-		e->ex.payload = svm->vmcb->save.dr6 ^ DR6_INIT;
-	if (e->ex.vector == X86_TRAP_AC)
-		e->ex.has_error = true;
+	e->ex.payload = e->ex.vector == X86_TRAP_DB ? svm->vmcb->save.dr6 ^ DR6_INIT : 0;
+	e->ex.has_error = e->ex.vector == X86_TRAP_AC;
+	e->ex.error = 0;
 }
 
 /* The host's: the guest only happened to run. 15.12.15. */
@@ -233,13 +233,12 @@ void svm_decode_exit(struct vcpu_svm *svm)
 	const struct exit_row *row = find_row(c->exit_code);
 	struct vmm_exit *e = &svm->vcpu.exit;
 
-	*e = (struct vmm_exit){
-		.kind = row->kind,
-		.insn_len = row->how == INSN && svm_caps.nrips ? insn_len(svm->vmcb) : 0,
-		.hw_reason = c->exit_code,
-		.info1 = c->exit_info1,
-		.info2 = c->exit_info2,
-	};
+	e->kind = row->kind;
+	e->insn_len = row->how == INSN && svm_caps.nrips ? insn_len(svm->vmcb) : 0;
+	e->nr_insn_bytes = 0;
+	e->hw_reason = c->exit_code;
+	e->info1 = c->exit_info1;
+	e->info2 = c->exit_info2;
 	if (row->fill)
 		row->fill(svm, e);
 	svm_finish_events(svm);

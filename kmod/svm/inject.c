@@ -101,6 +101,7 @@ void svm_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 	struct vmcb_control *c = &svm->vmcb->control;
 	bool icpt = !vcpu->lapic || (irr >= 0 && irr >> 4 <= tpr);
 
+	svm->tpr = tpr;
 	c->int_ctl = (c->int_ctl & ~INTCTL_TPR) | (tpr & INTCTL_TPR);
 	vmcb_dirty(svm, CLEAN_TPR);
 	if (svm->icpt_cr8 == icpt)
@@ -111,7 +112,13 @@ void svm_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 
 int svm_get_tpr(struct vcpu *vcpu)
 {
-	return to_svm(vcpu)->vmcb->control.int_ctl & INTCTL_TPR;
+	struct vcpu_svm *svm = to_svm(vcpu);
+	u8 tpr = svm->vmcb->control.int_ctl & INTCTL_TPR;
+
+	if (likely(tpr == svm->tpr))
+		return -1;
+	svm->tpr = tpr;
+	return tpr;
 }
 
 void svm_set_nmi_masked(struct vcpu_svm *svm, bool masked)
@@ -156,6 +163,7 @@ static bool iret_done(const struct vcpu_svm *svm)
 static void finish_step(struct vcpu_svm *svm, struct vmm_exit *e)
 {
 	svm->stepping = false;
+	vcpu_request(&svm->vcpu, REQ_EVENT);
 	/* After IRET TF is what it loaded; after anything else still ours. */
 	if (!svm->step_guest_tf && !iret_done(svm))
 		svm->vmcb->save.rflags &= ~(u64)X86_EFLAGS_TF;
@@ -210,9 +218,12 @@ static bool take_back(struct vcpu_svm *svm, const struct vmm_event *event)
 /* INT n, INT3 and INTO of the guest need nothing, because RIP is still on them. */
 static void take_vectored(struct vcpu_svm *svm, struct vmm_event *out)
 {
-	struct vmm_event event = interrupted_event(&svm->vmcb->control);
+	struct vmm_event event;
 
 	*out = (struct vmm_event){ .type = EVENT_NONE };
+	if (likely(!(svm->vmcb->control.exit_int_info & EVTINJ_VALID)))
+		return;
+	event = interrupted_event(&svm->vmcb->control);
 	if (event.type == EVENT_NONE)
 		return;
 	if (!pushes_next_rip(&event))

@@ -7,17 +7,13 @@
  * for segments and system-call MSRs, and by hand here: debug registers,
  * SPEC_CTRL (entry.S), TSC_AUX, the TSC ratio, DEBUGCTL, LDTR.
  */
-#include <linux/kvm_host.h>
+#include <linux/percpu.h>
 #include <asm/debugreg.h>
 #include <asm/spec-ctrl.h>
 
 #include "../debug.h"
+#include "../guest_state.h"
 #include "svm.h"
-
-/* What a guest may have changed when it leaves. */
-#define CHANGED_GROUPS \
-	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_SEG) | BIT(RG_DESC) | \
-	 BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_SYSENTER) | BIT(RG_MODE))
 
 /* CR2 and the interrupt control word change too often to be worth comparing. */
 #define CLEAN_AFTER_EXIT	(CLEAN_ALL & ~(CLEAN_CR2 | CLEAN_TPR))
@@ -218,9 +214,9 @@ static noinstr int cross(struct vcpu_svm *svm)
 {
 	int ret;
 
-	guest_state_enter_irqoff();
+	vmm_guest_state_enter(svm->vcpu.exit.kind == EXIT_EXTINT);
 	ret = svm_enter_guest(&svm->run);
-	guest_state_exit_irqoff();
+	vmm_guest_state_exit();
 	return ret;
 }
 
@@ -256,8 +252,7 @@ void svm_enter(struct vcpu *vcpu)
 		return;
 	}
 	svm->clean = CLEAN_AFTER_EXIT;
-	vcpu->regs.gpr[GPR_RAX] = svm->vmcb->save.rax;
-	vcpu->regs.avail &= ~CHANGED_GROUPS;
 	unload_guest_drs(svm, &host);
 	svm_decode_exit(svm);
+	svm_regs_after_exit(svm);
 }

@@ -76,6 +76,7 @@ struct vcpu_svm {
 	u32 windows;			/* WINDOW_* asked for */
 	bool icpt_iret;
 	bool icpt_cr8;
+	u8 tpr;				/* what common code knows of V_TPR */
 	bool cr0_hidden;		/* the hardware's CR0 is not the guest's */
 	bool cr4_hidden;
 	bool dr_live;			/* the next entry has DR accesses open */
@@ -129,6 +130,7 @@ extern struct page *svm_iopm;
 extern struct page *svm_msrpm[NR_MSRPMS];
 
 /* vendor.c */
+void svm_regs_after_exit(struct vcpu_svm *svm);
 void svm_flush_regs(struct vcpu_svm *svm);
 void svm_recalc_intercepts(struct vcpu_svm *svm);
 void svm_write_tsc(struct vcpu *vcpu);

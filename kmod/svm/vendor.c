@@ -35,14 +35,10 @@ static struct vmcb_segment *vmcb_seg(struct vmcb_save *s, enum seg seg)
  * not kept, the accessed bit of a loaded segment and the busy bit of TR are
  * implied, DPL of SS is the CPL field (15.5.1, table 15-2).
  */
-static void seg_from_vmcb(struct segment *seg, const struct vmcb_segment *v, enum seg nr,
-			  u8 cpl)
+static u32 attr_from_vmcb(const struct vmcb_segment *v, enum seg nr, u8 cpl)
 {
 	u32 attr = (v->attr & 0xff) | (v->attr & 0xf00) << 4;
 
-	seg->selector = v->selector;
-	seg->limit = v->limit;
-	seg->base = v->base;
 	if (nr == SEG_SS)
 		attr = (attr & ~SEG_ATTR_DPL) | cpl << SEG_ATTR_DPL_SHIFT;
 	if (nr == SEG_CS) {
@@ -59,7 +55,16 @@ static void seg_from_vmcb(struct segment *seg, const struct vmcb_segment *v, enu
 	} else if (nr != SEG_LDTR) {
 		attr |= 1;
 	}
-	seg->attr = attr;
+	return attr;
+}
+
+static void seg_from_vmcb(struct segment *seg, const struct vmcb_segment *v, enum seg nr,
+			  u8 cpl)
+{
+	seg->selector = v->selector;
+	seg->limit = v->limit;
+	seg->base = v->base;
+	seg->attr = attr_from_vmcb(v, nr, cpl);
 }
 
 static void seg_to_vmcb(struct vmcb_segment *v, const struct segment *seg)
@@ -100,8 +105,8 @@ static void fetch_mode(struct vcpu_svm *svm, struct vcpu_regs *r)
 {
 	struct vmcb_save *s = &svm->vmcb->save;
 
-	seg_from_vmcb(&r->seg[SEG_CS], &s->cs, SEG_CS, s->cpl);
-	seg_from_vmcb(&r->seg[SEG_SS], &s->ss, SEG_SS, s->cpl);
+	r->seg[SEG_CS].attr = attr_from_vmcb(&s->cs, SEG_CS, s->cpl);
+	r->seg[SEG_SS].attr = attr_from_vmcb(&s->ss, SEG_SS, s->cpl);
 }
 
 static void fetch_desc(struct vcpu_svm *svm, struct vcpu_regs *r)
@@ -301,13 +306,36 @@ static void svm_fetch(struct vcpu *vcpu, enum reg_group group)
 		groups[group].fetch(to_svm(vcpu), &vcpu->regs);
 }
 
+/* What most exits ask for is a load each: no call can be cheaper. */
+#define FETCHED_AT_EXIT \
+	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_CR) | BIT(RG_CR3) | BIT(RG_INTR))
+#define FETCHED_WHEN_ASKED \
+	(BIT(RG_SEG) | BIT(RG_DESC) | BIT(RG_SYSENTER) | BIT(RG_MODE))
+
+void svm_regs_after_exit(struct vcpu_svm *svm)
+{
+	struct vcpu_regs *r = &svm->vcpu.regs;
+
+	fetch_rsp(svm, r);
+	fetch_rip(svm, r);
+	fetch_rflags(svm, r);
+	fetch_cr(svm, r);
+	fetch_cr3(svm, r);
+	fetch_intr(svm, r);
+	r->gpr[GPR_RAX] = svm->vmcb->save.rax;
+	r->avail = (r->avail & ~FETCHED_WHEN_ASKED) | FETCHED_AT_EXIT;
+}
+
 /* Irqs off, right before entry. */
 void svm_flush_regs(struct vcpu_svm *svm)
 {
 	struct vcpu_regs *r = &svm->vcpu.regs;
-	unsigned long dirty = r->dirty;
+	unsigned long dirty = r->dirty & ~BIT(RG_RIP);
 	unsigned int group;
 
+	/* After most exits the only one. */
+	if (r->dirty & BIT(RG_RIP))
+		flush_rip(svm, r);
 	for_each_set_bit(group, &dirty, NR_REG_GROUPS)
 		groups[group].flush(svm, r);
 	r->dirty = 0;

@@ -216,7 +216,6 @@ static void setup_host_caps(void)
 	vmx_host.spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	vmx_host.spec_always = boot_cpu_has(X86_FEATURE_KERNEL_IBRS);
 	vmx_host.ibpb = mitigate && boot_cpu_has(X86_FEATURE_IBPB);
-	vmx_host.l1d_flush = mitigate && boot_cpu_has_bug(X86_BUG_L1TF);
 	vmx_host.l1d_flush_msr = boot_cpu_has(X86_FEATURE_FLUSH_L1D);
 	/* For MMIO stale data alone the kernel leaves it to hypervisors. */
 	vmx_host.verw = compat_verw_on_entry() ||

@@ -271,8 +271,10 @@ static void decode(struct vcpu_vmx *vmx, struct vmm_exit *e)
 	    (exits[reason].kind != EXIT_NONE || (exits[reason].wants & W_KNOWN)))
 		desc = &exits[reason];
 	e->kind = desc->kind;
-	if (desc->wants & W_LEN)
+	if (desc->wants & W_LEN) {
 		e->insn_len = vmcs_read32(VM_EXIT_INSTRUCTION_LEN);
+		vmx_fetch_for_skip(vmx);
+	}
 	if (desc->wants & W_QUAL)
 		e->info1 = vmcs_readl(EXIT_QUALIFICATION);
 	if (desc->fill)

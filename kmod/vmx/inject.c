@@ -81,6 +81,7 @@ void vmx_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 
 	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW))
 		return;
+	vmx->tpr = tpr;
 	vmx->vapic[LAPIC_TASKPRI] = tpr << 4;
 	if (irr >= 0 && tpr >= irr >> 4)
 		threshold = irr >> 4;
@@ -94,9 +95,12 @@ int vmx_get_tpr(struct vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
-	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW))
+	u8 tpr = vmx->vapic[LAPIC_TASKPRI] >> 4;
+
+	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW) || tpr == vmx->tpr)
 		return -1;
-	return vmx->vapic[LAPIC_TASKPRI] >> 4;
+	vmx->tpr = tpr;
+	return tpr;
 }
 
 static u8 vectored_type(u32 info)

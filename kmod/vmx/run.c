@@ -10,13 +10,13 @@
  * stays current, as nobody else loads one with preemption off.
  */
 #include <linux/cpu.h>
-#include <linux/kvm_host.h>
 #include <linux/percpu.h>
 #include <linux/smp.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 
+#include "../guest_state.h"
 #include "vmx.h"
 
 static DEFINE_PER_CPU(struct list_head, active_list);
@@ -388,7 +388,7 @@ static noinstr int run_guest(struct vcpu_vmx *vmx)
 	struct vcpu_regs *r = &vmx->vcpu.regs;
 	int result;
 
-	guest_state_enter_irqoff();
+	vmm_guest_state_enter(vmx->vcpu.exit.kind == EXIT_EXTINT);
 	if (r->cr2 != native_read_cr2())
 		native_write_cr2(r->cr2);
 	result = vmx_enter_guest(&vmx->run, r->gpr);
@@ -397,7 +397,7 @@ static noinstr int run_guest(struct vcpu_vmx *vmx)
 		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
 		serve_nmi(vmx);
 	}
-	guest_state_exit_irqoff();
+	vmm_guest_state_exit();
 	return result;
 }
 
@@ -430,8 +430,10 @@ void vmx_enter(struct vcpu *vcpu)
 
 	vmx_flush_regs(vmx);
 	load_timer(vmx);
-	vmx_sync_controls(vmx);
-	vmx_do_flushes(vmx);
+	if (unlikely(vmx->controls_changed))
+		vmx_sync_controls(vmx);
+	if (unlikely(vmx->pending))
+		vmx_do_flushes(vmx);
 	load_host_crs(&vmx->host);
 	save_host_debug(vmx, &hd);
 	load_guest_drs(vmx);

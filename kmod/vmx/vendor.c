@@ -304,10 +304,26 @@ static void vmx_fetch(struct vcpu *vcpu, enum reg_group group)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
+	if (likely(vmx->in_stay)) {
+		reg_fns[group].fetch(vmx, &vcpu->regs);
+		return;
+	}
 	preempt_disable();
 	vmx_vmcs_load(vmx);
 	reg_fns[group].fetch(vmx, &vcpu->regs);
 	preempt_enable();
+}
+
+/* After an instruction's exit: what stepping over it takes. What is newer already stays. */
+void vmx_fetch_for_skip(struct vcpu_vmx *vmx)
+{
+	struct vcpu_regs *r = &vmx->vcpu.regs;
+
+	fetch_rip(vmx, r);
+	fetch_rflags(vmx, r);
+	if (likely(!(r->avail & BIT(RG_INTR))))
+		fetch_intr(vmx, r);
+	r->avail |= BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_INTR);
 }
 
 /*
@@ -338,8 +354,13 @@ void vmx_flush_regs(struct vcpu_vmx *vmx)
 	unsigned long dirty = r->dirty;
 	unsigned int group;
 
-	if (!dirty)
+	/* After most exits the only one. */
+	if (likely(!(dirty & ~BIT(RG_RIP)))) {
+		if (dirty)
+			flush_rip(vmx, r);
+		r->dirty = 0;
 		return;
+	}
 	for_each_set_bit(group, &dirty, NR_REG_GROUPS)
 		reg_fns[group].flush(vmx, r);
 	if (dirty & (BIT(RG_RFLAGS) | BIT(RG_INTR)))
@@ -362,6 +383,7 @@ void vmx_sync_controls(struct vcpu_vmx *vmx)
 {
 	int i;
 
+	vmx->controls_changed = false;
 	for (i = 0; i < NR_CTLS; i++) {
 		if (likely(vmx->want[i] == vmx->have[i]))
 			continue;
@@ -452,6 +474,7 @@ static void vmx_update_intercepts(struct vcpu *vcpu)
 	vmx->want[VCTL_CPU] = cpu_controls(vmx);
 	vmx->want[VCTL_CPU2] = cpu2_controls(vmx);
 	vmx->want[VCTL_EXCEPTIONS] = exception_bitmap(vcpu);
+	vmx->controls_changed = true;
 	vmx_update_msr_bitmap(vmx);
 	preempt_disable();
 	vmx_vmcs_load(vmx);
@@ -585,6 +608,7 @@ static int vmx_vcpu_create(struct vcpu *vcpu)
 		vmx->want[i] = vmx_caps.base[i];
 	/* No control word is ever all ones, so the first entry writes each. */
 	memset(vmx->have, 0xff, sizeof(vmx->have));
+	vmx->controls_changed = true;
 	vmx->pending = VMX_PEND_TSC;
 	init_vmcs(vmx);
 	return 0;

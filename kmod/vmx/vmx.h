@@ -43,7 +43,7 @@ struct vmx_host_caps {
 	bool spec_ctrl;			/* the host has MSR_IA32_SPEC_CTRL */
 	bool spec_always;		/* legacy IBRS: write it at each exit */
 	bool ibpb;
-	bool l1d_flush;
+	bool l1d_flush, l1d_always;
 	bool l1d_flush_msr;
 	bool verw;
 	bool bhb;
@@ -90,10 +90,12 @@ struct vcpu_vmx {
 	struct vmx_run run;
 
 	u32 want[NR_CTLS], have[NR_CTLS];
+	bool controls_changed;		/* else the two are equal */
 	u32 pending;			/* VMX_PEND_* */
 	u64 eptp;
 	u64 cr0_owned, cr4_owned;	/* bits the guest changes without exit */
 	u32 tpr_threshold;
+	u8 tpr;				/* what common code knows of the virtual TPR */
 	u32 ple_window;			/* ticks of a PAUSE loop before it exits */
 
 	/* The exit; the rest is in vcpu->exit. */
@@ -106,7 +108,8 @@ struct vcpu_vmx {
 	u64 timer_deadline;		/* host TSC, U64_MAX: not armed */
 	bool timer_early;		/* the hardware's counter is too short */
 	bool spec_passthrough;
-	bool l1d_dirty;			/* the host has run since the last flush */
+	bool l1d_dirty;			/* a flush is due */
+	unsigned long switches;		/* of the thread, when the last stay began */
 	u32 loaded_msrs;		/* of switched_msrs[]: hold the guest's value */
 	u64 dr[4], dr7;			/* in force; DR7 is in the VMCS */
 	u64 feature_control;		/* MSR_IA32_FEAT_CTL */
@@ -119,10 +122,10 @@ static inline struct vcpu_vmx *to_vmx(struct vcpu *vcpu)
 
 static inline void vmx_want(struct vcpu_vmx *vmx, enum vmx_ctl ctl, u32 bits, bool on)
 {
-	if (on)
-		vmx->want[ctl] |= bits;
-	else
-		vmx->want[ctl] &= ~bits;
+	u32 want = on ? vmx->want[ctl] | bits : vmx->want[ctl] & ~bits;
+
+	vmx->controls_changed |= want != vmx->want[ctl];
+	vmx->want[ctl] = want;
 }
 
 /* caps.c */
@@ -144,6 +147,7 @@ void vmx_read_host_msrs(void);			/* once per CPU that is switched on */
 
 /* vendor.c */
 void vmx_flush_regs(struct vcpu_vmx *vmx);
+void vmx_fetch_for_skip(struct vcpu_vmx *vmx);		/* in a stay */
 void vmx_sync_controls(struct vcpu_vmx *vmx);
 
 /* pause.c */
