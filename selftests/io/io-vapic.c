@@ -259,6 +259,24 @@ static void poll(void)
 	CHECK_EQ(shared(&g)->order[0], 0x52);
 }
 
+/* A vector that waited for IF, taken as HLT ends. */
+GUEST void halt_guest(void)
+{
+	report(1);
+	asm volatile("sti; hlt; cli" : : : "memory");
+	report(SH->total);
+}
+
+static void halted(void)
+{
+	start();
+	set_lapic(0, (uint8_t[]){ 0x52, 0 });
+	CHECK_EQ(vapic(VAPIC_GPA), 0);
+	CHECK_EQ(irq_exec(cpu, halt_guest), 1);
+	CHECK_EQ(irq_next(cpu), 1);
+	CHECK_EQ(shared(&g)->order[0], 0x52);
+}
+
 GUEST void off_guest(void)
 {
 	report(1);
@@ -330,6 +348,7 @@ static const struct test tests[] = {
 	{ "the word in memory", word },
 	{ "vectors in service", in_service },
 	{ "KVM_HC_VAPIC_POLL_IRQ", poll },
+	{ "out of HLT", halted },
 	{ "address 0", off },
 	{ "a word for each vCPU", each_its_own },
 	{ "bad addresses", bad_addresses },

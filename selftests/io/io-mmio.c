@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instructions that access memory where there is none: each runs once with a slot there,
+ * and then without, user space serving what comes out. Registers and content
+ * must be the same. And: what the host remembers of the guest's code and its page tables
+ * must not outlive a change of them.
+ */
+#include "../first/first.h"
+
+#define MB		(1ul << 20)
+#define MMIO_GPA	0x40000000ul	/* two pages; within reach of code's RIP */
+#define MMIO_SIZE	(2 * PAGE_4K)
+#define MMIO_SLOT	5
+#define TIMES		3		/* the first has nothing remembered */
+
+#define FORM(text)	text "; hlt; .balign 32, 0x90\n"
+
+/* Each 32 bytes; registers as start() sets them. Those up to plain_end need no emulator. */
+GUEST_CODE(forms,
+	".code64\n.balign 32\n"
+	FORM("mov (%rbx), %eax") FORM("mov (%rbx), %rax") FORM("mov (%rbx), %ax")
+	FORM("mov (%rbx), %al") FORM("mov (%rbx), %sil") FORM("mov (%rbx), %r9b")
+	FORM("mov (%rbx), %r9w") FORM("mov (%rbx), %r15d") FORM("mov (%rbx), %r15")
+	FORM("mov 8(%rbx), %edx") FORM("mov -8(%rsi), %edx") FORM("mov 0x123(%rbx), %rdx")
+	FORM("mov (%rbx,%rcx,4), %edx") FORM("mov 0x10(%rbx,%rcx,8), %rdx")
+	FORM("mov 0x200(%rbx,%r12,2), %dx") FORM("mov (%r13), %edi") FORM("mov (%rsp), %edi")
+	FORM("mov 0x40(%rsp), %rdi") FORM("mov (%r12,%rbx,1), %edi")
+	FORM("mov 0x40000000(,%rcx,8), %edi") FORM("mov 0x40000010, %edi")
+	FORM("mov 0x3fff8000(%rip), %edi") FORM("movl $0x11223344, 0x3fff8000(%rip)")
+	FORM("mov %eax, (%rbx)") FORM("mov %rax, (%rbx)") FORM("mov %ax, (%rbx)")
+	FORM("mov %al, (%rbx)") FORM("mov %bpl, 5(%rbx)") FORM("mov %r8b, (%rbx)")
+	FORM("mov %r8w, (%rbx)") FORM("mov %r14, 0x80(%rbx,%rcx,8)") FORM("mov %rsp, (%rbx)")
+	FORM("movb $0x81, (%rbx)") FORM("movw $0x8182, (%rbx)")
+	FORM("movl $0x81828384, 4(%rbx)") FORM("movq $-2, (%rbx)")
+	FORM("movq $0x7fffffff, 0x300(%rbx)")
+	"plain_end:\n"
+	FORM("mov (%rbx), %ah") FORM("mov %ah, (%rbx)") FORM("mov (%ebx), %edi")
+	FORM("mov %gs:(%rbx), %edi") FORM("movabs 0x40000020, %eax")
+	FORM("movzbl 1(%rbx), %edi") FORM("movzwl (%rbx), %edi") FORM("movsbq (%rbx), %rdi")
+	FORM("movslq (%rbx), %rdi") FORM("or %eax, (%rbx)") FORM("xchg %edx, (%rbx)")
+	FORM("incl (%rbx)") FORM("cmp %eax, (%rbx)")
+	FORM("mov $0xb000, %esp; pushq 8(%rbx); pop %rax")
+	/* Over the border of the two pages. */
+	FORM("mov (%rsi), %edi") FORM("mov (%rsi), %rdi") FORM("mov %eax, (%rsi)")
+	FORM("mov %rax, (%rsi)") FORM("movw $0x7172, 1(%rsi)") FORM("movq $-3, -3(%rsi)")
+	FORM("mov 1(%rsi), %di") FORM("mov 2(%rsi), %edi"));
+
+extern const char plain_end[];
+
+struct space {
+	struct guest g;
+	struct guest_cpu *cpu;
+	uint8_t *ram;
+	uint8_t device[MMIO_SIZE];
+	int exits;
+};
+
+static void fill(uint8_t *to)
+{
+	unsigned int i;
+
+	for (i = 0; i < MMIO_SIZE; i++)
+		to[i] = i * 37 + (i >> 8) * 11 + 0x80;
+}
+
+static void space_create(struct space *s)
+{
+	guest_create(&s->g, 16 * MB);
+	s->cpu = guest_add_cpu(&s->g);
+	guest_mode(s->cpu, GUEST_LONG);
+	guest_load_code(&s->g, forms);
+	s->ram = guest_alloc(PAGE_2M);
+}
+
+static void start(struct space *s, unsigned int form)
+{
+	struct kvm_regs regs = {
+		.rax = 0x8192a3b4c5d6e7f8, .rbx = MMIO_GPA, .rcx = 3, .rdx = 0x1112131415161718,
+		.rsi = MMIO_GPA + 0xffe, .rdi = 0x2122232425262728, .rsp = MMIO_GPA,
+		.rbp = 0x3132333435363738, .r8 = 0x4142434445464748, .r9 = 0x5152535455565758,
+		.r12 = 2, .r13 = MMIO_GPA, .r14 = 0x6162636465666768, .r15 = 0x7172737475767778,
+		.rflags = 2, .rip = GUEST_CODE_GPA + 32 * form,
+	};
+
+	MUST(ioctl(s->cpu->fd, KVM_SET_REGS, &regs));
+}
+
+/* One exit for a piece of the access: never over the end of a page. */
+static void serve(struct space *s)
+{
+	struct kvm_run *run = s->cpu->run;
+	uint64_t off = run->mmio.phys_addr - MMIO_GPA;
+
+	CHECK(off + run->mmio.len <= MMIO_SIZE, "(at %llx)", run->mmio.phys_addr);
+	CHECK(run->mmio.len <= 8, "(%u bytes)", run->mmio.len);
+	CHECK_EQ(off / PAGE_4K, (off + run->mmio.len - 1) / PAGE_4K);
+	if (run->mmio.is_write)
+		memcpy(s->device + off, run->mmio.data, run->mmio.len);
+	else
+		memcpy(run->mmio.data, s->device + off, run->mmio.len);
+	s->exits++;
+}
+
+static struct kvm_regs run(struct space *s, unsigned int form)
+{
+	start(s, form);
+	while (!guest_run(s->cpu) && s->cpu->run->exit_reason == KVM_EXIT_MMIO)
+		serve(s);
+	guest_expect(s->cpu, KVM_EXIT_HLT);
+	return guest_regs(s->cpu);
+}
+
+/* The page that has a slot all the time is compared as the device's is. */
+static void take_away(struct space *s, unsigned int pages)
+{
+	uint8_t *rest = s->ram + PAGE_2M / 2;
+	unsigned long there = (pages & 1) * PAGE_4K;
+
+	fill(s->device);
+	fill(rest);
+	if (pages != 3)
+		guest_slot(&s->g, MMIO_SLOT, 0, MMIO_GPA + there, PAGE_4K, rest + there);
+}
+
+static void give_back(struct space *s, unsigned int pages)
+{
+	uint8_t *rest = s->ram + PAGE_2M / 2;
+	unsigned long there = (pages & 1) * PAGE_4K;
+
+	if (pages == 3)
+		return;
+	guest_slot(&s->g, MMIO_SLOT, 0, MMIO_GPA, 0, s->ram);
+	memcpy(s->device + there, rest + there, PAGE_4K);
+}
+
+/* @pages of the two have no slot in the runs after the first: bits 0 and 1. */
+static void compare(unsigned int pages)
+{
+	unsigned int form, n = (forms_end - forms) / 32, time;
+	struct kvm_regs want, got;
+	struct space s = {};
+
+	space_create(&s);
+	for (form = 0; form < n; form++) {
+		fill(s.ram);
+		guest_slot(&s.g, MMIO_SLOT, 0, MMIO_GPA, MMIO_SIZE, s.ram);
+		want = run(&s, form);
+		CHECK_EQ(s.exits, 0);
+		guest_slot(&s.g, MMIO_SLOT, 0, MMIO_GPA, 0, s.ram);
+		for (time = 0; time < TIMES; time++) {
+			take_away(&s, pages);
+			got = run(&s, form);
+			give_back(&s, pages);
+			CHECK(!memcmp(&got, &want, sizeof(got)), "(registers of form %u, run %u)",
+			      form, time);
+			CHECK(!memcmp(s.device, s.ram, MMIO_SIZE), "(content of form %u, run %u)",
+			      form, time);
+		}
+		CHECK(s.exits || pages != 3, "(form %u did not leave the guest)", form);
+		s.exits = 0;
+	}
+	printf("# %u instructions\n", n);
+}
+
+static void both_pages(void)
+{
+	compare(3);
+}
+
+static void first_page(void)
+{
+	compare(1);
+}
+
+static void second_page(void)
+{
+	compare(2);
+}
+
+/* Nearly all MMIO that there is: the short way, of which nobody would notice that it is not taken. */
+static void no_emulator(void)
+{
+	unsigned int form, n = (plain_end - forms) / 32;
+	struct space s = {};
+	uint64_t before;
+
+	if (device_is_kvm())
+		SKIP("KVM emulates all");
+	space_create(&s);
+	for (form = 0; form < n; form++) {
+		before = guest_cpu_stat(s.cpu, "insn_emulation");
+		fill(s.device);
+		s.exits = 0;
+		run(&s, form);
+		CHECK_EQ(s.exits, 1);
+		CHECK(guest_cpu_stat(s.cpu, "insn_emulation") == before, "(form %u)", form);
+	}
+}
+
+#define CODE_GVA	(6 * MB)
+#define CODE_A		(8 * MB)	/* where it may lie */
+#define CODE_B		(10 * MB)
+#define PD_GPA		0x4000
+#define PTE_A		0x20
+
+/* mov (%rbx), %eax or %ecx; hlt */
+static void put_code(struct space *s, uint64_t gpa, bool ecx)
+{
+	memcpy(s->g.mem + gpa, ecx ? "\x8b\x0b\xf4" : "\x8b\x03\xf4", 3);
+}
+
+static uint64_t *code_pde(struct space *s)
+{
+	return (uint64_t *)(s->g.mem + PD_GPA) + CODE_GVA / PAGE_2M;
+}
+
+static void map_code(struct space *s, uint64_t gpa)
+{
+	*code_pde(s) = gpa | 0x83;
+}
+
+/* Runs the code at CODE_GVA, which must load this register. */
+static void expect_load(struct space *s, bool ecx)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	/* No stale entry in the CPU's own TLB. */
+	MUST(ioctl(s->cpu->fd, KVM_GET_SREGS, &sregs));
+	MUST(ioctl(s->cpu->fd, KVM_SET_SREGS, &sregs));
+	start(s, 0);
+	regs = guest_regs(s->cpu);
+	regs.rip = CODE_GVA;
+	MUST(ioctl(s->cpu->fd, KVM_SET_REGS, &regs));
+	s->exits = 0;
+	while (!guest_run(s->cpu) && s->cpu->run->exit_reason == KVM_EXIT_MMIO)
+		serve(s);
+	guest_expect(s->cpu, KVM_EXIT_HLT);
+	CHECK_EQ(s->exits, 1);
+	regs = guest_regs(s->cpu);
+	CHECK_EQ(regs.rip, CODE_GVA + 3);
+	CHECK_EQ(ecx ? regs.rcx : regs.rax, *(uint32_t *)s->device);
+	CHECK_EQ(ecx ? regs.rax : regs.rcx, ecx ? 0x8192a3b4c5d6e7f8 : 3);
+}
+
+static void twice(struct space *s, bool ecx)
+{
+	expect_load(s, ecx);
+	expect_load(s, ecx);
+}
+
+static void code_changes(void)
+{
+	struct space s = {};
+	uint8_t *other = guest_alloc(16 * MB), *was;
+	int i;
+
+	space_create(&s);
+	fill(s.device);
+	put_code(&s, CODE_A, false);
+	put_code(&s, CODE_B, true);
+	map_code(&s, CODE_A);
+	twice(&s, false);
+	/* Other bytes, another page. */
+	put_code(&s, CODE_A, true);
+	twice(&s, true);
+	put_code(&s, CODE_A, false);
+	twice(&s, false);
+	map_code(&s, CODE_B);
+	twice(&s, true);
+	/* As a page that was not accessed yet. */
+	map_code(&s, CODE_A);
+	twice(&s, false);
+	CHECK(*code_pde(&s) & PTE_A, "(A was not set)");
+	*code_pde(&s) &= ~(uint64_t)PTE_A;
+	expect_load(&s, false);
+	CHECK(*code_pde(&s) & PTE_A, "(A was not set again)");
+	/* The same guest-physical memory in another place of the host's. */
+	for (i = 0; i < 4; i++) {
+		memcpy(other, s.g.mem, s.g.size);
+		memcpy(other + CODE_A, i & 1 ? "\x8b\x03\xf4" : "\x8b\x0b\xf4", 3);
+		guest_slot(&s.g, 0, 0, 0, 0, s.g.mem);
+		guest_slot(&s.g, 0, 0, 0, s.g.size, other);
+		was = s.g.mem;
+		s.g.mem = other;
+		other = was;
+		twice(&s, !(i & 1));
+	}
+}
+
+static const struct test tests[] = {
+	{ "code_changes", code_changes },
+	{ "no_emulator", no_emulator },
+	{ "both_pages", both_pages },
+	{ "first_page", first_page },
+	{ "second_page", second_page },
+};
+
+TEST_MAIN(tests)
