@@ -158,26 +158,42 @@ def kind(text):
     return COSTLY.get(word)
 
 
+def traced_sections(f):
+    """For each section between two marks, its instructions but for those that serve the host's interrupts."""
+    section, depth = [], 0
+    for line in f:
+        if line.startswith("Tracing enabled"):
+            section, depth = [], 0
+        elif line.startswith("Tracing disabled"):
+            yield section
+        elif "Interrupt 0x" in line:
+            depth += 1
+        else:
+            found = TRACED.search(line)
+            if found and not depth:
+                section.append(found)
+            elif found and found.group(3).startswith("iret"):
+                depth -= 1
+
+
+def profile_of(section, operations_made, symbols):
+    profile = Profile(operations_made)
+    for found in section:
+        address = int(found.group(2), 16)
+        if address >> 63:
+            profile.add(symbols.name(address), 1, kind(found.group(3)))
+        else:
+            profile.others += 1 / profile.operations
+    return profile
+
+
 def read_trace(path, names, samples, symbols):
     profiles = new_profiles()
     todo = ((where, first) for where in names for first in ([True] if where[1] in ALONE else [True, False]))
-    current = None
     with open(path, encoding="utf-8", errors="replace") as f:
-        for line in f:
-            found = TRACED.search(line)
-            if not found:
-                current = None
-                continue
-            if current is None:
-                (module, name), first = next(todo)
-                current = Profile(operations(samples, name))
-                if first:
-                    profiles[module][name] = current
-            address = int(found.group(2), 16)
-            if address >> 63:
-                current.add(symbols[module].name(address), 1, kind(found.group(3)))
-            else:
-                current.others += 1 / current.operations
+        for section, ((module, name), first) in zip(traced_sections(f), todo):
+            if first:
+                profiles[module][name] = profile_of(section, operations(samples, name), symbols[module])
     return profiles
 
 
