@@ -3,7 +3,8 @@
 """make bench: the same programs on the stock kvm modules and on vmm.ko, in the same emulated machine.
 
 Prints a table and writes docs/benchmarks.{json,md} and a chart for each group. Taken from the environment: VENDOR (one
-machine of amd, intel and ryzen; the others' figures stay what they are) and ROWS (the numbers of the groups to be measured; 1 2 4 if not told, since 3, memory, takes longest).
+machine of amd, intel and ryzen; the others' figures stay what they are), ROWS (the numbers of the groups to be
+measured; all if not told) and GUESTS (how many of them group 6 has; 8 if not told).
 "make bench-smoke" (--smoke) measures group 1 of vmm alone and fails if a row is worse than in the committed table.
 """
 import json
@@ -20,6 +21,8 @@ import table
 RESULTS = TOP + "/docs/benchmarks.json"
 TOLERANCE = 1.05
 SAMPLES = 512
+# Groups whose rows mark their loops, so that what executes in them can be told
+MARKED = (1, 2)
 MACHINES = {
     "amd": "AMD-V: QEMU's TCG, EPYC-v4, one CPU, -icount shift=0",
     "intel": "VT-x: Bochs, Skylake-X, one CPU",
@@ -41,14 +44,31 @@ def save(results):
         f.write("\n")
 
 
-def compare(vendor, groups):
-    """Both in one boot. QEMU counts for the profile meanwhile; Bochs cannot: see ./profile."""
-    say("measuring on the %s machine" % vendor)
+def measure_marked(vendor, groups):
+    """Figures and profiles. QEMU counts for them meanwhile; Bochs, which tells each instruction, does it in another boot."""
     if vendor == "amd":
         output, profiles = profiling.count(MODULES, groups, SAMPLES)
-        found = machines.parse(output)
-    else:
-        found, profiles = machines.measure(vendor, MODULES, groups), {}
+        return machines.parse(output), profiles
+    return machines.measure(vendor, MODULES, groups), profiling.measure(vendor, MODULES, groups)
+
+
+def measure(vendor, groups):
+    """All groups that can share a boot do."""
+    found, profiles = {module: {} for module in MODULES}, {}
+    for kind in (MARKED, (3, 4), machines.WHOLE_GUESTS):
+        wanted = [group for group in groups if group in kind]
+        if wanted and kind == MARKED:
+            part, profiles = measure_marked(vendor, wanted)
+        else:
+            part = machines.measure(vendor, MODULES, wanted) if wanted else {}
+        for module, rows in part.items():
+            found[module].update(rows)
+    return found, profiles
+
+
+def compare(vendor, groups):
+    say("measuring on the %s machine" % vendor)
+    found, profiles = measure(vendor, groups)
     rows = []
     for key in dict.fromkeys([key for module in MODULES for key in found[module]]):
         unit, _ = next(found[module][key] for module in MODULES if key in found[module])
@@ -56,16 +76,16 @@ def compare(vendor, groups):
         row.update({module: found[module].get(key, (None, None))[1] for module in MODULES})
         rows.append(row)
     if profiles:
-        profiling.add_profile([row for row in rows if row["group"] == 1], profiles)
+        profiling.add_profile([row for row in rows if row["group"] in MARKED], profiles)
     return rows
 
 
 def bench():
     vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd", "intel"]
-    groups = [int(word) for word in lab.setting("ROWS", "1 2 4").split()]
+    groups = [int(word) for word in lab.setting("ROWS", "1 2 3 4 5 6").split()]
     if set(vendors) - set(MACHINES) or set(groups) - set(machines.PROGRAMS):
         raise LabError("there are the machines %s and the groups %s" % (list(MACHINES), list(machines.PROGRAMS)))
-    machines.build()
+    machines.build(groups)
     results = load()
     for vendor in vendors:
         rows = [row for row in results.get(vendor, {}).get("rows", []) if row["group"] not in groups]

@@ -10,7 +10,10 @@ import lab                                                              # pylint
 from machine import TOP, LabError, Machine, lab_kernel, say             # pylint: disable=wrong-import-position
 
 MODULES = ("kvm", "vmm")
-PROGRAMS = {1: "roundtrip", 2: "user", 3: "memory", 4: "life"}
+PROGRAMS = {1: "roundtrip", 2: "user", 3: "memory", 4: "life", 5: "guests", 6: "guests --density"}
+# What these two need beside them, and their machine
+WHOLE_GUESTS = (5, 6)
+FILES = ("ticks", "micro", "tiny")
 # The lab's machine and the processor in it. Bochs' AMD-V tells the length of an instruction, QEMU's does not.
 MACHINES = {"amd": ("amd", None), "intel": ("intel", None), "ryzen": ("intel", "ryzen")}
 BUILD = TOP + "/selftests/build/bench"
@@ -19,8 +22,11 @@ APPEND = "mitigations=auto"
 SECONDS = 3000
 
 
-def build():
-    lab.set_up("machine")
+def build(groups=()):
+    if set(groups) & set(WHOLE_GUESTS):
+        lab.set_up(*lab.images({True}, True))
+    else:
+        lab.set_up("machine")
     lab.build("vmm")
     os.makedirs(BUILD, exist_ok=True)
     lab.run_quietly([lab.LAB + "/build-userspace", "selftests/bench", "OUT=" + BUILD, "all"], "the benchmark does not build")
@@ -28,7 +34,7 @@ def build():
 
 def job(modules, groups, arguments, before=""):
     """The modules take turns in one boot. before: a command that runs when one is loaded, with its name as $1."""
-    lines = ["exec 2>&1", "set --"]
+    lines = ["exec 2>&1", "export GUESTS=%d" % int(lab.setting("GUESTS", "8")), "set --"]
     for module in modules:
         lines += ["LAB_MODULE=%s bash /lab/load || exit 126" % module, "echo @module %s" % module, "set -- " + module, before]
         lines += ["echo @group %d; /lab/bench/%s --device /dev/%s --unit insn %s" % (group, PROGRAMS[group], module, arguments)
@@ -42,7 +48,8 @@ class Run:
 
     def __init__(self, vendor, script, **options):
         where, model = MACHINES[vendor]
-        files = [("%s/%s" % (BUILD, name), "bench/" + name) for name in PROGRAMS.values()]
+        names = {program.split()[0] for program in PROGRAMS.values()}.union(FILES)
+        files = [("%s/%s" % (BUILD, name), "bench/" + name) for name in names]
         self.stage = lab.make_stage(where, "none", "command", script, files)
         self.box = None
         try:
@@ -65,16 +72,23 @@ class Run:
         shutil.rmtree(self.stage, ignore_errors=True)
 
 
+def options_for(vendor, groups):
+    if not set(groups) & set(WHOLE_GUESTS):
+        return {}
+    # Only QEMU's machine has room for the system that has QEMU itself in it.
+    return {"guest": True, "virt": True, "mem": 6144} if vendor == "amd" else {"guest": True}
+
+
 def measure(vendor, modules, groups, arguments=""):
     """{module: {(group, name): (unit, value)}} in the programs' order."""
     say("measuring %s on the %s machine" % (" and ".join(modules), vendor))
-    run = Run(vendor, job(modules, groups, arguments))
+    run = Run(vendor, job(modules, groups, arguments), **options_for(vendor, groups))
     run.close()
     return parse(run.output)
 
 
 def is_figure(words):
-    return len(words) == 3 and words[1] in ("insn", "bytes")
+    return len(words) == 3 and words[1] in ("insn", "bytes", "count")
 
 
 def parse(output):

@@ -23,11 +23,26 @@ TOP_FUNCTIONS = 8
 # Rows without a second, bare loop that has marks as well
 ALONE = SINGLE | {"immediate-exit"}
 # The switch between the worlds, in assembly
-SWITCH = {"svm_enter_guest", "vmx_enter_guest"}
+SWITCH = {"svm_enter_guest", "vmx_enter_guest", "vmx_exit_point"}
+CPUID = {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"}
+APIC_READ = {"lapic_rdmsr", "lapic_mmio_read", "reg_readable", "reg_read"}
+APIC_WRITE = {"lapic_wrmsr", "lapic_mmio_write", "reg_write", "lapic_write_tpr", "lapic_update_ppr", "end_of_interrupt"}
+DELIVERY = {"write_icr", "send_ipi", "irq_deliver", "deliver", "accept", "lapic_accept", "set_irr", "irq_ack", "lapic_deliverable"}
+TIMER = {"lapic_set_tscdeadline", "arm_deadline", "disarm", "lapic_timer_fired", "hrtimer_start_range_ns", "hrtimer_cancel"}
+PORTS = {"port_read", "port_write", "pit_read", "update", "pending_pin", "chip_write"}
+BELL = {"ioeventfd_write", "eventfd_signal_mask", "eventfd_ctx_do_read", "irqfd_wakeup"}
 # The functions that do an operation's own work
 WORK = {
-    "cpuid.0": {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"},
-    "cpuid.d.1": {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"},
+    "cpuid.0": CPUID, "cpuid.d.1": CPUID, "hypercall": {"poll_irq"},
+    "rdmsr.apic-base": {"get_apicbase"}, "rdmsr.tsc-adjust": {"get_tsc_adjust"}, "rdmsr.mtrr": {"get_mtrr"},
+    "wrmsr.tsc-adjust": {"set_tsc_adjust", "time_adjust_tsc", "set_offset", "svm_write_tsc", "vmx_write_tsc"},
+    "wrmsr.efer": {"set_efer", "vcpu_set_efer", "flush_cr"},
+    "x2apic.read-id": APIC_READ, "x2apic.write-tpr": APIC_WRITE, "x2apic.self-ipi": APIC_WRITE | DELIVERY,
+    "x2apic.eoi": APIC_WRITE, "deadline.arm": TIMER, "deadline.now": TIMER | DELIVERY,
+    "lapic.read": APIC_READ, "lapic.write": APIC_WRITE, "pic.in": PORTS, "pic.out": PORTS, "pit.in": PORTS,
+    "ioeventfd.port": BELL, "ioeventfd.port-match": BELL, "ioeventfd.mmio": BELL, "ioeventfd.mmio-match": BELL,
+    "irqfd.inject": BELL | DELIVERY, "irqfd.wake": BELL | DELIVERY, "halt.timer": TIMER | DELIVERY,
+    "ipi.pair": APIC_WRITE | DELIVERY, "pause": {"handle_pause", "yield_on_spin"},
 }
 
 
@@ -222,7 +237,7 @@ def trace(vendor, modules, groups, samples, rows=()):
 
 
 def measure(vendor, modules, groups, rows=()):
-    """{module: {row: Profile}}"""
+    """{module: {row: Profile}}, of groups whose rows have marks: 1 and 2."""
     say("profiling %s on the %s machine" % (" and ".join(modules), vendor))
     if vendor == "amd":
         return count(modules, groups, SAMPLES[vendor], rows)[1]
