@@ -4,7 +4,7 @@
 
 Prints a table and writes docs/benchmarks.{json,md} and a chart for each group. Taken from the environment: VENDOR (one
 machine of amd, intel and ryzen; the others' figures stay what they are), ROWS (the numbers of the groups to be
-measured; all if not told) and GUESTS (how many of them group 6 has; 8 if not told).
+measured; all if not told) and GUESTS (how many of them group 6 has; 4 if not told).
 "make bench-smoke" (--smoke) measures group 1 of vmm alone and fails if a row is worse than in the committed table.
 """
 import json

@@ -34,7 +34,7 @@ def build(groups=()):
 
 def job(modules, groups, arguments, before=""):
     """The modules take turns in one boot. before: a command that runs when one is loaded, with its name as $1."""
-    lines = ["exec 2>&1", "export GUESTS=%d" % int(lab.setting("GUESTS", "8")), "set --"]
+    lines = ["exec 2>&1", "export GUESTS=%d" % int(lab.setting("GUESTS", "4")), "set --"]
     for module in modules:
         lines += ["LAB_MODULE=%s bash /lab/load || exit 126" % module, "echo @module %s" % module, "set -- " + module, before]
         lines += ["echo @group %d; /lab/bench/%s --device /dev/%s --unit insn %s" % (group, PROGRAMS[group], module, arguments)
