@@ -49,7 +49,9 @@ def measure_marked(vendor, groups):
     if vendor == "amd":
         output, profiles = profiling.count(MODULES, groups, SAMPLES)
         return machines.parse(output), profiles
-    return machines.measure(vendor, MODULES, groups), profiling.measure(vendor, MODULES, groups)
+    found = machines.measure(vendor, MODULES, groups)
+    names = [name for _, name in found["vmm"] if name not in profiling.TOO_LONG]
+    return found, profiling.measure(vendor, MODULES, groups, names)
 
 
 def measure(vendor, groups):
