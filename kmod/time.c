@@ -28,6 +28,7 @@ struct vm_clock {
 	u64 tsc_value, tsc_ns, tsc_offset;
 	u32 tsc_khz;
 	bool tsc_written;
+	bool tsc_by_user;	/* and not only by the creation of vCPUs */
 };
 
 /* As KVM's: it runs at the TSC's pace, and leaps over the host's sleep. */
@@ -263,7 +264,8 @@ static u64 ns_to_tsc(struct vcpu *vcpu, u64 ns)
 /*
  * User space restores one vCPU after the other with values that passed through
  * different moments; KVM takes writes within a second of the expected value
- * (and zero, the value at creation) as "the same as the others".
+ * (and zero, the value at creation) as "the same as the others". The first of
+ * them is no such thing: a guest that is younger than that second shall have its own.
  */
 static bool tsc_matches(struct vcpu *vcpu, const struct vm_clock *c, u64 tsc, u64 now)
 {
@@ -273,11 +275,13 @@ static bool tsc_matches(struct vcpu *vcpu, const struct vm_clock *c, u64 tsc, u6
 		return false;
 	if (!tsc)
 		return true;
+	if (!c->tsc_by_user)
+		return false;
 	expected = c->tsc_value + ns_to_tsc(vcpu, now - c->tsc_ns);
 	return tsc < expected + second && tsc + second > expected;
 }
 
-static void write_tsc_host(struct vcpu *vcpu, u64 tsc)
+static void write_tsc_host(struct vcpu *vcpu, u64 tsc, bool by_user)
 {
 	struct vm_clock *c = vcpu->vm->clock;
 	u64 now, offset;
@@ -294,6 +298,7 @@ static void write_tsc_host(struct vcpu *vcpu, u64 tsc)
 		c->tsc_khz = vcpu->tsc_khz;
 		c->tsc_written = true;
 	}
+	c->tsc_by_user |= by_user;
 	spin_unlock(&c->lock);
 	set_offset(vcpu, offset);
 }
@@ -310,7 +315,7 @@ static void write_tsc_guest(struct vcpu *vcpu, u64 tsc)
 void time_write_tsc(struct vcpu *vcpu, u64 tsc, bool host)
 {
 	if (host)
-		write_tsc_host(vcpu, tsc);
+		write_tsc_host(vcpu, tsc, true);
 	else
 		write_tsc_guest(vcpu, tsc);
 }
@@ -325,7 +330,7 @@ void time_vcpu_init(struct vcpu *vcpu)
 	vcpu->tsc_khz = tsc_khz;
 	if (time_set_tsc_khz(vcpu, vcpu->vm->default_tsc_khz))
 		time_set_tsc_khz(vcpu, tsc_khz);
-	write_tsc_host(vcpu, 0);
+	write_tsc_host(vcpu, 0, false);
 }
 
 int time_has_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
@@ -355,6 +360,7 @@ int time_set_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
 		return -EFAULT;
 	spin_lock(&c->lock);
 	c->tsc_written = true;
+	c->tsc_by_user = true;
 	c->tsc_offset = offset;
 	c->tsc_khz = vcpu->tsc_khz;
 	c->tsc_ns = ktime_get_raw_ns();
