@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The programs of a test group: GROUP-*.c of the directory that includes this, each linked statically with lib/. Run them
-# where /dev/vmm (or --device) is. The including Makefile may set GROUP_CFLAGS.
+# where /dev/vmm (or --device) is. The including file may set GROUP_CFLAGS: guest-code.mk.
 OUT ?= .
 GROUP := $(notdir $(CURDIR))
 CFLAGS := -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -D_GNU_SOURCE -pthread -static \
