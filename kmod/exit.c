@@ -502,16 +502,16 @@ static bool needs_end(struct vcpu *vcpu)
 	       (vcpu->vm->irq.mode == IRQCHIP_SPLIT && vcpu->lapic->eoi_exit >= 0);
 }
 
-/*
- * Exits that are finished in place, inside the stay. A handler here must not sleep,
- * nor wait for guest memory that is not at hand.
- */
-/* RIP can be moved behind the instruction here, too. */
+/* RIP can be moved behind the instruction inside a stay, too. */
 static bool can_skip(struct vcpu *vcpu)
 {
 	return vcpu->exit.insn_len || emulation_usual_len(vcpu);
 }
 
+/*
+ * Exits that are finished in place, inside the stay. A handler here must not sleep,
+ * nor wait for guest memory that is not at hand.
+ */
 bool vcpu_fast_exit(struct vcpu *vcpu)
 {
 	bool done;

@@ -35,23 +35,29 @@ struct mov {
 
 /* -------- who serves it -------- */
 
+static bool lapic_serves(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
+			 const void *out)
+{
+	if (!vcpu->lapic)
+		return false;
+	return in ? lapic_mmio_read(vcpu, gpa, len, in) : lapic_mmio_write(vcpu, gpa, len, out);
+}
+
 bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in, const void *out)
 {
-	if (in)
-		return (vcpu->lapic && lapic_mmio_read(vcpu, gpa, len, in)) ||
-		       !io_bus_read(vcpu, IO_BUS_MMIO, gpa, len, in);
-	return (vcpu->lapic && lapic_mmio_write(vcpu, gpa, len, out)) ||
-	       !io_bus_write(vcpu, IO_BUS_MMIO, gpa, len, out);
+	if (lapic_serves(vcpu, gpa, len, in, out))
+		return true;
+	return !(in ? io_bus_read(vcpu, IO_BUS_MMIO, gpa, len, in) :
+		      io_bus_write(vcpu, IO_BUS_MMIO, gpa, len, out));
 }
 
 static bool in_kernel_atomic(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
 			     const void *out)
 {
-	if (in)
-		return (vcpu->lapic && lapic_mmio_read(vcpu, gpa, len, in)) ||
-		       !io_bus_read_atomic(vcpu, IO_BUS_MMIO, gpa, len, in);
-	return (vcpu->lapic && lapic_mmio_write(vcpu, gpa, len, out)) ||
-	       !io_bus_write_atomic(vcpu, IO_BUS_MMIO, gpa, len, out);
+	if (lapic_serves(vcpu, gpa, len, in, out))
+		return true;
+	return !(in ? io_bus_read_atomic(vcpu, IO_BUS_MMIO, gpa, len, in) :
+		      io_bus_write_atomic(vcpu, IO_BUS_MMIO, gpa, len, out));
 }
 
 void mmio_to_user(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void *out)
@@ -270,17 +276,13 @@ static void ask_user(struct vcpu *vcpu, const struct mov *m)
 	vcpu->complete = complete_mmio;
 }
 
-/* The walk leaves behind what code_at_rip() looks for; what fails is the emulator's to tell. */
+/* What cannot be read is the emulator's to tell. */
 static bool find_mov_slowly(struct vcpu *vcpu, struct mov *m)
 {
-	u32 flags = WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
-	struct walk_fault fault;
-	gpa_t gpa;
-
 	if (find_mov(vcpu, m))
 		return true;
 	return !vcpu->exit.nr_insn_bytes && vcpu_64bit(vcpu) &&
-	       !guest_walk(vcpu, vcpu_rip(vcpu), flags, &gpa, &fault) && find_mov(vcpu, m);
+	       guest_code_walk(vcpu, vcpu_rip(vcpu)) && find_mov(vcpu, m);
 }
 
 int mmio_exit(struct vcpu *vcpu)

@@ -216,11 +216,13 @@ static int route_fire(struct vm *vm, const struct route *r, int source, int leve
 /* Any context. Delivered count, 0 coalesced, -1 masked or nothing there. */
 static int set_line(struct vm *vm, int source, u32 gsi, int level, bool status)
 {
-	int ret = -1, one, idx = srcu_read_lock(&vm->irq.ack_srcu);
-	/* routing_install() waits for this section before it frees a table. */
-	const struct routing *r = srcu_dereference(vm->irq.routing, &vm->irq.ack_srcu);
+	const struct routing *r;
+	int ret = -1, one, idx;
 	u32 i;
 
+	idx = srcu_read_lock(&vm->irq.ack_srcu);
+	/* routing_install() waits for this section before it frees a table. */
+	r = srcu_dereference(vm->irq.routing, &vm->irq.ack_srcu);
 	for (i = r ? route_first(r, gsi) : 0; r && route_is(r, i, gsi); i++) {
 		one = route_fire(vm, &r->route[i], source, level, status);
 		if (one >= 0)

@@ -256,6 +256,8 @@ int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_
  * the vCPU's present privilege, with page faults disabled or not. Under vm->srcu.
  */
 bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len);
+/* Walks to @gva as an instruction fetch does, for the next guest_code_recall(): as guest_walk(). */
+bool guest_code_walk(struct vcpu *vcpu, gva_t gva);
 int walk_create(struct vcpu *vcpu);
 void walk_destroy(struct vcpu *vcpu);
 

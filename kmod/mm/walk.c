@@ -140,7 +140,6 @@ static int read_entry(struct walk *w, gpa_t table, int level)
 {
 	const struct paging_mode *m = w->mode;
 	u64 index = (w->gva >> level_shift(w, level)) & ((1u << m->index_bits) - 1);
-
 	gpa_t where = table + index * m->entry_size;
 	struct memslot *slot;
 	u32 half;
@@ -418,15 +417,19 @@ static struct walk_memo *memo_recall(struct vcpu *vcpu, gva_t gva, u32 flags)
 	return check_rights(&m->walk, &fault) ? NULL : m;
 }
 
+static u32 code_flags(struct vcpu *vcpu)
+{
+	return WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
+}
+
 bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len)
 {
-	u32 flags = WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
 	struct walk_memo *m;
 	u8 __user *from;
 
 	if (!vcpu_paging(vcpu) || offset_in_page(gva) > PAGE_SIZE - len)
 		return false;
-	m = memo_recall(vcpu, gva, flags);
+	m = memo_recall(vcpu, gva, code_flags(vcpu));
 	if (!m || !m->page)
 		return false;
 	from = m->page + offset_in_page(gva);
@@ -469,4 +472,12 @@ int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_
 	*gpa = leaf_gpa(&w);
 	memo_store(&w, *gpa, generation);
 	return 0;
+}
+
+bool guest_code_walk(struct vcpu *vcpu, gva_t gva)
+{
+	struct walk_fault fault;
+	gpa_t gpa;
+
+	return !guest_walk(vcpu, gva, code_flags(vcpu), &gpa, &fault);
 }

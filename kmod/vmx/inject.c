@@ -94,7 +94,6 @@ void vmx_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 int vmx_get_tpr(struct vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
-
 	u8 tpr = vmx->vapic[LAPIC_TASKPRI] >> 4;
 
 	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW) || tpr == vmx->tpr)
