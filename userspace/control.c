@@ -2,6 +2,8 @@
 #include "control.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +15,16 @@
 #include "counters.h"
 #include "dev/acpi_pm.h"
 #include "machine.h"
+#include "migrate/snapshot.h"
+#include "migrate/source.h"
+#include "migrate/target.h"
 #include "registry.h"
 #include "util/list.h"
 #include "util/msg.h"
 #include "vcpu.h"
 #include "virtio/console.h"
 
-#define LINE_MAX_LEN	256
+#define LINE_MAX_LEN	(PATH_MAX + 256)
 #define BACKLOG		8
 #define REPLY_MAX	(COUNTERS_TEXT_MAX + 64)
 
@@ -45,10 +50,11 @@ static int command_status(struct machine *m, const char *arg, char *reply,
 {
 	(void)arg;
 	return snprintf(reply, size,
-			"ok pid=%d cpus=%u mem=%lluM hvc0=%s kernel=%s\n",
+			"ok pid=%d cpus=%u mem=%lluM state=%s hvc0=%s kernel=%s\n",
 			(int)getpid(), m->cfg.cpus,
 			(unsigned long long)(m->cfg.mem >> 20),
-			virtio_console_path(m), m->cfg.kernel);
+			machine_state_name(m), virtio_console_path(m),
+			m->cfg.kernel ? m->cfg.kernel : "-");
 }
 
 static int command_powerdown(struct machine *m, const char *arg, char *reply,
@@ -64,6 +70,99 @@ static int command_quit(struct machine *m, const char *arg, char *reply,
 {
 	(void)arg;
 	machine_request(m, MACHINE_QUIT);
+	return snprintf(reply, size, "ok\n");
+}
+
+static int command_pause(struct machine *m, const char *arg, char *reply,
+			 size_t size)
+{
+	(void)arg;
+	if (!m->arrived)
+		return snprintf(reply, size, "error it has not arrived yet\n");
+	if (m->moved != MOVED_NO)
+		return snprintf(reply, size, "error the guest runs elsewhere\n");
+	machine_user_pause(m);
+	return snprintf(reply, size, "ok\n");
+}
+
+static int command_resume(struct machine *m, const char *arg, char *reply,
+			  size_t size)
+{
+	int err;
+
+	(void)arg;
+	if (!m->arrived)
+		return snprintf(reply, size, "error it has not arrived yet\n");
+	err = machine_user_resume(m);
+	if (err == -EINVAL)
+		return snprintf(reply, size, "error the guest runs elsewhere\n");
+	if (err)
+		return snprintf(reply, size, "error a disk: %s\n",
+				strerror(-err));
+	return snprintf(reply, size, "ok\n");
+}
+
+/* A job that could not begin has failed already: the caller asks for it all the same. */
+static int job_begun(int err, char *reply, size_t size)
+{
+	if (err == -EBUSY)
+		return snprintf(reply, size, "error another snapshot or move is under way\n");
+	return snprintf(reply, size, "ok\n");
+}
+
+static int command_snapshot(struct machine *m, const char *arg, char *reply,
+			    size_t size)
+{
+	if (!m->arrived || m->moved != MOVED_NO)
+		return snprintf(reply, size, "error the guest is not here\n");
+	if (target_incomplete(m))
+		return snprintf(reply, size, "error its memory is not here yet\n");
+	return job_begun(snapshot_begin(m, arg), reply, size);
+}
+
+/* downtime=MS bandwidth=BYTES streams=N timeout=S level=N postcopy=0|1 check=0|1 uri=URI */
+static int command_migrate(struct machine *m, const char *arg, char *reply,
+			   size_t size)
+{
+	struct source_opts opts = { 0 };
+	int postcopy, check, used = 0;
+
+	if (!m->arrived)
+		return snprintf(reply, size, "error the guest is not here\n");
+	if (target_incomplete(m))
+		return snprintf(reply, size, "error its memory is not here yet\n");
+	if (sscanf(arg, "downtime=%" SCNu32 " bandwidth=%" SCNu64 " streams=%" SCNu32 " timeout=%" SCNu32 " level=%d postcopy=%d check=%d uri=%n",
+		   &opts.downtime_ms, &opts.bandwidth, &opts.streams,
+		   &opts.timeout_s, &opts.level, &postcopy, &check,
+		   &used) != 7 || !used ||
+	    !opts.streams || opts.streams > SOURCE_STREAMS_MAX ||
+	    !opts.timeout_s || opts.timeout_s > SOURCE_TIMEOUT_MAX_S)
+		return snprintf(reply, size, "error wrong words\n");
+	opts.postcopy = postcopy;
+	opts.check = check;
+	opts.uri = arg + used;
+	return job_begun(source_begin(m, &opts), reply, size);
+}
+
+static int command_query_job(struct machine *m, const char *arg, char *reply,
+			     size_t size)
+{
+	int n = snprintf(reply, size, "ok ");
+
+	(void)arg;
+	snapshot_poll(m);
+	n += job_text(&m->job, reply + n, size - (size_t)n - 1);
+	/* The last thing that anybody wants of a machine that has moved. */
+	if (m->moved == MOVED_AWAY && job_state(&m->job) == JOB_DONE)
+		loop_stop(&m->loop);
+	return n + snprintf(reply + n, size - (size_t)n, "\n");
+}
+
+static int command_cancel_job(struct machine *m, const char *arg, char *reply,
+			      size_t size)
+{
+	(void)arg;
+	job_cancel(m);
 	return snprintf(reply, size, "ok\n");
 }
 
@@ -92,6 +191,12 @@ static const struct {
 	{ "status", false, command_status },
 	{ "powerdown", false, command_powerdown },
 	{ "quit", false, command_quit },
+	{ "pause", false, command_pause },
+	{ "resume", false, command_resume },
+	{ "snapshot", true, command_snapshot },
+	{ "migrate", true, command_migrate },
+	{ "query-job", false, command_query_job },
+	{ "cancel-job", false, command_cancel_job },
 	{ "query-stats", true, command_query_stats },
 };
 
@@ -270,6 +375,12 @@ int control_create(struct machine *m)
 	return 0;
 }
 
+void control_unlink(struct machine *m)
+{
+	if (m->control)
+		unlink(m->control->addr.sun_path);
+}
+
 void control_destroy(struct machine *m)
 {
 	struct control *control = m->control;
@@ -280,7 +391,7 @@ void control_destroy(struct machine *m)
 		client_close(container_of(control->clients.next, struct client,
 					  node));
 	loop_del(&m->loop, &control->listener);
-	unlink(control->addr.sun_path);
+	control_unlink(m);
 	close(control->listener.fd);
 	free(control);
 	m->control = NULL;

@@ -3,9 +3,14 @@
  * The control socket of a running machine: NAME.sock in the directory of
  * registry.h. A line in, a line out, both of plain words:
  *
- *	status		ok pid=… cpus=… mem=… hvc0=… kernel=…
+ *	status		ok pid=… state=… cpus=… mem=… hvc0=… kernel=…
  *	powerdown	ok		(presses the power button)
  *	quit		ok		(ends the machine)
+ *	pause, resume	ok
+ *	snapshot FILE	ok		(has begun: a job)
+ *	migrate …	ok		(likewise: see command_migrate())
+ *	query-job	ok job=… state=… …	(job.h)
+ *	cancel-job	ok
  *	query-stats N	ok cpus=… COUNTER=TOTAL …	(vCPU N's that are not zero)
  *
  * Anything else is answered "error …". The connection stays open until the
@@ -19,5 +24,7 @@ struct machine;
 /* Listens under machine.cfg.name; a name that is in use is an error. */
 int control_create(struct machine *m);
 void control_destroy(struct machine *m);
+/* Takes the name away, for a process that cannot end in order. Any thread. */
+void control_unlink(struct machine *m);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cpuid.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,10 @@
 
 #define LEAF1_EDX_HTT		(1u << 28)
 #define LEAF1_ECX_DEADLINE	(1u << 24)
+#define LEAF1_ECX_VMX		(1u << 5)
 #define LEAF1_ECX_HYPERVISOR	(1u << 31)
 #define AMD_ECX_CMP_LEGACY	(1u << 1)
+#define AMD_ECX_SVM		(1u << 2)
 
 /* Levels of leaf 0xb and 0x1f (SDM volume 2, CPUID). */
 enum { LEVEL_INVALID, LEVEL_SMT, LEVEL_CORE };
@@ -83,7 +86,8 @@ static void cpuid_features(struct kvm_cpuid_entry2 *e,
 	e->ebx |= topo->apic_id << 24;
 	e->ebx |= (topo->cpus < 255 ? topo->cpus : 255) << 16;
 	e->ecx |= LEAF1_ECX_HYPERVISOR;
-	e->ecx &= ~LEAF1_ECX_DEADLINE;
+	/* A hypervisor's state in the guest is not among what is saved. */
+	e->ecx &= ~(LEAF1_ECX_DEADLINE | LEAF1_ECX_VMX);
 	if (topo->tsc_deadline)
 		e->ecx |= LEAF1_ECX_DEADLINE;
 	e->edx &= ~LEAF1_EDX_HTT;
@@ -126,7 +130,7 @@ static void cpuid_cache_amd(struct kvm_cpuid_entry2 *e,
 static void cpuid_amd_features(struct kvm_cpuid_entry2 *e,
 			       const struct cpuid_edit *edit)
 {
-	e->ecx &= ~AMD_ECX_CMP_LEGACY;
+	e->ecx &= ~(AMD_ECX_CMP_LEGACY | AMD_ECX_SVM);
 	if (edit->amd && edit->topo->cpus > 1)
 		e->ecx |= AMD_ECX_CMP_LEGACY;
 }
@@ -222,4 +226,86 @@ void cpuid_apply(struct kvm_cpuid2 *table, const struct cpuid_topology *topo)
 	}
 	cpuid_levels(table, 0x0000000b, topo);
 	cpuid_levels(table, 0x0000001f, topo);
+}
+
+/* ---- comparing ---- */
+
+enum { EAX, EBX, ECX, EDX };
+
+/*
+ * Registers that are sets of features. Bits of @dynamic follow the guest's own CR4 or MSRs, so
+ * they tell nothing of the processor.
+ */
+static const struct {
+	uint32_t function, index;
+	unsigned int reg;
+	uint32_t dynamic;
+} cpuid_features_of[] = {
+	{ 0x00000001, 0, ECX, 1u << 27 | 1u << 31 },	/* OSXSAVE; "in a guest" */
+	{ 0x00000001, 0, EDX, 1u << 9 },		/* APIC: its enable bit */
+	{ 0x00000007, 0, EBX, 0 },
+	{ 0x00000007, 0, ECX, 1u << 4 },		/* OSPKE */
+	{ 0x00000007, 0, EDX, 0 },
+	{ 0x00000007, 1, EAX, 0 },
+	{ 0x00000007, 1, EDX, 0 },
+	{ 0x0000000d, 0, EAX, 0 },
+	{ 0x0000000d, 0, EDX, 0 },
+	{ 0x0000000d, 1, EAX, 0 },
+	{ 0x40000001, 0, EAX, 0 },
+	{ 0x80000001, 0, ECX, 0 },
+	{ 0x80000001, 0, EDX, 0 },
+	{ 0x80000007, 0, EDX, 0 },
+	{ 0x80000008, 0, EBX, 0 },
+	{ 0x80000021, 0, EAX, 0 },
+};
+
+static const struct kvm_cpuid_entry2 *cpuid_find(const struct kvm_cpuid2 *table,
+						 uint32_t function,
+						 uint32_t index)
+{
+	for (uint32_t i = 0; i < table->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &table->entries[i];
+
+		if (e->function == function &&
+		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) ||
+		     e->index == index))
+			return e;
+	}
+	return NULL;
+}
+
+static uint32_t cpuid_reg(const struct kvm_cpuid2 *table, uint32_t function,
+			  uint32_t index, unsigned int reg)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(table, function, index);
+
+	if (!e)
+		return 0;
+	return (const uint32_t[]){ e->eax, e->ebx, e->ecx, e->edx }[reg];
+}
+
+int cpuid_can_be(const struct kvm_cpuid2 *own, const struct kvm_cpuid2 *wanted,
+		 char *why, size_t size)
+{
+	static const char *const names[] = { "EAX", "EBX", "ECX", "EDX" };
+
+	if (cpuid_is_amd(own) != cpuid_is_amd(wanted)) {
+		snprintf(why, size, "its processor is of another maker");
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cpuid_features_of); i++) {
+		uint32_t function = cpuid_features_of[i].function;
+		uint32_t index = cpuid_features_of[i].index;
+		unsigned int reg = cpuid_features_of[i].reg;
+		uint32_t lacks = cpuid_reg(wanted, function, index, reg) &
+				 ~cpuid_reg(own, function, index, reg) &
+				 ~cpuid_features_of[i].dynamic;
+
+		if (!lacks)
+			continue;
+		snprintf(why, size, "this processor lacks features that the guest's has (CPUID %#x.%u %s bits %#x)",
+			 function, index, names[reg], lacks);
+		return -EINVAL;
+	}
+	return 0;
 }

@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include "machine.h"
-#include "stream.h"
+#include "section.h"
 #include "util/msg.h"
-
-#define DEVICE_NAME_MAX 64
 
 static struct device *device_of(struct list *node)
 {
@@ -44,28 +42,18 @@ void devices_reset(struct machine *m)
 	}
 }
 
-/*
- * A record is: length and bytes of the name, version, length and bytes of the state.
- * A state that is not read to its end is as bad as one that ends too early.
- */
 static int device_save(struct device *dev, struct stream *s)
 {
-	struct stream state;
+	struct stream body;
 	int err;
 
-	stream_init(&state);
-	err = dev->ops->save(dev, &state);
-	if (!err)
-		err = stream_error(&state);
+	stream_init(&body);
+	err = dev->ops->save(dev, &body);
 	if (!err) {
-		stream_put_u8(s, (uint8_t)strlen(dev->name));
-		stream_put_bytes(s, dev->name, (uint8_t)strlen(dev->name));
-		stream_put_u32(s, dev->ops->version);
-		stream_put_u32(s, (uint32_t)state.len);
-		stream_put_bytes(s, state.data, state.len);
+		section_put(s, dev->name, dev->ops->version, &body);
 		err = stream_error(s);
 	}
-	stream_destroy(&state);
+	stream_destroy(&body);
 	return err;
 }
 
@@ -83,11 +71,10 @@ int devices_save(struct machine *m, struct stream *s)
 		if (err)
 			return err;
 	}
-	stream_put_u8(s, 0);
-	return stream_error(s);
+	return 0;
 }
 
-static struct device *device_find(struct machine *m, const char *name)
+struct device *device_find(struct machine *m, const char *name)
 {
 	struct list *node;
 
@@ -97,61 +84,39 @@ static struct device *device_find(struct machine *m, const char *name)
 	return NULL;
 }
 
-static int device_load(struct device *dev, const void *data, size_t len,
-		       uint32_t version)
+int device_load(struct device *dev, struct section *sec)
 {
-	struct stream state;
 	int err;
 
-	err = stream_from(&state, data, len);
-	if (!err)
-		err = dev->ops->load(dev, &state, version);
-	if (!err)
-		err = stream_error(&state);
-	if (!err && state.pos != state.len)
-		err = -EPROTO;
-	stream_destroy(&state);
-	return err;
+	if (!dev->ops->load || !sec->version)
+		return -EPROTO;
+	if (sec->version > dev->ops->version)
+		return -ENOTSUP;
+	err = dev->ops->load(dev, &sec->body, sec->version);
+	return err ? err : section_finish(sec);
 }
 
-static int device_load_record(struct machine *m, struct stream *s,
-			      unsigned int name_len)
+void devices_start(struct machine *m)
 {
-	char name[DEVICE_NAME_MAX + 1] = "";
-	struct device *dev;
-	uint32_t version, len;
-	void *data;
-	int err;
+	struct list *node;
 
-	if (name_len > DEVICE_NAME_MAX)
-		return -EPROTO;
-	stream_get_bytes(s, name, name_len);
-	version = stream_get_u32(s);
-	len = stream_get_u32(s);
-	dev = device_find(m, name);
-	if (stream_error(s) || !dev || !dev->ops->load ||
-	    version > dev->ops->version || len > s->len - s->pos)
-		return -EPROTO;
-	data = malloc(len ? len : 1);
-	if (!data)
-		return -ENOMEM;
-	stream_get_bytes(s, data, len);
-	err = device_load(dev, data, len, version);
-	free(data);
-	return err;
+	list_for_each(node, &m->devices) {
+		struct device *dev = device_of(node);
+
+		if (dev->ops->start)
+			dev->ops->start(dev);
+	}
 }
 
-int devices_load(struct machine *m, struct stream *s)
+void devices_halt(struct machine *m)
 {
-	for (;;) {
-		unsigned int name_len = stream_get_u8(s);
-		int err = stream_error(s);
+	struct list *node;
 
-		if (err || !name_len)
-			return err;
-		err = device_load_record(m, s, name_len);
-		if (err)
-			return err;
+	list_for_each(node, &m->devices) {
+		struct device *dev = device_of(node);
+
+		if (dev->ops->halt)
+			dev->ops->halt(dev);
 	}
 }
 

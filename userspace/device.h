@@ -11,16 +11,19 @@
 
 struct device;
 struct machine;
+struct section;
 struct stream;
 
 /**
- * struct device_ops - the five calls
+ * struct device_ops - the seven calls
  * @version: of the format that save writes; load gets the one it reads
  * @realize: claim regions, lines and files; undo everything on error, after
  *	     having told the user why
  * @reset: state after power-on. All vCPUs are stopped; must not fail
  * @save: append the state to the stream; all vCPUs are stopped
  * @load: take the state from the stream; 0 or -errno, checks every value
+ * @start: after @load, when the machine is about to run: from now on the device may act
+ * @halt: the opposite, after @save: from now on nothing changes, neither here nor in memory
  * @unrealize: give everything back and free the device; vCPU threads are gone
  *
  * All run on the event loop's thread. Any but @realize may be NULL.
@@ -31,6 +34,8 @@ struct device_ops {
 	void (*reset)(struct device *dev);
 	int (*save)(struct device *dev, struct stream *s);
 	int (*load)(struct device *dev, struct stream *s, uint32_t version);
+	void (*start)(struct device *dev);
+	void (*halt)(struct device *dev);
 	void (*unrealize)(struct device *dev);
 };
 
@@ -50,8 +55,16 @@ int device_register(struct machine *m, struct device *dev);
 
 /* Of all devices, in the order of registration; teardown is in reverse. */
 void devices_reset(struct machine *m);
-int devices_save(struct machine *m, struct stream *s);
-int devices_load(struct machine *m, struct stream *s);
 void devices_destroy(struct machine *m);
+
+/* One section (section.h) for each device that has state, under the device's name. */
+int devices_save(struct machine *m, struct stream *s);
+struct device *device_find(struct machine *m, const char *name);
+/* Return: 0, -ENOTSUP for a section of a newer version, or -errno. */
+int device_load(struct device *dev, struct section *sec);
+/* Of all devices, after all were loaded or halted. */
+void devices_start(struct machine *m);
+/* After devices_save(), when the guest leaves. */
+void devices_halt(struct machine *m);
 
 #endif

@@ -13,6 +13,8 @@
 #define KVM_DEVICE_DEFAULT	"/dev/vmm"
 #define KVM_DEVICE_FALLBACK	"/dev/kvm"
 
+struct stream;
+
 struct kvm {
 	int fd;			/* the device */
 	int vm;			/* the VM */
@@ -43,5 +45,9 @@ struct kvm_chips;
 int kvm_chips_capture(const struct kvm *kvm, struct kvm_chips **chips);
 int kvm_chips_reset(const struct kvm *kvm, const struct kvm_chips *chips);
 void kvm_chips_free(struct kvm_chips *chips);
+
+/* Their state of now, and back. */
+int kvm_chips_save(const struct kvm *kvm, struct stream *s);
+int kvm_chips_load(const struct kvm *kvm, struct stream *s);
 
 #endif

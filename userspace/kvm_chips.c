@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "kvm.h"
+#include "stream.h"
 
 #define KVM_CHIPS 3
 
@@ -58,4 +59,32 @@ int kvm_chips_reset(const struct kvm *kvm, const struct kvm_chips *chips)
 void kvm_chips_free(struct kvm_chips *chips)
 {
 	free(chips);
+}
+
+int kvm_chips_save(const struct kvm *kvm, struct stream *s)
+{
+	struct kvm_chips chips = { 0 };
+	int err = kvm_chips_get(kvm, &chips);
+
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; i < KVM_CHIPS; i++)
+		stream_put_block(s, &chips.chip[i], sizeof(chips.chip[i]));
+	stream_put_block(s, &chips.pit, sizeof(chips.pit));
+	return stream_error(s);
+}
+
+int kvm_chips_load(const struct kvm *kvm, struct stream *s)
+{
+	struct kvm_chips chips;
+
+	for (uint32_t i = 0; i < KVM_CHIPS; i++) {
+		stream_get_block(s, &chips.chip[i], sizeof(chips.chip[i]));
+		if (chips.chip[i].chip_id != i)
+			stream_fail(s, -EPROTO);
+	}
+	stream_get_block(s, &chips.pit, sizeof(chips.pit));
+	if (stream_error(s))
+		return stream_error(s);
+	return kvm_chips_reset(kvm, &chips);
 }

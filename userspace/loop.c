@@ -10,6 +10,31 @@
 
 #define NSEC_PER_SEC 1000000000ull
 
+struct loop_call {
+	int (*fn)(void *opaque);
+	void *opaque;
+	int result;
+	bool done;
+};
+
+/* The lock is not held while the call runs: it may stop the loop. */
+static void loop_serve_call(struct loop *loop)
+{
+	struct loop_call *call;
+
+	pthread_mutex_lock(&loop->lock);
+	call = loop->call;
+	pthread_mutex_unlock(&loop->lock);
+	if (!call)
+		return;
+	call->result = call->fn(call->opaque);
+	pthread_mutex_lock(&loop->lock);
+	call->done = true;
+	loop->call = NULL;
+	pthread_cond_broadcast(&loop->called);
+	pthread_mutex_unlock(&loop->lock);
+}
+
 static void loop_woken(struct loop_fd *lfd, uint32_t events)
 {
 	uint64_t count;
@@ -17,6 +42,44 @@ static void loop_woken(struct loop_fd *lfd, uint32_t events)
 	(void)events;
 	if (read(lfd->fd, &count, sizeof(count)) < 0)
 		return;
+	loop_serve_call(lfd->opaque);
+}
+
+static void loop_wake(struct loop *loop)
+{
+	uint64_t one = 1;
+
+	/* A full counter wakes the loop as well. */
+	if (write(loop->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+int loop_call(struct loop *loop, int (*fn)(void *opaque), void *opaque)
+{
+	struct loop_call call = { .fn = fn, .opaque = opaque,
+				  .result = -ECANCELED };
+
+	pthread_mutex_lock(&loop->lock);
+	while (loop->call && !loop->ended)
+		pthread_cond_wait(&loop->called, &loop->lock);
+	if (!loop->ended) {
+		loop->call = &call;
+		loop_wake(loop);
+	}
+	while (!call.done && !loop->ended)
+		pthread_cond_wait(&loop->called, &loop->lock);
+	if (loop->call == &call)
+		loop->call = NULL;
+	pthread_mutex_unlock(&loop->lock);
+	return call.result;
+}
+
+void loop_end_calls(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->ended = true;
+	pthread_cond_broadcast(&loop->called);
+	pthread_mutex_unlock(&loop->lock);
 }
 
 int loop_init(struct loop *loop)
@@ -24,6 +87,8 @@ int loop_init(struct loop *loop)
 	int err;
 
 	memset(loop, 0, sizeof(*loop));
+	pthread_mutex_init(&loop->lock, NULL);
+	pthread_cond_init(&loop->called, NULL);
 	loop->wake = -1;
 	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epfd < 0)
@@ -35,6 +100,7 @@ int loop_init(struct loop *loop)
 	}
 	loop->wake_lfd.fd = loop->wake;
 	loop->wake_lfd.ready = loop_woken;
+	loop->wake_lfd.opaque = loop;
 	err = loop_add(loop, &loop->wake_lfd, EPOLLIN);
 	if (err)
 		goto out_wake;
@@ -51,6 +117,8 @@ void loop_destroy(struct loop *loop)
 {
 	close(loop->wake);
 	close(loop->epfd);
+	pthread_cond_destroy(&loop->called);
+	pthread_mutex_destroy(&loop->lock);
 }
 
 static int loop_ctl(struct loop *loop, int op, struct loop_fd *lfd,
@@ -143,10 +211,6 @@ int loop_run(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
-	uint64_t one = 1;
-
 	__atomic_store_n(&loop->stopped, true, __ATOMIC_RELEASE);
-	/* A full counter wakes the loop as well. */
-	if (write(loop->wake, &one, sizeof(one)) < 0)
-		return;
+	loop_wake(loop);
 }

@@ -6,6 +6,7 @@
 #ifndef VMRUN_LOOP_H
 #define VMRUN_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,6 +42,10 @@ struct loop {
 	int wake;		/* eventfd */
 	struct loop_fd wake_lfd;
 	bool stopped;		/* atomic */
+	pthread_mutex_t lock;	/* the rest */
+	pthread_cond_t called;
+	struct loop_call *call;	/* the one that waits for the loop; others wait for it */
+	bool ended;
 };
 
 int loop_init(struct loop *loop);
@@ -58,5 +63,13 @@ void loop_timer_destroy(struct loop *loop, struct loop_timer *timer);
 /* Dispatches until loop_stop(), which any thread may call. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+
+/*
+ * Runs @fn on the loop's thread and waits for it. Any other thread.
+ * Return: what @fn returned, or -ECANCELED once loop_end_calls() was called, which is to be
+ * done when loop_run() is over.
+ */
+int loop_call(struct loop *loop, int (*fn)(void *opaque), void *opaque);
+void loop_end_calls(struct loop *loop);
 
 #endif

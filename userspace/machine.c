@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot/boot.h"
@@ -18,6 +19,10 @@
 #include "dev/rtc.h"
 #include "dev/serial.h"
 #include "device.h"
+#include "migrate/snapshot.h"
+#include "migrate/source.h"
+#include "migrate/target.h"
+#include "migrate/verify.h"
 #include "pci.h"
 #include "term.h"
 #include "util/list.h"
@@ -27,6 +32,8 @@
 #include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
+
+#define LINGER_NS 2000000000ull
 
 /* ---- requests ---- */
 
@@ -44,6 +51,16 @@ void machine_request(struct machine *m, enum machine_request what)
 		return;
 }
 
+bool machine_is_asked(struct machine *m)
+{
+	bool asked;
+
+	pthread_mutex_lock(&m->state_lock);
+	asked = m->request != MACHINE_RUN;
+	pthread_mutex_unlock(&m->state_lock);
+	return asked;
+}
+
 static unsigned int machine_running(const struct machine *m)
 {
 	unsigned int n = 0;
@@ -55,6 +72,7 @@ static unsigned int machine_running(const struct machine *m)
 
 void machine_pause(struct machine *m)
 {
+	m->holds++;
 	pthread_mutex_lock(&m->state_lock);
 	__atomic_store_n(&m->pause, true, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&m->state_lock);
@@ -68,13 +86,88 @@ void machine_pause(struct machine *m)
 /* A request that has come meanwhile keeps the vCPUs parked. */
 void machine_resume(struct machine *m)
 {
+	m->holds--;
 	pthread_mutex_lock(&m->state_lock);
-	if (m->request == MACHINE_RUN) {
+	if (m->request == MACHINE_RUN && !m->holds) {
+		clock_release(m);
 		__atomic_store_n(&m->pause, false, __ATOMIC_SEQ_CST);
 		pthread_cond_broadcast(&m->resume);
 	}
 	pthread_mutex_unlock(&m->state_lock);
 }
+
+void machine_user_pause(struct machine *m)
+{
+	if (m->user_paused)
+		return;
+	m->user_paused = true;
+	machine_pause(m);
+	clock_hold(m);
+}
+
+/* A guest that was handed over to nobody comes back with its disks. */
+int machine_user_resume(struct machine *m)
+{
+	int err;
+
+	if (m->moved != MOVED_NO && m->moved != MOVED_PERHAPS)
+		return -EINVAL;
+	if (m->moved == MOVED_PERHAPS) {
+		source_settle(m);
+		err = virtio_blk_lock_all(m);
+		if (err)
+			return err;
+		m->moved = MOVED_NO;
+		mem_log_stop(m);
+		devices_start(m);
+		machine_resume(m);
+	}
+	if (m->user_paused) {
+		m->user_paused = false;
+		machine_resume(m);
+	}
+	return 0;
+}
+
+const char *machine_state_name(const struct machine *m)
+{
+	if (!m->arrived)
+		return "incoming";
+	if (m->moved != MOVED_NO)
+		return "moved";
+	return m->user_paused ? "paused" : "running";
+}
+
+/* ---- holding vCPUs back ---- */
+
+/* Longer than what a guest takes to notice, shorter than what its users do. */
+#define THROTTLE_PERIOD_NS 20000000ull
+
+static void machine_throttle_fire(struct loop_timer *timer)
+{
+	struct machine *m = timer->opaque;
+	uint64_t percent = __atomic_load_n(&m->throttle, __ATOMIC_RELAXED);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	__atomic_store_n(&m->held_until,
+			 (uint64_t)now.tv_sec * 1000000000 +
+			 (uint64_t)now.tv_nsec +
+			 THROTTLE_PERIOD_NS * percent / 100, __ATOMIC_RELAXED);
+	vcpus_kick(m);
+}
+
+void machine_throttle(struct machine *m, uint32_t percent)
+{
+	uint64_t period = percent ? THROTTLE_PERIOD_NS : 0;
+
+	if (__atomic_exchange_n(&m->throttle, percent, __ATOMIC_RELAXED) ==
+	    percent)
+		return;
+	loop_timer_set(&m->throttle_timer, period, period);
+}
+
+/* ---- from power-on ---- */
 
 static int machine_fail_reset(int err)
 {
@@ -93,7 +186,10 @@ static int machine_start_guest(struct machine *m)
 	if (err)
 		return machine_fail_reset(err);
 	devices_reset(m);
-	return boot_load(m);
+	err = boot_load(m);
+	/* Of the loader's writes nobody keeps a list. */
+	mem_touched(m, m->mem.host, m->mem.size);
+	return err;
 }
 
 /*
@@ -124,10 +220,23 @@ static void machine_request_ready(struct loop_fd *lfd, uint32_t events)
 	pthread_mutex_lock(&m->state_lock);
 	what = m->request;
 	pthread_mutex_unlock(&m->state_lock);
-	if (what == MACHINE_RESET && !m->cfg.no_reboot)
+	if (what == MACHINE_RESET && !m->boot && !m->cfg.no_reboot)
+		msg_warn("'%s' resets, and its kernel is not known here: it ends",
+			 m->cfg.name);
+	if (what == MACHINE_RESET && !m->cfg.no_reboot && m->boot)
 		machine_restart(m);
+	else if (what == MACHINE_MOVED)
+		loop_timer_set(&m->linger_timer, LINGER_NS, 0);
 	else if (what != MACHINE_RUN)
 		loop_stop(&m->loop);
+}
+
+/* The command that asked for the move wants to hear of it: see command_query_job(). */
+static void machine_linger_fire(struct loop_timer *timer)
+{
+	struct machine *m = timer->opaque;
+
+	loop_stop(&m->loop);
 }
 
 static int machine_open_requests(struct machine *m)
@@ -202,6 +311,7 @@ static int machine_open_signals(struct machine *m)
 static int machine_setup_state(struct machine *m)
 {
 	list_init(&m->devices);
+	job_init(&m->job);
 	pthread_mutex_init(&m->state_lock, NULL);
 	pthread_cond_init(&m->parked, NULL);
 	pthread_cond_init(&m->resume, NULL);
@@ -213,6 +323,7 @@ static void machine_undo_state(struct machine *m)
 	pthread_cond_destroy(&m->resume);
 	pthread_cond_destroy(&m->parked);
 	pthread_mutex_destroy(&m->state_lock);
+	job_fini(&m->job);
 }
 
 /* Before there is anything to clean up, tell of a disk that cannot be used. */
@@ -243,12 +354,54 @@ static int machine_setup_files(struct machine *m)
 		if (err)
 			return err;
 	}
-	return boot_open(&m->boot, &m->cfg);
+	if (m->cfg.origin == ORIGIN_SNAPSHOT)
+		return snapshot_open(&m->snapshot, m->cfg.from);
+	return 0;
+}
+
+/* A guest that is here already needs its kernel only when it resets. */
+static bool machine_wants_kernel(const struct machine *m)
+{
+	if (m->cfg.origin != ORIGIN_SNAPSHOT || !m->cfg.kernel)
+		return m->cfg.kernel;
+	if (!access(m->cfg.kernel, R_OK) &&
+	    (!m->cfg.initrd || !access(m->cfg.initrd, R_OK)))
+		return true;
+	msg_warn("%s: %s: a reset of the guest will end the machine",
+		 m->cfg.kernel, strerror(errno));
+	return false;
+}
+
+static int machine_setup_boot(struct machine *m)
+{
+	return machine_wants_kernel(m) ? boot_open(&m->boot, &m->cfg) : 0;
 }
 
 static void machine_undo_files(struct machine *m)
 {
+	snapshot_close(m->snapshot);
+}
+
+static void machine_undo_boot(struct machine *m)
+{
 	boot_close(m->boot);
+}
+
+static int machine_open_timers(struct machine *m)
+{
+	int err;
+
+	m->throttle_timer.fire = machine_throttle_fire;
+	m->throttle_timer.opaque = m;
+	m->linger_timer.fire = machine_linger_fire;
+	m->linger_timer.opaque = m;
+	err = loop_timer_init(&m->loop, &m->throttle_timer);
+	if (err)
+		return err;
+	err = loop_timer_init(&m->loop, &m->linger_timer);
+	if (err)
+		loop_timer_destroy(&m->loop, &m->throttle_timer);
+	return err;
 }
 
 static int machine_setup_loop(struct machine *m)
@@ -263,8 +416,13 @@ static int machine_setup_loop(struct machine *m)
 	err = machine_open_signals(m);
 	if (err)
 		goto out_requests;
+	err = machine_open_timers(m);
+	if (err)
+		goto out_signals;
 	return 0;
 
+out_signals:
+	close(m->signal_lfd.fd);
 out_requests:
 	close(m->request_lfd.fd);
 out_loop:
@@ -274,6 +432,8 @@ out_loop:
 
 static void machine_undo_loop(struct machine *m)
 {
+	loop_timer_destroy(&m->loop, &m->linger_timer);
+	loop_timer_destroy(&m->loop, &m->throttle_timer);
 	close(m->signal_lfd.fd);
 	close(m->request_lfd.fd);
 	loop_destroy(&m->loop);
@@ -295,7 +455,10 @@ static int machine_setup_mem(struct machine *m)
 
 	if (err)
 		return err;
-	err = mem_map_guest(m);
+	if (m->snapshot)
+		err = snapshot_map(m);
+	if (!err)
+		err = mem_map_guest(m);
 	if (err)
 		mem_destroy(&m->mem);
 	return err;
@@ -372,6 +535,7 @@ static const struct {
 } machine_steps[] = {
 	{ machine_setup_state, machine_undo_state },
 	{ machine_setup_files, machine_undo_files },
+	{ machine_setup_boot, machine_undo_boot },
 	{ machine_setup_loop, machine_undo_loop },
 	{ machine_setup_kvm, machine_undo_kvm },
 	{ machine_setup_mem, machine_undo_mem },
@@ -409,20 +573,50 @@ void machine_destroy(struct machine *m)
 	machine_undo(m, ARRAY_SIZE(machine_steps));
 }
 
+static int machine_start_booted(struct machine *m)
+{
+	int err = machine_start_guest(m);
+
+	m->arrived = true;
+	return err ? err : vcpus_start(m);
+}
+
+static int machine_start_restored(struct machine *m)
+{
+	int err = verifier_start(m);
+
+	if (!err)
+		err = snapshot_load(m);
+	m->arrived = true;
+	if (!err)
+		devices_start(m);
+	return err ? err : vcpus_start(m);
+}
+
+static int (*const machine_starts[])(struct machine *m) = {
+	[ORIGIN_BOOT] = machine_start_booted,
+	[ORIGIN_INCOMING] = target_start,
+	[ORIGIN_SNAPSHOT] = machine_start_restored,
+};
+
 int machine_run(struct machine *m)
 {
 	int err;
 
-	err = machine_start_guest(m);
-	if (err)
-		return err;
-	term_greet(m->term);
-	err = vcpus_start(m);
+	if (m->cfg.origin != ORIGIN_INCOMING)
+		term_greet(m->term);
+	err = machine_starts[m->cfg.origin](m);
 	if (!err) {
 		err = loop_run(&m->loop);
 		if (err)
 			msg_fail(err, "event loop: %s", strerror(-err));
 	}
+	loop_end_calls(&m->loop);
+	target_check_complete(m);
+	snapshot_cancel(m);
+	source_destroy(m);
+	target_destroy(m);
+	verifier_stop(m);
 	vcpus_stop(m);
 	return err ? err : (int)m->request;
 }

@@ -18,6 +18,8 @@
 #include "kvm.h"
 #include "loop.h"
 #include "mem.h"
+#include "migrate/clock.h"
+#include "migrate/job.h"
 #include "util/list.h"
 
 #define MACHINE_MAX_DISKS	16
@@ -44,10 +46,19 @@ struct net_config {
 	const char *tap;	/* interface name */
 };
 
+/* Where the guest's first state comes from. */
+enum machine_origin {
+	ORIGIN_BOOT,		/* its kernel */
+	ORIGIN_INCOMING,	/* another vmrun, which moves it here */
+	ORIGIN_SNAPSHOT,	/* a file */
+};
+
+enum verify { VERIFY_BEHIND, VERIFY_FIRST, VERIFY_NEVER };
+
 struct machine_config {
 	const char *name;
 	const char *device;	/* NULL: the default */
-	const char *kernel;
+	const char *kernel;	/* NULL: unknown, so that a reset ends the machine */
 	const char *initrd;	/* may be NULL */
 	const char *append;	/* never NULL */
 	unsigned int cpus;
@@ -56,6 +67,9 @@ struct machine_config {
 	unsigned int nr_disks;
 	struct net_config net;
 	bool no_reboot;
+	enum machine_origin origin;
+	const char *from;	/* where to await it, or the file */
+	enum verify verify;	/* when the file's memory is checked */
 };
 
 /*
@@ -66,8 +80,18 @@ enum machine_request {
 	MACHINE_RUN,
 	MACHINE_RESET,
 	MACHINE_POWEROFF,
+	MACHINE_MOVED,		/* the guest runs elsewhere */
 	MACHINE_QUIT,		/* the user wants out */
 	MACHINE_FAILED,		/* it cannot go on; already reported */
+};
+
+/* Whether the guest is still this machine's to run. */
+enum machine_moved {
+	MOVED_NO,
+	MOVED_GOING,		/* it is being handed over */
+	MOVED_PERHAPS,		/* nobody answered: its user decides */
+	MOVED_PARTLY,		/* it runs elsewhere, and needs memory that is still here */
+	MOVED_AWAY,
 };
 
 struct acpi_pm;
@@ -75,8 +99,13 @@ struct boot;
 struct control;
 struct kvm_chips;
 struct pci_host;
+struct snapshot;
+struct source;
+struct target;
 struct term;
 struct vcpu;
+struct verifier;
+struct writer;
 
 struct machine {
 	struct machine_config cfg;
@@ -103,6 +132,25 @@ struct machine {
 	bool pause;			/* atomic; vCPUs must park */
 	bool quit;			/* atomic; vCPU threads must end */
 	enum machine_request request;	/* under state_lock */
+	unsigned int holds;		/* machine_pause() without machine_resume(); loop's thread */
+	bool user_paused;		/* one of them is the user's; loop's thread */
+	struct clock_hold clock;	/* the guest's time while it stands still; loop's thread */
+	uint32_t throttle;		/* atomic; per cent of the time that vCPUs are held */
+	uint64_t held_until;		/* atomic; CLOCK_MONOTONIC in ns */
+	struct loop_timer throttle_timer;
+	struct loop_timer linger_timer;	/* after a move, for those who ask how it went */
+
+	struct job job;
+	struct writer *writer;		/* of a snapshot */
+	struct source *source;		/* of a move from here */
+	struct target *target;		/* of a move to here */
+	struct snapshot *snapshot;	/* that the machine came from */
+	struct verifier *verifier;
+	bool arrived;			/* … or has always been here */
+	enum machine_moved moved;
+	bool moved_postcopy;		/* that was such a move */
+	uint64_t session;		/* of the last move from here */
+
 	struct loop_fd request_lfd;	/* eventfd behind machine_request() */
 	struct loop_fd signal_lfd;	/* signalfd: SIGTERM and the like */
 };
@@ -121,8 +169,8 @@ void machine_destroy(struct machine *m);
  * The caller has blocked the signals of machine_block_signals() before it
  * made any thread. SIGTERM, SIGINT and SIGHUP end the run as the user's wish.
  *
- * Return: the final request: MACHINE_POWEROFF, MACHINE_QUIT, MACHINE_RESET
- * (only with no_reboot) or MACHINE_FAILED; or -errno after a message.
+ * Return: the final request: MACHINE_POWEROFF, MACHINE_MOVED, MACHINE_QUIT, MACHINE_RESET
+ * (only with no_reboot or without a kernel) or MACHINE_FAILED; or -errno after a message.
  */
 int machine_run(struct machine *m);
 void machine_block_signals(void);
@@ -135,9 +183,22 @@ void machine_request(struct machine *m, enum machine_request what);
 
 /*
  * Stop and start all vCPUs, from the loop's thread. After machine_pause() no
- * I/O instruction is half done.
+ * I/O instruction is half done. They nest: the last machine_resume() counts.
  */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+
+/* The user's own, which may be repeated. machine_user_resume() returns 0 or -errno. */
+void machine_user_pause(struct machine *m);
+int machine_user_resume(struct machine *m);
+
+/* Hold the vCPUs for that part of the time; 0: no longer. Any thread. */
+void machine_throttle(struct machine *m, uint32_t percent);
+
+/* Whether the guest or the user wants something else than to run on. */
+bool machine_is_asked(struct machine *m);
+
+/* A word: running, paused, incoming, moving, moved. */
+const char *machine_state_name(const struct machine *m);
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "machine.h"
+#include "migrate/client.h"
+#include "migrate/snapshot.h"
 #include "opts.h"
 #include "registry.h"
 #include "stats.h"
@@ -24,6 +26,7 @@ static int run_status(int result)
 {
 	switch (result) {
 	case MACHINE_POWEROFF:
+	case MACHINE_MOVED:
 	case MACHINE_QUIT:
 		return EXIT_SUCCESS;
 	case MACHINE_RESET:
@@ -61,6 +64,83 @@ static int cmd_run(int argc, char **argv)
 		return run_machine(&opts.cfg);
 	opts_help_run(stdout);
 	return EXIT_SUCCESS;
+}
+
+/* The configuration's strings live as long as the process. */
+static int restore_machine(const struct machine_config *opts)
+{
+	struct machine_config cfg = *opts;
+	struct snapshot *snapshot;
+	int err;
+
+	if (snapshot_open(&snapshot, opts->from))
+		return EXIT_FAILURE;
+	err = snapshot_config(snapshot, &cfg);
+	snapshot_close(snapshot);
+	if (err)
+		return EXIT_FAILURE;
+	cfg.name = opts->name;
+	return run_machine(&cfg);
+}
+
+static int cmd_restore(int argc, char **argv)
+{
+	struct opts_restore opts;
+
+	if (opts_parse_restore(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return restore_machine(&opts.cfg);
+	opts_help_restore(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_migrate(int argc, char **argv)
+{
+	struct opts_migrate opts;
+
+	if (opts_parse_migrate(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return client_migrate(&opts) ? EXIT_FAILURE : EXIT_SUCCESS;
+	opts_help_migrate(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_snapshot(int argc, char **argv)
+{
+	struct opts_named opts;
+
+	if (opts_parse_snapshot(&opts, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return client_snapshot(opts.name, opts.file) ? EXIT_FAILURE :
+							       EXIT_SUCCESS;
+	opts_help_snapshot(stdout);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_named(const char *command, int argc, char **argv)
+{
+	struct opts_named opts;
+
+	if (opts_parse_named_only(&opts, command, argc, argv))
+		return EXIT_FAILURE;
+	if (!opts.help)
+		return client_command(command, opts.name) ? EXIT_FAILURE :
+							    EXIT_SUCCESS;
+	opts_help_named_only(stdout, command);
+	return EXIT_SUCCESS;
+}
+
+static int cmd_pause(int argc, char **argv)
+{
+	return cmd_named("pause", argc, argv);
+}
+
+static int cmd_resume(int argc, char **argv)
+{
+	return cmd_named("resume", argc, argv);
 }
 
 static int cmd_list(int argc, char **argv)
@@ -119,6 +199,11 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{ "run", cmd_run },
+	{ "restore", cmd_restore },
+	{ "migrate", cmd_migrate },
+	{ "snapshot", cmd_snapshot },
+	{ "pause", cmd_pause },
+	{ "resume", cmd_resume },
 	{ "list", cmd_list },
 	{ "stop", cmd_stop },
 	{ "stats", cmd_stats },

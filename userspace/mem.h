@@ -7,6 +7,7 @@
 #define VMRUN_MEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define KIB(n) ((uint64_t)(n) << 10)
@@ -23,6 +24,8 @@ struct mem {
 	uint64_t size;		/* all of it */
 	uint64_t low;		/* bytes below the hole */
 	uint64_t high;		/* bytes from MEM_HOLE_END on */
+	uint64_t *dirty;	/* atomic; NULL while nobody asks: see mem_log_start() */
+	uint64_t *retired;	/* the one before, that a thread may still be writing */
 };
 
 /* Reserves @size bytes of RAM; they are backed as the guest touches them. */
@@ -40,6 +43,33 @@ int mem_map_guest(struct machine *m);
  * change the bytes at any moment: read a value once, then check the copy.
  */
 void *mem_at(struct machine *m, uint64_t gpa, uint64_t len);
+
+/*
+ * Which pages change. KVM notes what it and the guest write; this process notes its own
+ * writes by mem_touched(), after they are done. Both lists count 4 KiB pages of RAM from its
+ * beginning, without the hole; mem_log_words() is the length of such a bitmap.
+ */
+#define MEM_PAGE	4096ull
+
+static inline size_t mem_log_words(const struct mem *mem)
+{
+	return (size_t)((mem->size / MEM_PAGE + 63) / 64);
+}
+
+int mem_log_start(struct machine *m);
+void mem_log_stop(struct machine *m);
+
+/*
+ * Adds to @bitmap what was written since the last call, and begins anew. The first call
+ * after mem_log_start() may tell of all pages. Pages must be read after the call.
+ */
+int mem_log_fetch(struct machine *m, uint64_t *bitmap);
+
+/* Any thread. @host is within RAM. */
+void mem_touched(struct machine *m, const void *host, uint64_t len);
+
+/* The bytes are those of @fd from @off on, read as they are needed, and private. */
+int mem_map_file(struct mem *mem, int fd, uint64_t off);
 
 /* Copies in and out of RAM: 0, or -EFAULT without having touched anything. */
 int mem_read(struct machine *m, uint64_t gpa, void *data, uint64_t len);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "opts.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -9,6 +8,8 @@
 #include <unistd.h>
 
 #include "kvm.h"
+#include "migrate/channel.h"
+#include "opts_parser.h"
 #include "registry.h"
 #include "util/list.h"
 #include "util/msg.h"
@@ -20,55 +21,6 @@
 #define GRACE_MAX	86400
 #define INTERVAL_DEFAULT	1
 #define INTERVAL_MAX	3600
-
-#define HELP_HINT	"'vmrun %s --help' shows what there is"
-
-/* ---- values ---- */
-
-static int opts_number(const char *text, unsigned long min, unsigned long max,
-		       unsigned long *value)
-{
-	char *end;
-
-	errno = 0;
-	*value = strtoul(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end)
-		return -EINVAL;
-	return errno || *value < min || *value > max ? -ERANGE : 0;
-}
-
-static int opts_size_shift(const char *suffix, unsigned int *shift)
-{
-	static const char letters[] = "KMGT";
-	const char *letter;
-
-	*shift = 20;
-	if (!suffix[0])
-		return 0;
-	letter = strchr(letters, toupper((unsigned char)suffix[0]));
-	if (!letter || suffix[1])
-		return -EINVAL;
-	*shift = 10 * (unsigned int)(letter - letters + 1);
-	return 0;
-}
-
-int opts_size(const char *text, uint64_t *size)
-{
-	unsigned long long n;
-	unsigned int shift;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (opts_size_shift(end, &shift))
-		return -EINVAL;
-	if (errno || n > UINT64_MAX >> shift)
-		return -ERANGE;
-	*size = n << shift;
-	return 0;
-}
 
 /* ---- options of run ---- */
 
@@ -174,6 +126,15 @@ static int run_name(void *to, const char *value)
 	return 0;
 }
 
+static int run_incoming(void *to, const char *value)
+{
+	struct machine_config *cfg = &((struct opts_run *)to)->cfg;
+
+	cfg->origin = ORIGIN_INCOMING;
+	cfg->from = value;
+	return channel_check("--incoming", value);
+}
+
 static int run_no_reboot(void *to, const char *value)
 {
 	(void)value;
@@ -203,13 +164,6 @@ static int stats_interval(void *to, const char *value)
 	return 0;
 }
 
-struct opt {
-	const char *name;
-	const char *arg;	/* its name in the help, NULL: takes none */
-	int (*set)(void *to, const char *value);	/* NULL: --help */
-	const char *help;
-};
-
 static const struct opt run_opts[] = {
 	{ "--kernel", "FILE", run_kernel,
 	  "bzImage, or ELF kernel with a PVH entry (required)" },
@@ -225,6 +179,8 @@ static const struct opt run_opts[] = {
 	{ "--device", "PATH", run_device,
 	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
 	{ "--name", "NAME", run_name, "for list, stop and stats (vm-PID)" },
+	{ "--incoming", "URI", run_incoming,
+	  "await a machine that moves here: tcp:HOST:PORT or unix:PATH" },
 	{ "--no-reboot", NULL, run_no_reboot,
 	  "end with status 3 when the guest resets" },
 	{ "--help", NULL, NULL, "this text" },
@@ -244,72 +200,6 @@ static const struct opt stats_opts[] = {
 
 /* ---- parsing ---- */
 
-static const struct opt *opts_find(const struct opt *opts, size_t nr,
-				   const char *arg, size_t len)
-{
-	for (size_t i = 0; i < nr; i++)
-		if (strlen(opts[i].name) == len &&
-		    !strncmp(opts[i].name, arg, len))
-			return &opts[i];
-	return NULL;
-}
-
-struct opts_parser {
-	const char *command;
-	const struct opt *opts;
-	size_t nr;
-	void *to;
-	bool *help;
-	int argc;
-	char **argv;
-	int pos;
-};
-
-static int opts_parse_option(struct opts_parser *p)
-{
-	char *arg = p->argv[p->pos++];
-	size_t len = strcspn(arg, "=");
-	const struct opt *opt = opts_find(p->opts, p->nr, arg, len);
-	char *value = arg[len] ? arg + len + 1 : NULL;
-
-	if (!opt && !strcmp(arg, "-h"))
-		opt = opts_find(p->opts, p->nr, "--help", 6);
-	if (!opt)
-		return msg_fail(-EINVAL, "%.*s: no such option: " HELP_HINT,
-				(int)len, arg, p->command);
-	if (!opt->arg && value)
-		return msg_fail(-EINVAL, "%s: takes no value", opt->name);
-	if (opt->arg && !value && p->pos < p->argc)
-		value = p->argv[p->pos++];
-	if (opt->arg && !value)
-		return msg_fail(-EINVAL, "%s: needs a value: %s", opt->name,
-				opt->arg);
-	*p->help |= !opt->set;
-	return opt->set ? opt->set(p->to, value) : 0;
-}
-
-/* Return: the plain argument found first, NULL without any; errors in *@err. */
-static const char *opts_parse(struct opts_parser *p, int *err)
-{
-	const char *plain = NULL;
-
-	*err = 0;
-	while (p->pos < p->argc && !*err) {
-		char *arg = p->argv[p->pos];
-
-		if (arg[0] == '-' && arg[1]) {
-			*err = opts_parse_option(p);
-			continue;
-		}
-		p->pos++;
-		if (plain)
-			*err = msg_fail(-EINVAL, "%s: one argument too many: " HELP_HINT,
-					arg, p->command);
-		plain = arg;
-	}
-	return plain;
-}
-
 int opts_parse_run(struct opts_run *opts, int argc, char **argv)
 {
 	struct opts_parser parser = {
@@ -317,7 +207,6 @@ int opts_parse_run(struct opts_run *opts, int argc, char **argv)
 		.nr = ARRAY_SIZE(run_opts), .to = opts, .help = &opts->help,
 		.argc = argc, .argv = argv,
 	};
-	const char *plain;
 	int err;
 
 	memset(opts, 0, sizeof(*opts));
@@ -326,25 +215,13 @@ int opts_parse_run(struct opts_run *opts, int argc, char **argv)
 	opts->cfg.append = "console=ttyS0";
 	opts->cfg.cpus = 1;
 	opts->cfg.mem = MEM_DEFAULT;
-	plain = opts_parse(&parser, &err);
+	err = opts_parse(&parser);
 	if (err || opts->help)
 		return err;
-	if (plain)
-		return msg_fail(-EINVAL, "%s: options begin with --: " HELP_HINT,
-				plain, "run");
-	if (!opts->cfg.kernel)
+	if (!opts->cfg.kernel && opts->cfg.origin == ORIGIN_BOOT)
 		return msg_fail(-EINVAL, "--kernel FILE is missing: " HELP_HINT,
 				"run");
 	return 0;
-}
-
-static const char *opts_parse_name(struct opts_parser *p, int *err)
-{
-	const char *name = opts_parse(p, err);
-
-	if (!name && !*err && !*p->help)
-		*err = msg_fail(-EINVAL, "the machine's name is missing: 'vmrun list' shows those that run");
-	return name;
 }
 
 int opts_parse_stop(struct opts_stop *opts, int argc, char **argv)
@@ -352,14 +229,12 @@ int opts_parse_stop(struct opts_stop *opts, int argc, char **argv)
 	struct opts_parser parser = {
 		.command = "stop", .opts = stop_opts,
 		.nr = ARRAY_SIZE(stop_opts), .to = opts, .help = &opts->help,
-		.argc = argc, .argv = argv,
+		.argc = argc, .argv = argv, .max_plain = 1,
 	};
-	int err;
 
 	memset(opts, 0, sizeof(*opts));
 	opts->grace = GRACE_DEFAULT;
-	opts->name = opts_parse_name(&parser, &err);
-	return err;
+	return opts_parse_named(&parser, &opts->name);
 }
 
 int opts_parse_stats(struct opts_stats *opts, int argc, char **argv)
@@ -367,34 +242,25 @@ int opts_parse_stats(struct opts_stats *opts, int argc, char **argv)
 	struct opts_parser parser = {
 		.command = "stats", .opts = stats_opts,
 		.nr = ARRAY_SIZE(stats_opts), .to = opts, .help = &opts->help,
-		.argc = argc, .argv = argv,
+		.argc = argc, .argv = argv, .max_plain = 1,
 	};
-	int err;
 
 	memset(opts, 0, sizeof(*opts));
 	opts->interval = INTERVAL_DEFAULT;
-	opts->name = opts_parse_name(&parser, &err);
-	return err;
+	return opts_parse_named(&parser, &opts->name);
 }
 
 /* ---- help ---- */
 
-static void opts_help_table(FILE *out, const struct opt *opts, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++) {
-		char left[40];
-
-		snprintf(left, sizeof(left), "%s%s%s", opts[i].name,
-			 opts[i].arg ? " " : "",
-			 opts[i].arg ? opts[i].arg : "");
-		fprintf(out, "  %-20s %s\n", left, opts[i].help);
-	}
-}
-
 void opts_help(FILE *out)
 {
 	fputs("usage: vmrun run --kernel FILE [options]\n"
+	      "       vmrun restore FILE [options]\n"
 	      "       vmrun list\n"
+	      "       vmrun pause NAME\n"
+	      "       vmrun resume NAME\n"
+	      "       vmrun snapshot NAME FILE\n"
+	      "       vmrun migrate NAME URI [options]\n"
 	      "       vmrun stop NAME [--grace SECONDS]\n"
 	      "       vmrun stats NAME [--interval SECONDS]\n"
 	      "       vmrun version\n"

@@ -108,9 +108,25 @@ int registry_open(const char *what, const char *name)
 	return fd;
 }
 
-int registry_ask(int fd, const char *command, char *reply, size_t size)
+static bool registry_wait(int fd, int ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do {
+		n = poll(&pfd, 1, ms);
+	} while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+int registry_ask(int fd, const char *command, char *reply, size_t size)
+{
+	return registry_ask_for(fd, REPLY_TIMEOUT_MS, command, reply, size);
+}
+
+int registry_ask_for(int fd, int ms, const char *command, char *reply,
+		     size_t size)
+{
 	size_t len = 0;
 
 	if (send(fd, command, strlen(command), MSG_NOSIGNAL) < 0)
@@ -118,7 +134,7 @@ int registry_ask(int fd, const char *command, char *reply, size_t size)
 	while (len < size - 1) {
 		ssize_t n;
 
-		if (poll(&pfd, 1, REPLY_TIMEOUT_MS) <= 0)
+		if (!registry_wait(fd, ms))
 			return -ETIMEDOUT;
 		n = read(fd, reply + len, size - 1 - len);
 		if (n <= 0)

@@ -33,6 +33,9 @@ int registry_open(const char *what, const char *name);
  * Return: 0, -EPROTO when it does not begin with "ok", or -errno; no message.
  */
 int registry_ask(int fd, const char *command, char *reply, size_t size);
+/* Waits for so many milliseconds at most. */
+int registry_ask_for(int fd, int ms, const char *command, char *reply,
+		     size_t size);
 
 /* The subcommands; both report errors and return 0 or -errno. */
 int registry_list(void);

@@ -131,3 +131,41 @@ uint64_t stream_get_u64(struct stream *s)
 {
 	return stream_get(s, 8);
 }
+
+void stream_put_block(struct stream *s, const void *data, size_t len)
+{
+	if (len > UINT32_MAX)
+		stream_fail(s, -EOVERFLOW);
+	stream_put_u32(s, (uint32_t)len);
+	stream_put_bytes(s, data, len);
+}
+
+void stream_get_block(struct stream *s, void *data, size_t len)
+{
+	if (stream_get_u32(s) != len)
+		stream_fail(s, -EPROTO);
+	stream_get_bytes(s, data, len);
+}
+
+void stream_put_string(struct stream *s, const char *text)
+{
+	stream_put_block(s, text, text ? strlen(text) : 0);
+}
+
+char *stream_get_string(struct stream *s)
+{
+	uint32_t len = stream_get_u32(s);
+	char *text;
+
+	if (s->error || len > s->len - s->pos) {
+		stream_fail(s, -EPROTO);
+		return NULL;
+	}
+	text = calloc(1, (size_t)len + 1);
+	if (!text) {
+		stream_fail(s, -ENOMEM);
+		return NULL;
+	}
+	stream_get_bytes(s, text, len);
+	return text;
+}

@@ -36,6 +36,14 @@ uint16_t stream_get_u16(struct stream *s);
 uint32_t stream_get_u32(struct stream *s);
 uint64_t stream_get_u64(struct stream *s);
 
+/* A length of 32 bits, then the bytes. */
+void stream_put_block(struct stream *s, const void *data, size_t len);
+/* The block must be exactly @len bytes long, or it is -EPROTO. */
+void stream_get_block(struct stream *s, void *data, size_t len);
+/* A string as a block; NULL is an empty one. The copy is the caller's; NULL on error. */
+void stream_put_string(struct stream *s, const char *text);
+char *stream_get_string(struct stream *s);
+
 /* A loader that meets an impossible value marks the stream as bad. */
 void stream_fail(struct stream *s, int error);
 static inline int stream_error(const struct stream *s)

@@ -491,6 +491,12 @@ int term_create(struct machine *m)
 	return 0;
 }
 
+void term_restore(struct term *term)
+{
+	if (term->raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &term->saved);
+}
+
 void term_destroy(struct machine *m)
 {
 	struct term *term = m->term;
@@ -499,8 +505,7 @@ void term_destroy(struct machine *m)
 	term_unwatch(term);
 	loop_del(&m->loop, &term->kick);
 	close(term->kick.fd);
-	if (term->raw)
-		tcsetattr(STDIN_FILENO, TCSANOW, &term->saved);
+	term_restore(term);
 	free(term);
 	m->term = NULL;
 }

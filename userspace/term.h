@@ -29,6 +29,9 @@ void term_destroy(struct machine *m);
 /* Tells the user at a terminal how to leave. */
 void term_greet(struct term *term);
 
+/* The settings back, for a process that cannot end in order. Any thread. */
+void term_restore(struct term *term);
+
 /* Raw mode again, after the process was stopped or in the background. */
 void term_resume(struct term *term);
 

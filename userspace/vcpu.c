@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "counters.h"
@@ -302,6 +303,24 @@ static void vcpu_park(struct vcpu *v)
 	pthread_mutex_unlock(&m->state_lock);
 }
 
+/* Return: whether the vCPU was held back; then the flags are to be looked at again. */
+static bool vcpu_held(struct vcpu *v)
+{
+	uint64_t until = __atomic_load_n(&v->m->held_until, __ATOMIC_RELAXED);
+	struct timespec now, end = { (time_t)(until / 1000000000),
+				     (long)(until % 1000000000) };
+
+	if (!until)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec > end.tv_sec ||
+	    (now.tv_sec == end.tv_sec && now.tv_nsec >= end.tv_nsec))
+		return false;
+	/* A kick ends the sleep early. */
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);
+	return true;
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
@@ -317,7 +336,7 @@ static void *vcpu_thread(void *arg)
 			break;
 		if (__atomic_load_n(&m->pause, __ATOMIC_SEQ_CST) || v->failed)
 			vcpu_park(v);
-		else
+		else if (!vcpu_held(v))
 			vcpu_enter(v);
 	}
 	return NULL;

@@ -16,6 +16,7 @@
 
 struct counters;
 struct machine;
+struct stream;
 
 /* All state of a vCPU that KVM shows. */
 struct vcpu_state {
@@ -60,6 +61,26 @@ int vcpus_reset(struct machine *m);
 int vcpu_state_get(struct vcpu *v, struct vcpu_state *state);
 int vcpu_state_set(struct vcpu *v, const struct vcpu_state *state);
 void vcpu_state_free(struct vcpu_state *state);
+
+/*
+ * The same for moves, where CPUID travels, too. Between the two steps of loading the TSC must
+ * be set: KVM_SET_MSRS arms the deadline timer.
+ */
+struct vcpu_saved {
+	struct vcpu_state state;
+	struct kvm_cpuid2 *cpuid;	/* malloc'ed */
+};
+
+int vcpu_save(struct vcpu *v, struct stream *s);
+int vcpu_saved_read(struct vcpu_saved *saved, struct stream *s);
+void vcpu_saved_free(struct vcpu_saved *saved);
+int vcpu_load_registers(struct vcpu *v, const struct vcpu_saved *saved);
+int vcpu_load_msrs(struct vcpu *v, const struct vcpu_saved *saved);
+
+/* CPUID by itself, as KVM_GET_CPUID2 gives it; the reader's table is malloc'ed. */
+#define CPUID_MAX 256
+int vcpu_cpuid_save(struct vcpu *v, struct stream *s);
+struct kvm_cpuid2 *vcpu_cpuid_read(struct stream *s);
 
 /* report.c: one block on stderr that says why and where a vCPU gave up. */
 void vcpu_report(struct vcpu *v, const char *why);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * All state of a vCPU, out of KVM and back. At the moment it serves reset, which is nothing
- * but going back to the state after creation.
+ * All state of a vCPU, out of KVM and back: for reset, which is nothing but going back to the
+ * state after creation, and for moves.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,9 @@
 
 #include "kvm.h"
 #include "machine.h"
+#include "stream.h"
 #include "util/list.h"
+#include "util/msg.h"
 #include "vcpu.h"
 
 #define MSR_IA32_TSC	0x10
@@ -21,7 +23,10 @@ static struct kvm_msrs *msrs_alloc(uint32_t nr)
 		      nr * sizeof(struct kvm_msr_entry));
 }
 
-/* The TSC goes on counting over a reset, the same for all vCPUs. */
+/*
+ * Without the TSC, which goes on counting over a reset, the same for all vCPUs, and which
+ * migrate/state.c moves for all of them together.
+ */
 static struct kvm_msrs *msrs_listed(const struct kvm *kvm)
 {
 	struct kvm_msr_list *list;
@@ -40,19 +45,35 @@ static struct kvm_msrs *msrs_listed(const struct kvm *kvm)
 	return msrs;
 }
 
+/* What to do about an MSR that this vCPU does not have. */
+enum msrs_missing {
+	MSRS_SKIP,
+	MSRS_DROP,		/* take it from the list */
+	MSRS_FAIL,		/* unless it is to be zero */
+};
+
+static int msrs_refused(const struct vcpu *v, const struct kvm_msr_entry *msr)
+{
+	if (!msr->data)
+		return 0;
+	return msg_fail(-EINVAL, "vCPU %u: this host's KVM does not take %#llx for MSR %#x",
+			v->id, (unsigned long long)msr->data, msr->index);
+}
+
 /*
  * KVM_GET_MSRS and KVM_SET_MSRS stop at the first MSR that this vCPU does not
- * have and return its position: go on behind it. With @drop it also leaves the list.
+ * have and return its position: go on behind it.
  */
 static int msrs_transfer(struct vcpu *v, unsigned long request,
-			 struct kvm_msrs *msrs, bool drop)
+			 struct kvm_msrs *msrs, enum msrs_missing missing)
 {
 	struct kvm_msrs *part = msrs_alloc(msrs->nmsrs);
 	uint32_t pos = 0;
+	int err = 0;
 
 	if (!part)
 		return -ENOMEM;
-	while (pos < msrs->nmsrs) {
+	while (!err && pos < msrs->nmsrs) {
 		struct kvm_msr_entry *from = &msrs->entries[pos];
 		uint32_t left = msrs->nmsrs - pos;
 		int done;
@@ -66,14 +87,16 @@ static int msrs_transfer(struct vcpu *v, unsigned long request,
 		pos += (uint32_t)done;
 		if (pos == msrs->nmsrs)
 			break;
-		if (drop)
+		if (missing == MSRS_FAIL)
+			err = msrs_refused(v, from + done);
+		if (missing == MSRS_DROP)
 			memmove(from + done, from + done + 1,
 				(--msrs->nmsrs - pos) * sizeof(*from));
 		else
 			pos++;
 	}
 	free(part);
-	return 0;
+	return err;
 }
 
 static int msrs_get(struct vcpu *v, struct vcpu_state *state)
@@ -81,7 +104,7 @@ static int msrs_get(struct vcpu *v, struct vcpu_state *state)
 	state->msrs = msrs_listed(&v->m->kvm);
 	if (!state->msrs)
 		return -ENOMEM;
-	return msrs_transfer(v, KVM_GET_MSRS, state->msrs, true);
+	return msrs_transfer(v, KVM_GET_MSRS, state->msrs, MSRS_DROP);
 }
 
 /*
@@ -89,11 +112,12 @@ static int msrs_get(struct vcpu *v, struct vcpu_state *state)
  * its deadline MSR, events and MP state last.
  */
 #define STATE(name, field) { \
-	KVM_GET_##name, KVM_SET_##name, offsetof(struct vcpu_state, field) }
+	KVM_GET_##name, KVM_SET_##name, offsetof(struct vcpu_state, field), \
+	sizeof(((struct vcpu_state *)0)->field) }
 
 static const struct {
 	unsigned long get, set;
-	size_t offset;
+	size_t offset, size;
 } state_parts[] = {
 	STATE(SREGS, sregs),
 	STATE(REGS, regs),
@@ -105,17 +129,39 @@ static const struct {
 	STATE(MP_STATE, mp),
 };
 
+/* In reverse: KVM_GET_MP_STATE still acts on INIT and SIPI, which are among the events. */
+static int parts_get(struct vcpu *v, struct vcpu_state *state)
+{
+	for (size_t i = ARRAY_SIZE(state_parts); i--;) {
+		int err = kvm_ioctl(v->fd, state_parts[i].get,
+				    (char *)state + state_parts[i].offset);
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int parts_set(struct vcpu *v, const struct vcpu_state *state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++) {
+		int err = kvm_ioctl(v->fd, state_parts[i].set,
+				    (char *)state + state_parts[i].offset);
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
 int vcpu_state_get(struct vcpu *v, struct vcpu_state *state)
 {
 	int err;
 
 	memset(state, 0, sizeof(*state));
-	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++) {
-		err = kvm_ioctl(v->fd, state_parts[i].get,
-				(char *)state + state_parts[i].offset);
-		if (err < 0)
-			return err;
-	}
+	err = parts_get(v, state);
+	if (err)
+		return err;
 	err = msrs_get(v, state);
 	if (err)
 		vcpu_state_free(state);
@@ -124,19 +170,135 @@ int vcpu_state_get(struct vcpu *v, struct vcpu_state *state)
 
 int vcpu_state_set(struct vcpu *v, const struct vcpu_state *state)
 {
-	int err;
+	int err = parts_set(v, state);
 
-	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++) {
-		err = kvm_ioctl(v->fd, state_parts[i].set,
-				(char *)state + state_parts[i].offset);
-		if (err < 0)
-			return err;
-	}
-	return msrs_transfer(v, KVM_SET_MSRS, state->msrs, false);
+	return err ? err : msrs_transfer(v, KVM_SET_MSRS, state->msrs, MSRS_SKIP);
 }
 
 void vcpu_state_free(struct vcpu_state *state)
 {
 	free(state->msrs);
 	state->msrs = NULL;
+}
+
+/* ---- moves ---- */
+
+static struct kvm_cpuid2 *cpuid_alloc(uint32_t nent)
+{
+	struct kvm_cpuid2 *table = calloc(1, sizeof(*table) +
+					  nent * sizeof(table->entries[0]));
+
+	if (table)
+		table->nent = nent;
+	return table;
+}
+
+static void cpuid_put(struct stream *s, const struct kvm_cpuid2 *table)
+{
+	stream_put_u32(s, table->nent);
+	stream_put_bytes(s, table->entries,
+			 table->nent * sizeof(table->entries[0]));
+}
+
+int vcpu_cpuid_save(struct vcpu *v, struct stream *s)
+{
+	struct kvm_cpuid2 *table = cpuid_alloc(CPUID_MAX);
+	int err = table ? kvm_ioctl(v->fd, KVM_GET_CPUID2, table) : -ENOMEM;
+
+	if (err >= 0)
+		cpuid_put(s, table);
+	free(table);
+	return err < 0 ? err : stream_error(s);
+}
+
+struct kvm_cpuid2 *vcpu_cpuid_read(struct stream *s)
+{
+	uint32_t nent = stream_get_u32(s);
+	struct kvm_cpuid2 *table;
+
+	if (nent > CPUID_MAX) {
+		stream_fail(s, -EPROTO);
+		return NULL;
+	}
+	table = cpuid_alloc(nent);
+	if (!table) {
+		stream_fail(s, -ENOMEM);
+		return NULL;
+	}
+	stream_get_bytes(s, table->entries, nent * sizeof(table->entries[0]));
+	return table;
+}
+
+int vcpu_save(struct vcpu *v, struct stream *s)
+{
+	struct vcpu_state state;
+	int err = vcpu_state_get(v, &state);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++)
+		stream_put_block(s, (char *)&state + state_parts[i].offset,
+				 state_parts[i].size);
+	stream_put_u32(s, state.msrs->nmsrs);
+	for (uint32_t i = 0; i < state.msrs->nmsrs; i++) {
+		stream_put_u32(s, state.msrs->entries[i].index);
+		stream_put_u64(s, state.msrs->entries[i].data);
+	}
+	vcpu_state_free(&state);
+	err = vcpu_cpuid_save(v, s);
+	return err ? err : stream_error(s);
+}
+
+static struct kvm_msrs *msrs_read(struct stream *s)
+{
+	uint32_t nr = stream_get_u32(s);
+	struct kvm_msrs *msrs;
+
+	if (stream_error(s) || nr > MSRS_MAX) {
+		stream_fail(s, -EPROTO);
+		return NULL;
+	}
+	msrs = msrs_alloc(nr);
+	if (!msrs) {
+		stream_fail(s, -ENOMEM);
+		return NULL;
+	}
+	msrs->nmsrs = nr;
+	for (uint32_t i = 0; i < nr; i++) {
+		msrs->entries[i].index = stream_get_u32(s);
+		msrs->entries[i].data = stream_get_u64(s);
+	}
+	return msrs;
+}
+
+int vcpu_saved_read(struct vcpu_saved *saved, struct stream *s)
+{
+	memset(saved, 0, sizeof(*saved));
+	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++)
+		stream_get_block(s, (char *)&saved->state + state_parts[i].offset,
+				 state_parts[i].size);
+	saved->state.msrs = msrs_read(s);
+	saved->cpuid = vcpu_cpuid_read(s);
+	if (stream_error(s))
+		vcpu_saved_free(saved);
+	return stream_error(s);
+}
+
+void vcpu_saved_free(struct vcpu_saved *saved)
+{
+	vcpu_state_free(&saved->state);
+	free(saved->cpuid);
+	saved->cpuid = NULL;
+}
+
+int vcpu_load_registers(struct vcpu *v, const struct vcpu_saved *saved)
+{
+	int err = kvm_ioctl(v->fd, KVM_SET_CPUID2, saved->cpuid);
+
+	return err < 0 ? err : parts_set(v, &saved->state);
+}
+
+int vcpu_load_msrs(struct vcpu *v, const struct vcpu_saved *saved)
+{
+	return msrs_transfer(v, KVM_SET_MSRS, saved->state.msrs, MSRS_FAIL);
 }

@@ -49,9 +49,12 @@ setup_host() {
 
 # Asked of the compiler itself: it finds what it needs, wherever that came from.
 setup_compiler() {
-	local need=()
+	local need=() header
 	command -v cc >/dev/null || need+=(gcc libc6-dev)
 	[ ${#need[@]} = 0 ] && echo '#include <gelf.h>' | cc -E - >/dev/null 2>&1 || need+=(libelf-dev)
+	for header in zstd xxhash; do
+		[ ${#need[@]} = 0 ] && echo "#include <$header.h>" | cc -E - >/dev/null 2>&1 || need+=("lib$header-dev")
+	done
 	[ ${#need[@]} = 0 ] && { echo '#include <slirp/libslirp.h>' | cc -E - || pkg-config --exists slirp; } >/dev/null 2>&1 ||
 		need+=(libslirp-dev pkgconf)
 	install "${need[@]}"

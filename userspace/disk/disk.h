@@ -14,14 +14,22 @@
 
 struct disk {
 	int fd;
+	const char *path;	/* the caller's */
 	bool ro;
 	bool block;		/* a block device, not a file */
 	uint64_t size;		/* a multiple of DISK_SECTOR */
 };
 
-/* Opens and locks the image; a failure is reported to the user. Return: 0 or -errno. */
+/* A failure is reported to the user. Return: 0 or -errno. The disk is not locked yet. */
 int disk_open(struct disk *disk, const char *path, bool ro);
 void disk_close(struct disk *disk);
+
+/*
+ * Against other processes, as long as the guest may use it. disk_lock() reports a failure;
+ * before disk_unlock() lets go, everything written is on the disk.
+ */
+int disk_lock(struct disk *disk);
+int disk_unlock(struct disk *disk);
 
 /* All of the list or an error: 0 or -errno. The list is used up in the course of it. */
 int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t off);

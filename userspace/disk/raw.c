@@ -49,19 +49,29 @@ static int find_size(struct disk *disk, const char *path)
  * Two writers destroy a file system. Where the file system knows no locks the user is on their
  * own.
  */
-static int lock(struct disk *disk, const char *path)
+int disk_lock(struct disk *disk)
 {
 	if (!flock(disk->fd, (disk->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) || errno != EWOULDBLOCK)
 		return 0;
-	return msg_fail(-EBUSY, "disk %s is in use by another process%s", path,
+	return msg_fail(-EBUSY, "disk %s is in use by another process%s", disk->path,
 			disk->ro ? " that writes it" : "; share it with ,ro on both sides");
+}
+
+/* What the other side of a move is to see must not be in this host's memory alone. */
+int disk_unlock(struct disk *disk)
+{
+	int ret = disk->ro ? 0 : disk_flush(disk);
+
+	if (!ret && flock(disk->fd, LOCK_UN) && errno != EOPNOTSUPP)
+		ret = -errno;
+	return ret;
 }
 
 int disk_open(struct disk *disk, const char *path, bool ro)
 {
 	int ret;
 
-	*disk = (struct disk){ .ro = ro };
+	*disk = (struct disk){ .ro = ro, .path = path };
 	/* non-blocking: a FIFO must not hang the start */
 	disk->fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (disk->fd < 0)
@@ -70,8 +80,6 @@ int disk_open(struct disk *disk, const char *path, bool ro)
 					" (add ,ro to only read it)" :
 					"");
 	ret = find_size(disk, path);
-	if (!ret)
-		ret = lock(disk, path);
 	if (ret)
 		disk_close(disk);
 	return ret;

@@ -78,6 +78,12 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 		ret = fake_line(arg);
 	else if (request == KVM_SIGNAL_MSI)
 		fake.sent++;
+	else if (request == KVM_GET_MSR_INDEX_LIST)
+		((struct kvm_msr_list *)arg)->nmsrs = 0;
+	else if (request == KVM_GET_MSRS || request == KVM_SET_MSRS)
+		ret = (int)((struct kvm_msrs *)arg)->nmsrs;
+	else if (request == KVM_GET_CPUID2)
+		((struct kvm_cpuid2 *)arg)->nent = 0;
 	pthread_mutex_unlock(&fake.lock);
 	return ret;
 }
@@ -102,6 +108,29 @@ void machine_request(struct machine *m, enum machine_request what)
 	(void)m;
 	fake.resets += what == MACHINE_RESET;
 	fake.quits += what == MACHINE_QUIT;
+}
+
+/* No vCPU runs. */
+void machine_pause(struct machine *m)
+{
+	(void)m;
+}
+
+void machine_resume(struct machine *m)
+{
+	(void)m;
+}
+
+bool machine_is_asked(struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+void machine_throttle(struct machine *m, uint32_t percent)
+{
+	(void)m;
+	(void)percent;
 }
 
 /* ---- the board ---- */
@@ -153,6 +182,26 @@ void board_destroy(struct board *b)
 	bus_destroy(&b->m.bus);
 	mem_destroy(&b->m.mem);
 	pthread_mutex_destroy(&fake.lock);
+}
+
+int board_load(struct board *b, struct stream *s)
+{
+	int err = 0;
+
+	while (!err && s->pos < s->len) {
+		struct section sec;
+		struct device *dev;
+
+		err = section_get(s, &sec);
+		if (err <= 0)
+			return err;
+		dev = device_find(&b->m, sec.name);
+		err = dev ? device_load(dev, &sec) : -ENODEV;
+		section_destroy(&sec);
+	}
+	if (!err)
+		devices_start(&b->m);
+	return err;
 }
 
 unsigned int board_msi_count(unsigned int gsi)

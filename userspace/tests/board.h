@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "machine.h"
+#include "section.h"
 #include "virtio/queue.h"
 
 #define BOARD_MEM	MIB(16)
@@ -43,6 +44,9 @@ void board_init(struct board *b);
 void board_start_loop(struct board *b);
 void board_stop_loop(struct board *b);
 void board_destroy(struct board *b);
+
+/* Takes in what devices_save() made, and starts them. Return: 0 or the first error. */
+int board_load(struct board *b, struct stream *s);
 
 /* Times the vector's eventfd (or KVM_SIGNAL_MSI) fired since last asked. */
 unsigned int board_msi_count(unsigned int gsi);

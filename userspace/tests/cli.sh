@@ -61,6 +61,10 @@ works 'help' 'vmrun run --kernel' --help
 works 'help of run' '--initrd FILE' run --help
 works 'help of stop' '--grace' stop --help
 works 'help of stats' '--interval' stats --help
+works 'help of restore' '--verify' restore --help
+works 'help of migrate' '--downtime-limit' migrate --help
+works 'help of snapshot' 'NAME FILE' snapshot --help
+works 'help of pause' 'vmrun pause NAME' pause --help
 works 'version' '^vmrun [0-9]' version
 
 refused 'no such command' 'frobnicate' frobnicate
@@ -104,6 +108,28 @@ refused 'stop with a path' 'not a machine' stop ../x
 refused 'stats without a name' 'name is missing' stats
 refused 'stats of nobody' 'no machine of that name' stats "nobody-$$"
 refused 'stats every 0 seconds' '--interval 0' stats vm --interval 0
+refused 'incoming from nowhere' '--incoming there: give tcp:HOST:PORT' run --incoming there
+refused 'restore without a file' 'file is missing' restore
+refused 'restore of nothing' "$dir/nothing: No such file" restore "$dir/nothing"
+refused 'restore of what is no snapshot' 'not a snapshot' restore "$K"
+refused 'restore of a directory' 'not a snapshot' restore "$dir"
+refused 'restore of a FIFO' 'not a snapshot' restore "$dir/fifo"
+refused 'verify nonsense' '--verify soon' restore "$K" --verify soon
+refused 'snapshot without a file' 'file is missing' snapshot vm
+refused 'snapshot of nobody' 'no machine of that name' snapshot "nobody-$$" "$dir/snapshot"
+refused 'snapshot with too much' 'one argument too many' snapshot a b c
+refused 'pause of nobody' 'no machine of that name' pause "nobody-$$"
+refused 'resume without a name' 'name is missing' resume
+refused 'migrate to nowhere' 'where to is missing' migrate vm
+refused 'migrate to nonsense' 'migrate there: give tcp:HOST:PORT' migrate vm there
+refused 'migrate of nobody' 'no machine of that name' migrate "nobody-$$" tcp:localhost:1
+refused 'no streams' '--streams 0' migrate vm tcp:x:1 --streams 0
+refused 'a hundred streams' '--streams 100' migrate vm tcp:x:1 --streams 100
+refused 'compress nonsense' '--compress gzip' migrate vm tcp:x:1 --compress gzip
+refused 'compress level nonsense' '--compress zstd=99' migrate vm tcp:x:1 --compress zstd=99
+refused 'no bandwidth' '--max-bandwidth 0' migrate vm tcp:x:1 --max-bandwidth 0
+refused 'no downtime' '--downtime-limit 0' migrate vm tcp:x:1 --downtime-limit 0
+refused 'no time' '--timeout 0' migrate vm tcp:x:1 --timeout 0
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 755 "$dir"
 	chmod 600 "$K" "$dir/disk"

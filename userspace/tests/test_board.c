@@ -134,7 +134,7 @@ static void test_state(void)
 	cmos_set(0x41, 0);
 	devices_reset(&b.m);
 	ok(!fake.line[BOARD_SCI] && !in(BOARD_PM_BASE, 4), "reset");
-	ok(!devices_load(&b.m, &s) && cmos(0x41) == 0x99 &&
+	ok(!board_load(&b, &s) && cmos(0x41) == 0x99 &&
 	   in(BOARD_PM_BASE, 4) == 0x01000100 && fake.line[BOARD_SCI], "load");
 	stream_destroy(&s);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "device.h"
-#include "stream.h"
+#include "section.h"
 #include "tests/board.h"
 #include "tests/tap.h"
 
@@ -66,34 +66,80 @@ static struct toy y = { .dev = { .ops = &toy_ops, .name = "y" }, .value = 9 };
 static struct toy z = { .dev = { .ops = &toy_ops, .name = "z" },
 			.refuse = true };
 
+/* All sections of a list with an end. Return: 0 or the first error. */
+static int load_all(struct stream *s)
+{
+	struct section sec;
+	struct device *dev;
+	int err;
+
+	while ((err = section_get(s, &sec)) > 0) {
+		dev = device_find(&b.m, sec.name);
+		err = dev ? device_load(dev, &sec) : -ENODEV;
+		section_destroy(&sec);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+/* A list of one section, of that name and version, with a body of one 32-bit number. */
+static int load_one(const char *name, uint32_t version)
+{
+	struct stream s, body;
+	int err;
+
+	stream_init(&s);
+	stream_init(&body);
+	stream_put_u32(&body, 5);
+	section_put(&s, name, version, &body);
+	section_put_end(&s);
+	err = load_all(&s);
+	stream_destroy(&body);
+	stream_destroy(&s);
+	return err;
+}
+
+static void test_damage(const struct stream *s)
+{
+	unsigned int taken = 0;
+	struct stream part;
+
+	for (size_t len = 0; len < s->len; len++) {
+		stream_from(&part, s->data, len);
+		taken += !load_all(&part);
+		stream_destroy(&part);
+	}
+	ok(!taken, "no part of it is taken for the whole");
+	for (size_t bit = 0; bit < 8 * s->len; bit++) {
+		stream_from(&part, s->data, s->len);
+		part.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		taken += !load_all(&part);
+		stream_destroy(&part);
+	}
+	ok(!taken, "no flipped bit goes unnoticed");
+}
+
 static void test_state(void)
 {
-	struct stream s, part;
+	struct stream s;
 
 	stream_init(&s);
 	ok(!devices_save(&b.m, &s), "save");
+	section_put_end(&s);
 	x.value = 0;
 	y.value = 0;
-	ok(!devices_load(&b.m, &s) && x.value == 7 && y.value == 9, "load");
-	for (size_t len = 0; len < s.len; len++) {
-		stream_from(&part, s.data, len);
-		if (!devices_load(&b.m, &part))
-			break;
-		stream_destroy(&part);
-		if (len == s.len - 1)
-			ok(true, "no part of it is taken for the whole");
-	}
+	ok(!load_all(&s) && x.value == 7 && y.value == 9, "load");
 	x.greedy = true;
 	s.pos = 0;
-	ok(devices_load(&b.m, &s) == -EPROTO, "a device that wants more");
+	ok(load_all(&s) == -EPROTO, "a device that wants more");
 	x.greedy = false;
-	s.data[3]++;	/* the version of x */
-	s.pos = 0;
-	ok(devices_load(&b.m, &s) == -EPROTO, "a newer version");
-	s.data[1] = 'q';
-	s.pos = 0;
-	ok(devices_load(&b.m, &s) == -EPROTO, "an unknown device");
+	test_damage(&s);
 	stream_destroy(&s);
+	ok(!load_one("x", 2), "its own version");
+	ok(load_one("x", 9) == -ENOTSUP, "a newer version");
+	ok(load_one("x", 0) == -EPROTO, "version 0");
+	ok(load_one("q", 1) == -ENODEV, "an unknown device");
 }
 
 int main(void)

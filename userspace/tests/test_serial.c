@@ -156,7 +156,7 @@ static void test_state(void)
 	ok(!devices_save(&b.m, &s), "save");
 	devices_reset(&b.m);
 	ok(!in(UART_SCR) && !in(UART_MCR), "reset");
-	ok(!devices_load(&b.m, &s) && in(UART_SCR) == 0x42 &&
+	ok(!board_load(&b, &s) && in(UART_SCR) == 0x42 &&
 	   in(UART_RX) == 'a' && in(UART_RX) == 'b', "load");
 	stream_destroy(&s);
 }

@@ -212,7 +212,7 @@ static void test_state(struct card *c)
 	stream_init(&s);
 	ok(!devices_save(&c->d.b->m, &s), "save");
 	devices_reset(&c->d.b->m);
-	ok(!devices_load(&c->d.b->m, &s), "load");
+	ok(!board_load(c->d.b, &s), "load");
 	arp_request(c, f);
 	ok(send_frame(c, f, 60) && receive(c, 0x0806, f), "the network goes on");
 	stream_destroy(&s);

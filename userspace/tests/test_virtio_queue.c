@@ -91,7 +91,7 @@ static void test_good_chain(void)
 	   "its buffers are counted");
 	ok(f.chain.iov[1].iov_base == f.ram.host + 0x9000, "buffers are guest memory itself");
 	ok(virtq_pop(&f.vq, &f.chain) == 0 && virtq_empty(&f.vq), "then the ring is empty");
-	virtq_push(&f.vq, 0, 513);
+	virtq_push(&f.vq, &f.chain, 513);
 	ok(f.used->idx == 1 && f.used->ring[0].id == 0 && f.used->ring[0].len == 513,
 	   "push fills the used ring");
 	teardown(&f);
@@ -286,12 +286,13 @@ static void test_enable(void)
 
 static void test_signals(void)
 {
+	static const struct virtq_chain none;
 	struct fixture f;
 	uint16_t event;
 
 	setup(&f);
 	virtq_enable(&f.vq);
-	virtq_push(&f.vq, 0, 0);
+	virtq_push(&f.vq, &none, 0);
 	ok(virtq_should_signal(&f.vq), "no event index: signal");
 	f.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	ok(!virtq_should_signal(&f.vq), "no event index: NO_INTERRUPT is heeded");
@@ -303,10 +304,10 @@ static void test_signals(void)
 	f.vq.event_idx = true;
 	virtq_should_signal(&f.vq);
 	f.avail->ring[SIZE] = 3;	/* used_event */
-	virtq_push(&f.vq, 0, 0);
+	virtq_push(&f.vq, &none, 0);
 	ok(!virtq_should_signal(&f.vq), "event index: not yet");
-	virtq_push(&f.vq, 0, 0);
-	virtq_push(&f.vq, 0, 0);
+	virtq_push(&f.vq, &none, 0);
+	virtq_push(&f.vq, &none, 0);
 	ok(virtq_should_signal(&f.vq), "event index: crossed");
 	f.vq.last_avail = 1;
 	ok(!virtq_kicks_on(&f.vq), "event index: kicks on");
@@ -329,7 +330,7 @@ static void test_wrap(void)
 		f.desc[i % SIZE] = desc(0x8000, 16, 0, 0);
 		publish(&f, i % SIZE);
 		taken += virtq_pop(&f.vq, &f.chain) == 1 && f.chain.head == i % SIZE;
-		virtq_push(&f.vq, f.chain.head, i);
+		virtq_push(&f.vq, &f.chain, i);
 	}
 	ok(taken == 20 && f.used->idx == (uint16_t)(0xfffa + 20), "indices wrap at 65536");
 	teardown(&f);
@@ -395,7 +396,7 @@ static void test_fuzz(void)
 		while (virtq_pop(&f.vq, &f.chain) == 1) {
 			taken++;
 			check_chain(&f, &bad);
-			virtq_push(&f.vq, f.chain.head, rnd());
+			virtq_push(&f.vq, &f.chain, rnd());
 			virtq_should_signal(&f.vq);
 			virtq_kicks_on(&f.vq);
 		}

@@ -200,13 +200,15 @@ static void serve_one(struct blk *b)
 	pthread_mutex_lock(&v->lock);
 	b->busy = false;
 	pthread_cond_broadcast(&b->idle);
+	/* the status is the last byte, also of a read that failed half-way */
+	virtq_touched(&v->queue[0].vq, c, c->in_len);
 	if (!v->running)
 		return;
 	if (len < 0) {
 		virtio_fail(v, "disk request without header or status");
 		return;
 	}
-	virtq_push(&v->queue[0].vq, c->head, len);
+	virtq_push(&v->queue[0].vq, c, len);
 	virtio_signal(v, 0);
 }
 
@@ -323,6 +325,46 @@ static void fill_config(struct blk *b)
 	b->v.config_len = sizeof(b->config);
 }
 
+static bool is_disk(const struct device *dev)
+{
+	return !strncmp(dev->name, "virtio-blk", 10);
+}
+
+static struct disk *disk_of(struct device *dev)
+{
+	return &to_blk(container_of(dev, struct virtio_dev, dev))->disk;
+}
+
+int virtio_blk_lock_all(struct machine *m)
+{
+	struct list *pos;
+	int ret = 0;
+
+	list_for_each(pos, &m->devices) {
+		struct device *dev = container_of(pos, struct device, node);
+
+		if (!ret && is_disk(dev))
+			ret = disk_lock(disk_of(dev));
+	}
+	if (ret)
+		virtio_blk_unlock_all(m);
+	return ret;
+}
+
+int virtio_blk_unlock_all(struct machine *m)
+{
+	struct list *pos;
+	int ret = 0;
+
+	list_for_each(pos, &m->devices) {
+		struct device *dev = container_of(pos, struct device, node);
+		int err = is_disk(dev) ? disk_unlock(disk_of(dev)) : 0;
+
+		ret = ret ? ret : err;
+	}
+	return ret;
+}
+
 static unsigned int count_disks(struct machine *m)
 {
 	unsigned int n = 0;
@@ -331,7 +373,7 @@ static unsigned int count_disks(struct machine *m)
 	list_for_each(pos, &m->devices) {
 		struct device *dev = container_of(pos, struct device, node);
 
-		n += !strncmp(dev->name, "virtio-blk", 10);
+		n += is_disk(dev);
 	}
 	return n;
 }
@@ -345,6 +387,12 @@ int virtio_blk_create(struct machine *m, const struct disk_config *cfg)
 	if (!b)
 		return msg_fail(-ENOMEM, "out of memory for disk %s", cfg->path);
 	ret = disk_open(&b->disk, cfg->path, cfg->ro);
+	/* a machine to come gets the lock from the one that leaves */
+	if (!ret && m->cfg.origin != ORIGIN_INCOMING) {
+		ret = disk_lock(&b->disk);
+		if (ret)
+			disk_close(&b->disk);
+	}
 	if (ret) {
 		free(b);
 		return ret;

@@ -15,6 +15,13 @@ struct disk_config;
 /* Creates the next disk of the machine; a failure is reported. Return: 0 or -errno. */
 int virtio_blk_create(struct machine *m, const struct disk_config *cfg);
 
+/*
+ * Locks or gives up the images of all disks: a machine that has moved away leaves them to its
+ * successor. After an error none is locked.
+ */
+int virtio_blk_lock_all(struct machine *m);
+int virtio_blk_unlock_all(struct machine *m);
+
 /**
  * virtio_blk_request - carry out one request; open to the tests
  * @sync: writes must be stable when they complete, because the driver did not accept FLUSH

@@ -63,10 +63,10 @@ static bool rx_one(struct console *con)
 	}
 	len = readv(con->master, c->iov + c->nout, c->nin);
 	if (len <= 0) {
-		virtq_unpop(&v->queue[RXQ].vq);
+		virtq_unpop(&v->queue[RXQ].vq, c);
 		return false;
 	}
-	virtq_push(&v->queue[RXQ].vq, c->head, len);
+	virtq_push(&v->queue[RXQ].vq, c, len);
 	return true;
 }
 
@@ -93,7 +93,7 @@ static void tx(struct console *con)
 		ssize_t ignored = writev(con->master, v->chain.iov, v->chain.nout);
 
 		(void)ignored;
-		virtq_push(vq, v->chain.head, 0);
+		virtq_push(vq, &v->chain, 0);
 	}
 	virtio_signal(v, TXQ);
 	if (v->running && (!virtq_empty(vq) || virtq_kicks_on(vq)))

@@ -104,6 +104,7 @@ void virtio_reset(struct virtio_dev *v)
 		v->ops->stop(v);
 	/* again: the lock may have been dropped */
 	v->running = false;
+	v->waits = false;
 	v->status = 0;
 	v->features = 0;
 	v->offered_sel = 0;
@@ -152,6 +153,11 @@ static struct virtio_dev *from_device(struct device *dev)
 static void *guest_at(void *opaque, uint64_t gpa, uint64_t len)
 {
 	return mem_at(opaque, gpa, len);
+}
+
+static void guest_touched(void *opaque, const void *host, uint64_t len)
+{
+	mem_touched(opaque, host, len);
 }
 
 static void queues_destroy(struct virtio_dev *v)
@@ -332,10 +338,30 @@ static int load(struct device *dev, struct stream *s, uint32_t version)
 		queue_load(v, &v->queue[i], s);
 	if (v->ops->load)
 		v->ops->load(v, s);
-	if (!stream_error(s) && (v->status & live) == VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio_start(v);
+	v->waits = !stream_error(s) && (v->status & live) == VIRTIO_CONFIG_S_DRIVER_OK;
 	pthread_mutex_unlock(&v->lock);
 	return stream_error(s);
+}
+
+static void device_start(struct device *dev)
+{
+	struct virtio_dev *v = from_device(dev);
+
+	pthread_mutex_lock(&v->lock);
+	if (v->waits)
+		virtio_start(v);
+	v->waits = false;
+	pthread_mutex_unlock(&v->lock);
+}
+
+static void device_halt(struct device *dev)
+{
+	struct virtio_dev *v = from_device(dev);
+
+	pthread_mutex_lock(&v->lock);
+	v->waits |= v->running;
+	v->running = false;
+	pthread_mutex_unlock(&v->lock);
 }
 
 static void unrealize(struct device *dev)
@@ -359,6 +385,8 @@ static const struct device_ops device_ops = {
 	.reset = device_reset,
 	.save = save,
 	.load = load,
+	.start = device_start,
+	.halt = device_halt,
 	.unrealize = unrealize,
 };
 
@@ -371,7 +399,9 @@ void virtio_init(struct virtio_dev *v, struct machine *m, const struct virtio_op
 	v->dev.name = v->name;
 	v->dev.m = m;
 	v->ops = ops;
-	v->mem = (struct virtq_mem){ .at = guest_at, .opaque = m };
+	v->mem = (struct virtq_mem){
+		.at = guest_at, .touched = guest_touched, .opaque = m,
+	};
 	v->config_vector = VIRTIO_MSI_NO_VECTOR;
 	v->offered |= VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC) |
 		      VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX);

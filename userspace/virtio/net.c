@@ -18,6 +18,7 @@
 
 #include "machine.h"
 #include "net/net.h"
+#include "stream.h"
 #include "util/msg.h"
 #include "virtio/virtio.h"
 
@@ -63,7 +64,7 @@ static bool rx_one(struct net *n)
 	}
 	len = n->be->ops->recv(n->be, c->iov + c->nout, c->nin);
 	if (len < NET_HDR_SIZE) {
-		virtq_unpop(&v->queue[RXQ].vq);
+		virtq_unpop(&v->queue[RXQ].vq, c);
 		if (len != -EAGAIN && len != -EMSGSIZE && len < 0)
 			n->dead = true;
 		return len != -EAGAIN && !n->dead;
@@ -71,7 +72,7 @@ static bool rx_one(struct net *n)
 	/* without MRG_RXBUF it is always one (5.1.6.4) */
 	iov_from_buf(c->iov + c->nout, c->nin, offsetof(struct virtio_net_hdr_v1, num_buffers),
 		     &one, sizeof(one));
-	virtq_push(&v->queue[RXQ].vq, c->head, len);
+	virtq_push(&v->queue[RXQ].vq, c, len);
 	return true;
 }
 
@@ -119,7 +120,7 @@ static bool tx_one(struct net *n)
 		return false;
 	}
 	n->be->ops->send(n->be, c->iov, c->nout);
-	virtq_push(&v->queue[TXQ].vq, c->head, 0);
+	virtq_push(&v->queue[TXQ].vq, c, 0);
 	return true;
 }
 
@@ -190,6 +191,17 @@ static void destroy(struct virtio_dev *v)
 	free(n);
 }
 
+/* The address is made of the machine's name, which may be another one after a move. */
+static void save(struct virtio_dev *v, struct stream *s)
+{
+	stream_put_bytes(s, to_net(v)->config.mac, sizeof(to_net(v)->config.mac));
+}
+
+static void load(struct virtio_dev *v, struct stream *s)
+{
+	stream_get_bytes(s, to_net(v)->config.mac, sizeof(to_net(v)->config.mac));
+}
+
 static const struct virtio_ops net_ops = {
 	.id = VIRTIO_ID_NET,
 	.class = 0x020000,
@@ -201,6 +213,8 @@ static const struct virtio_ops net_ops = {
 	.start = start,
 	.stop = stop,
 	.kicked = kicked,
+	.save = save,
+	.load = load,
 };
 
 /* The same name always gives the same address (FNV-1a, folded to three bytes). */

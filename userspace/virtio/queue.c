@@ -177,19 +177,43 @@ bool virtq_empty(const struct virtq *vq)
 	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) == vq->last_avail;
 }
 
-void virtq_unpop(struct virtq *vq)
+static void touched(struct virtq *vq, const void *host, uint64_t len)
 {
+	if (vq->mem->touched)
+		vq->mem->touched(vq->mem->opaque, host, len);
+}
+
+void virtq_touched(struct virtq *vq, const struct virtq_chain *c, uint64_t len)
+{
+	const struct iovec *iov = c->iov + c->nout;
+	unsigned int i;
+
+	for (i = 0; len && i < c->nin; i++) {
+		uint64_t take = iov[i].iov_len < len ? iov[i].iov_len : len;
+
+		touched(vq, iov[i].iov_base, take);
+		len -= take;
+	}
+}
+
+/* The device may have begun to write before it found out that it cannot. */
+void virtq_unpop(struct virtq *vq, const struct virtq_chain *c)
+{
+	virtq_touched(vq, c, c->in_len);
 	vq->last_avail--;
 }
 
-void virtq_push(struct virtq *vq, uint16_t head, uint32_t len)
+void virtq_push(struct virtq *vq, const struct virtq_chain *c, uint32_t len)
 {
 	struct vring_used_elem *e = &vq->used->ring[vq->used_idx & (vq->size - 1)];
 
-	__atomic_store_n(&e->id, head, __ATOMIC_RELAXED);
+	virtq_touched(vq, c, len);
+	__atomic_store_n(&e->id, c->head, __ATOMIC_RELAXED);
 	__atomic_store_n(&e->len, len, __ATOMIC_RELAXED);
 	/* release: the element and the buffers are visible before the index */
 	__atomic_store_n(&vq->used->idx, ++vq->used_idx, __ATOMIC_RELEASE);
+	touched(vq, e, sizeof(*e));
+	touched(vq, &vq->used->idx, sizeof(vq->used->idx));
 }
 
 bool virtq_should_signal(struct virtq *vq)
@@ -216,18 +240,23 @@ static uint16_t *avail_event(struct virtq *vq)
 void virtq_kicks_off(struct virtq *vq)
 {
 	/* with event indices an old avail_event already keeps the driver quiet */
-	if (vq->enabled && !vq->event_idx)
-		__atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	if (!vq->enabled || vq->event_idx)
+		return;
+	__atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
+	touched(vq, &vq->used->flags, sizeof(vq->used->flags));
 }
 
 bool virtq_kicks_on(struct virtq *vq)
 {
 	if (!vq->enabled || vq->broken)
 		return false;
-	if (vq->event_idx)
+	if (vq->event_idx) {
 		__atomic_store_n(avail_event(vq), vq->last_avail, __ATOMIC_RELAXED);
-	else
+		touched(vq, avail_event(vq), sizeof(uint16_t));
+	} else {
 		__atomic_store_n(&vq->used->flags, 0, __ATOMIC_RELAXED);
+		touched(vq, &vq->used->flags, sizeof(vq->used->flags));
+	}
 	/* full barrier: pairs with the driver's "publish avail->idx, then look at avail_event" */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return !virtq_empty(vq);

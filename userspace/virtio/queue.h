@@ -17,9 +17,13 @@
 #define VIRTQ_MAX_SIZE	256	/* largest ring offered to a guest */
 #define VIRTQ_MAX_CHAIN	256	/* most buffers in one chain, indirect ones included */
 
-/* at() returns the host address of [gpa, gpa + len), or NULL unless all of it is guest RAM. */
+/*
+ * at() returns the host address of [gpa, gpa + len), or NULL unless all of it is guest RAM.
+ * touched() is told of every range that was written; it may be NULL.
+ */
 struct virtq_mem {
 	void *(*at)(void *opaque, uint64_t gpa, uint64_t len);
+	void (*touched)(void *opaque, const void *host, uint64_t len);
 	void *opaque;
 };
 
@@ -77,10 +81,16 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *c);
 bool virtq_empty(const struct virtq *vq);
 
 /* Put back the chain taken last; legal only if nothing was pushed or popped since. */
-void virtq_unpop(struct virtq *vq);
+void virtq_unpop(struct virtq *vq, const struct virtq_chain *c);
 
-/* Return chain @head to the driver with @len bytes written. */
-void virtq_push(struct virtq *vq, uint16_t head, uint32_t len);
+/*
+ * Tell of the first @len bytes of a chain's writable buffers; virtq_push() does it for the bytes
+ * that it is told of.
+ */
+void virtq_touched(struct virtq *vq, const struct virtq_chain *c, uint64_t len);
+
+/* Return a chain to the driver with @len bytes written. */
+void virtq_push(struct virtq *vq, const struct virtq_chain *c, uint32_t len);
 
 /* True if the driver wants an interrupt for what was pushed since the last call. */
 bool virtq_should_signal(struct virtq *vq);

@@ -35,7 +35,7 @@ static void kicked(struct virtio_dev *v, unsigned int q)
 
 	virtq_kicks_off(vq);
 	for (i = 0; i < BATCH && virtio_pop(v, q, &v->chain); i++)
-		virtq_push(vq, v->chain.head, fill(&v->chain));
+		virtq_push(vq, &v->chain, fill(&v->chain));
 	virtio_signal(v, q);
 	if (v->running && (!virtq_empty(vq) || virtq_kicks_on(vq)))
 		virtio_kick(v, q);
