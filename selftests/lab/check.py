@@ -52,6 +52,7 @@ class Boot:
         self.rest = b""
         self.trouble = {}
         self.blamed = set()
+        self.retries = False
         self.cpu_since = 0
         self.said = 0
 
@@ -156,6 +157,7 @@ class Boot:
         if outcome.why and test.tries > 1:
             test.tries -= 1
             self.report.note(outcome, "it is tried again: see its directory's tests file")
+            self.retries = True
             raise Again(self.done)
         if outcome.why:
             outcome.console = words
@@ -191,7 +193,8 @@ def run_batch(tests, report):
             boot.run()
         except Again:
             pass
-        fruitless = 0 if boot.done else fruitless + 1
+        # Tests that may be tried again count their tries themselves.
+        fruitless = 0 if boot.done or boot.retries else fruitless + 1
         left = left[len(boot.done):]
         if fruitless > 3:
             raise LabError("the machine does not come up")
