@@ -7,6 +7,16 @@ dir=$(mktemp -d)
 trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$dir"' EXIT
 number=0
 failed=0
+vendor=amd
+memory=128M
+pack=()
+# The slow machine gets less to carry, and does not compress it.
+if grep -q '^flags.* vmx' /proc/cpuinfo; then
+	vendor=intel
+	memory=80M
+	pack=(--compress none)
+fi
+export vendor memory
 
 judge() { # judge NAME STATUS
 	number=$((number + 1))
