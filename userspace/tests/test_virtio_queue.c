@@ -17,6 +17,7 @@
 
 struct ram {
 	uint8_t *host;
+	uint8_t shadow[RAM];	/* what those know who only hear of what was touched */
 };
 
 static void *ram_at(void *opaque, uint64_t gpa, uint64_t len)
@@ -24,6 +25,13 @@ static void *ram_at(void *opaque, uint64_t gpa, uint64_t len)
 	struct ram *ram = opaque;
 
 	return gpa <= RAM && len <= RAM - gpa ? ram->host + gpa : NULL;
+}
+
+static void ram_touched(void *opaque, const void *host, uint64_t len)
+{
+	struct ram *ram = opaque;
+
+	memcpy(ram->shadow + ((const uint8_t *)host - ram->host), host, len);
 }
 
 struct fixture {
@@ -40,7 +48,9 @@ static void setup(struct fixture *f)
 {
 	memset(f, 0, sizeof(*f));
 	f->ram.host = calloc(1, RAM);
-	f->mem = (struct virtq_mem){ .at = ram_at, .opaque = &f->ram };
+	f->mem = (struct virtq_mem){
+		.at = ram_at, .touched = ram_touched, .opaque = &f->ram,
+	};
 	virtq_init(&f->vq, &f->mem, VIRTQ_MAX_SIZE);
 	f->vq.size = SIZE;
 	f->vq.desc_gpa = DESC;
@@ -316,6 +326,49 @@ static void test_signals(void)
 	teardown(&f);
 }
 
+/* What the driver wrote is known; what the device writes from now on must be told. */
+static void sync(struct fixture *f)
+{
+	memcpy(f->ram.shadow, f->ram.host, RAM);
+}
+
+static bool told(const struct fixture *f)
+{
+	return !memcmp(f->ram.shadow, f->ram.host, RAM);
+}
+
+static void test_touched(void)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.desc[0] = desc(0x8000, 16, VRING_DESC_F_NEXT, 1);
+	f.desc[1] = desc(0x9ff0, 40, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 2);
+	f.desc[2] = desc(0xb000, 100, VRING_DESC_F_WRITE, 0);
+	pop0(&f);
+	sync(&f);
+	memset(f.ram.host + 0x9ff0, 1, 40);
+	memset(f.ram.host + 0xb000, 2, 60);
+	ok(!told(&f), "a write is not known by itself");
+	virtq_push(&f.vq, &f.chain, 100);
+	ok(told(&f), "push tells of the buffers and the used ring");
+	publish(&f, 0);
+	virtq_pop(&f.vq, &f.chain);
+	sync(&f);
+	memset(f.ram.host + 0xb000, 3, 99);
+	virtq_unpop(&f.vq, &f.chain);
+	ok(told(&f), "so does unpop");
+	virtq_kicks_off(&f.vq);
+	ok(told(&f) && f.used->flags, "kicks off");
+	virtq_kicks_on(&f.vq);
+	ok(told(&f) && !f.used->flags, "kicks on");
+	f.vq.event_idx = true;
+	f.vq.last_avail = 9;
+	virtq_kicks_on(&f.vq);
+	ok(told(&f), "kicks on by the event index");
+	teardown(&f);
+}
+
 static void test_wrap(void)
 {
 	struct fixture f;
@@ -428,6 +481,7 @@ int main(void)
 	test_head();
 	test_enable();
 	test_signals();
+	test_touched();
 	test_wrap();
 	test_iov();
 	test_fuzz();
