@@ -224,7 +224,6 @@ static int fault_in(struct vcpu *vcpu)
 	u32 nowait = pv_apf_wanted(vcpu) ? TDP_ACCESS_NOWAIT : 0;
 	int r = tdp_fault(vcpu, e->tdp.gpa, e->tdp.access | nowait);
 
-	vcpu->touched_memory = true;
 	if (r != TDP_WAIT)
 		return r;
 	if (pv_apf_begin(vcpu, e->tdp.gpa, e->tdp.access & TDP_ACCESS_WRITE))

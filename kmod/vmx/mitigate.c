@@ -96,9 +96,10 @@ static void barrier_between_guests(struct vcpu_vmx *vmx)
 
 /*
  * Whether L1D may hold what this guest must not see: another thread has run, or user
- * space, or the host has worked on memory for the guest. Nothing else between two stays
- * reads what is anybody's secret. The kernel's own KVM draws the line in the same place,
- * and has the parameter for who wants it elsewhere.
+ * space, or the emulator has worked on memory for the guest. Nothing else between two stays
+ * reads what is anybody's secret; a fault looks at tables and at the page's struct. The
+ * kernel's own KVM draws the line in the same place, and has the parameter for who wants it
+ * elsewhere.
  */
 static bool host_data_loaded(struct vcpu_vmx *vmx)
 {
