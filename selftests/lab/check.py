@@ -257,12 +257,16 @@ def main():
     for test in tests:
         if test.where == "host" and "machine" not in test.options:
             run_host_test(test, report)
-    batches = collections.deque(plan([test for test in tests if test.where != "host" or "machine" in test.options]))
+    machines = [test for test in tests if test.where != "host" or "machine" in test.options]
+    batches = collections.deque(plan([test for test in machines if "pair" not in test.options]))
     workers = [threading.Thread(target=work, args=(batches, report), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    for test in machines:
+        if "pair" in test.options:
+            run_host_test(test, report)
     return report.close(began)
 
 

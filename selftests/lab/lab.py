@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make lab: boots an emulated machine, runs a command (or a shell) in it and exits with its status.
 
-Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT
+Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT LINK
 """
 import contextlib
 import os
@@ -136,7 +136,7 @@ def main():
     box = None
     try:
         box = Machine(vendor, stage, smp=number("SMP", 1), mem=number("MEM", 0), share=share,
-                      append=setting("APPEND"), guest=guest, cpu=setting("MODEL") or None, virt=virt)
+                      append=setting("APPEND"), guest=guest, cpu=setting("MODEL") or None, virt=virt, link=setting("LINK") or None)
         box.start()
         if interactive:
             say("booting the %s machine; exit leaves it" % vendor)

@@ -98,25 +98,40 @@ def try_lock(file):
         return False
 
 
-def take_slot():
-    """One of the two places for an emulator on this machine; more of them would starve each other's timers."""
+def take_slots(count=1):
+    """Of the two places for an emulator on this machine; more of them would starve each other's timers."""
     os.makedirs(CACHE + "/slots", exist_ok=True)
     queue, *slots = [open("%s/slots/%s" % (CACHE, name), "w", encoding="ascii") for name in ("queue", "0", "1")]
-    told = False
-    # First come, first served: only the head of the queue looks for a place.
+    told, taken = False, []
+    # First come, first served: only the head of the queue looks for a place. Who wants both stays there until it has them:
+    # two that had one each would wait for ever.
     if not try_lock(queue):
         say("both emulator slots are busy; waiting")
         told = True
         fcntl.flock(queue, fcntl.LOCK_EX)
     while True:
         for slot in slots:
-            if try_lock(slot):
-                queue.close()
-                return slot
+            if len(taken) < count and slot not in taken and try_lock(slot):
+                taken.append(slot)
+        if len(taken) == count:
+            queue.close()
+            return taken
         if not told:
-            say("both emulator slots are busy; waiting")
+            say("%s busy; waiting" % ("an emulator slot is" if taken else "both emulator slots are"))
             told = True
         time.sleep(0.2)
+
+
+def take_end(link):
+    """One of the two ends of the wire of that name: its number, 1 or 2, and the file whose lock keeps it."""
+    if not re.fullmatch(r"[\w-]+", link):
+        raise LabError("LINK=%s: letters, digits, - and _ make a wire's name" % link)
+    os.makedirs(CACHE + "/links", exist_ok=True)
+    for end in (1, 2):
+        file = open("%s/links/%s.%d" % (CACHE, link, end), "w", encoding="ascii")
+        if try_lock(file):
+            return end, file
+    raise LabError("LINK=%s: both ends of that wire are taken" % link)
 
 
 def die_with_parent():
@@ -141,14 +156,19 @@ class Follower:
 class Machine:
     """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. count: its TSC counts
     instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts.
-    trace: so many times Bochs tells all instructions between one XCHG BX,BX and the next, in self.dir/trace."""
+    trace: so many times Bochs tells all instructions between one XCHG BX,BX and the next, in self.dir/trace.
+    link: the name of a wire to another machine. slot: one taken before, for who needs more than one."""
 
     def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
-                 virt=False, count=False, plugin=None, trace=0):
+                 virt=False, count=False, plugin=None, trace=0, link=None, slot=None):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         if self.mem > MOST_MEM[vendor]:
             raise LabError("MEM=%d is too much: the %s machine has up to %d" % (self.mem, vendor, MOST_MEM[vendor]))
+        if link and vendor != "amd":
+            raise LabError("LINK=%s: only the amd machine has a network card" % link)
+        self.link = link
+        self.end, self.end_lock = take_end(link) if link else (None, None)
         self.kernel = lab_kernel()
         self.boot = "%s/machine/%s" % (CACHE, self.kernel)
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
@@ -161,7 +181,7 @@ class Machine:
         self.console = []           # its lines so far
         self.dying_since = None
         self.cpu_used = 0
-        self.slot = take_slot()
+        self.slot = slot or take_slots()[0]
         self.dir = tempfile.mkdtemp(prefix="run.", dir=self.run_root())
         if guest:
             self.guest = "%s/guest/%s.img" % (CACHE, "guest" if guest is True else guest)
@@ -224,6 +244,9 @@ class Machine:
             # What firmware boots from: /dev/vdc
             if self.virt:
                 command += ["-drive", "file=%s/guest/boot.img,format=raw,if=virtio,snapshot=on" % CACHE]
+        if self.link:
+            append += " lab.link=%d" % self.end
+            command += self.network_card()
         if self.share:
             append += " lab.share=1"
             dirs.append(self.share)
@@ -231,6 +254,12 @@ class Machine:
                         "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
         self.spawn(command + ["-append", append], dirs, stdin=tty_fd, stdout=tty_fd,
                    stderr=open(self.dir + "/emulator.log", "wb"))
+
+    def network_card(self):
+        """Its cable is a socket: the first end listens there, the second calls until somebody answers."""
+        side = "server=on" if self.end == 1 else "server=off,reconnect-ms=200"
+        return ["-netdev", "stream,id=link,%s,addr.type=unix,addr.path=%s/links/%s" % (side, CACHE, self.link),
+                "-device", "virtio-net-pci,netdev=link,mac=52:54:00:00:00:%02x,romfile=" % self.end]
 
     def start_intel(self, initrd, tty_fd):
         images = [self.root] + ([self.guest] if self.guest else [])
@@ -370,3 +399,5 @@ class Machine:
             os.close(self.out)
         shutil.rmtree(self.dir, ignore_errors=True)
         self.slot.close()
+        if self.end_lock:
+            self.end_lock.close()

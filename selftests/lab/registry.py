@@ -20,6 +20,7 @@ OPTIONS  "-" or, separated by commas:
            alone      a boot of its own
            tries=N    so often at most, for what an emulator is known to break under the stock modules as well
            machine=amd|intel   (host tests) it boots that machine itself, so it takes its turn with its tests
+           pair       (host tests with machine=) it boots two at a time, so its turn is when no others run
            also=FILE  another file of the test's directory (or build directory) that it needs beside it
 COMMAND  run in the test's directory, which holds the program, built or as it stands in the checkout
 
@@ -59,7 +60,7 @@ def parse_options(text, where):
     options = {}
     for word in ([] if text == "-" else text.split(",")):
         key, _, value = word.partition("=")
-        if key in FLAGS + ("full",) and not value:
+        if key in FLAGS + ("full", "pair") and not value:
             options[key] = True
         elif key == "also" and value:
             options.setdefault(key, []).append(value)

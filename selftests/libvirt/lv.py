@@ -58,8 +58,8 @@ def run(*command, **how):
     return text
 
 
-def virsh(*arguments, **how):
-    return run("virsh", "-q", "-c", URI, *arguments, **how)
+def virsh(*arguments, uri=URI, **how):
+    return run("virsh", "-q", "-c", uri, *arguments, **how)
 
 
 def read(path):
@@ -90,22 +90,23 @@ def alive(pid):
         return False
 
 
-def start_libvirtd():
-    run("libvirtd", "-d", env={"LIBVIRT_LOG_OUTPUTS": "3:file:" + LOG})
+def start_libvirtd(*options):
+    run("libvirtd", "-d", *options, env={"LIBVIRT_LOG_OUTPUTS": "3:file:" + LOG})
     if not vm.until(lambda: attempt("virsh", "-q", "-c", URI, "uri")[0], lambda status: status == 0, 60):
         raise vm.Failed("libvirtd does not answer: " + read(LOG)[-1500:])
 
 
-def start_daemons():
+def start_daemons(*options):
     for path in ("/var/log/libvirt/qemu", "/var/cache/libvirt/qemu", "/run/lock", IMAGES):
         os.makedirs(path, exist_ok=True)
     run("modprobe", "-a", "tun", "vhost_net", "bridge")
     # libvirt asks for the host's own name, as Debian's installer sets it up, and there is nobody else to ask here.
-    with open("/etc/hosts", "a", encoding="ascii") as f:
-        f.write("127.0.1.1 %s\n" % os.uname().nodename)
+    if attempt("getent", "-s", "files", "hosts", os.uname().nodename)[0]:
+        with open("/etc/hosts", "a", encoding="ascii") as f:
+            f.write("127.0.1.1 %s\n" % os.uname().nodename)
     atexit.register(stop_daemons)
     run("virtlogd", "-d")
-    start_libvirtd()
+    start_libvirtd(*options)
 
 
 def stop_daemon(name, seconds=60):
@@ -136,7 +137,7 @@ DOMAIN = """<domain type='kvm'>
   <vcpu placement='static' current='1'>2</vcpu>
   {os}
   <features><acpi/><apic/></features>
-  <cpu mode='{cpu}'/>
+  {cpu}
   <clock offset='utc'>
     <timer name='rtc' tickpolicy='catchup'/>
     <timer name='pit' tickpolicy='delay'/>
@@ -147,7 +148,7 @@ DOMAIN = """<domain type='kvm'>
     <controller type='pci' model='pcie-root'/>
     {ports}
     <controller type='usb' model='none'/>
-    <interface type='user'><model type='virtio'/></interface>
+    {net}
     <serial type='pty'/>
     <console type='pty'/>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
@@ -158,6 +159,8 @@ DOMAIN = """<domain type='kvm'>
 
 DISK = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{0}'/>" \
        "<target dev='{1}' bus='virtio'/>{2}</disk>"
+
+USER_NET = "<interface type='user'><model type='virtio'/></interface>"
 
 # What virt-install writes, too: without ports to spare nothing can be plugged into a q35.
 PORTS = "<controller type='pci' model='pcie-root-port'/>" * 8
@@ -184,10 +187,10 @@ class Console:
     take, wait, shell = vm.Qemu.take, vm.Qemu.wait, vm.Qemu.shell
     run, healthy = vm.Qemu.run, vm.Qemu.healthy
 
-    def __init__(self, name):
+    def __init__(self, name, uri=URI):
         self.name, self.seen, self.rest, self.mark = name, b"", b"", 0
         self.terminal, theirs = pty.openpty()
-        self.process = subprocess.Popen(["virsh", "-c", URI, "console", name, "--force"], stdin=theirs, stdout=theirs,
+        self.process = subprocess.Popen(["virsh", "-c", uri, "console", name, "--force"], stdin=theirs, stdout=theirs,
                                         stderr=theirs, start_new_session=True)
         os.close(theirs)
         self.wait(rb"^Escape character is .*\n", 60)
@@ -218,27 +221,28 @@ class Console:
 
 
 class Domain:
-    """A defined domain; its guest is talked to through run()."""
+    """A defined domain; its guest is talked to through run(). uri: of the host that it is on."""
 
     def __init__(self, name):
         self.name = name
+        self.uri = URI
         self.console = None
 
-    def define(self, os_xml, disks, cpu="host-model"):
+    def define(self, os_xml, disks, cpu="<cpu mode='host-model'/>", net=USER_NET):
         path = "/tmp/%s.xml" % self.name
         with open(path, "w", encoding="utf-8") as f:
             # Defined again under its name, it must be the same domain.
-            f.write(DOMAIN.format(name=self.name, uuid=uuid.uuid5(uuid.NAMESPACE_DNS, self.name), os=os_xml, cpu=cpu,
+            f.write(DOMAIN.format(name=self.name, uuid=uuid.uuid5(uuid.NAMESPACE_DNS, self.name), os=os_xml, cpu=cpu, net=net,
                                   ports=PORTS, disks="\n    ".join(disks)))
         virsh("define", path)
 
     def virsh(self, command, *arguments, **how):
-        return virsh(command, self.name, *arguments, **how)
+        return virsh(command, self.name, *arguments, uri=self.uri, **how)
 
     def open_console(self):
         if self.console:
             self.console.close()
-        self.console = Console(self.name)
+        self.console = Console(self.name, self.uri)
 
     def prompt(self):
         """A new console on a guest that waits at its shell's prompt: it has nothing to say until asked."""
@@ -276,5 +280,5 @@ class Domain:
         if self.console:
             self.console.close()
             self.console = None
-        attempt("virsh", "-q", "-c", URI, "destroy", self.name)
-        attempt("virsh", "-q", "-c", URI, "undefine", self.name, "--managed-save", "--snapshots-metadata", "--nvram")
+        attempt("virsh", "-q", "-c", self.uri, "destroy", self.name)
+        attempt("virsh", "-q", "-c", self.uri, "undefine", self.name, "--managed-save", "--snapshots-metadata", "--nvram")

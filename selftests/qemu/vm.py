@@ -97,9 +97,10 @@ def module_users():
     return None
 
 
-def machine(name="q35", irqchip="on", **options):
+def machine(name="q35", irqchip="on", accel="", **options):
+    """accel: more properties of the accelerator."""
     extra = "".join(",%s=%s" % (key.replace("_", "-"), value) for key, value in options.items())
-    return ["-machine", name + extra, "-accel", "kvm,device=%s,kernel-irqchip=%s" % (DEVICE, irqchip)]
+    return ["-machine", name + extra, "-accel", "kvm,device=%s,kernel-irqchip=%s%s" % (DEVICE, irqchip, accel)]
 
 
 def append(job=None, more=""):
