@@ -26,7 +26,7 @@ RING = 4096
 # is much, and most of it not yet there when a guest goes on ahead of its memory.
 ROUNDS, POSTCOPY_ROUNDS = 3, 2
 # What a guest is if not told otherwise. busy: MB that are rewritten, at rate MB a second.
-SETTINGS = {"machine": "q35", "irqchip": "on", "cpu": "host", "smp": "2", "mem": "256", "busy": "64", "rate": "16"}
+SETTINGS = {"machine": "q35", "irqchip": "on", "cpu": "host", "smp": "2", "mem": "160", "busy": "48", "rate": "16"}
 
 # QEMU keeps the TSC as it was when the guest was stopped, and kvmclock as it was a little later, on stock KVM just the same. So
 # the guest's kernel finds the TSC late by no more than the guest stood still, and stops to trust it.
@@ -36,15 +36,17 @@ CLOCKSOURCE = re.compile(r"clocksource: +(timekeeping watchdog on CPU\d+: Markin
 # What kernels say on a slow machine, moved or not
 SLOW = re.compile(r"clocksource: Long readout interval, skipping watchdog check|hrtimer: interrupt took \d+ ns")
 
+# Memory follows a guest that has gone ahead at so many bytes a second, so that it asks for some itself.
+SLOWLY = {"max-postcopy-bandwidth": 6 << 20}
 # name: capabilities, parameters, what else is so
 WAYS = {
     "precopy": {},
     "multifd": {"capabilities": ["multifd"], "parameters": {"multifd-channels": 3}},
-    "postcopy": {"capabilities": ["postcopy-ram"]},
-    "preempt": {"capabilities": ["postcopy-ram", "postcopy-preempt"]},
+    "postcopy": {"capabilities": ["postcopy-ram"], "parameters": SLOWLY},
+    "preempt": {"capabilities": ["postcopy-ram", "postcopy-preempt"], "parameters": SLOWLY},
     "ring": {"ring": True},
     "ring-multifd": {"ring": True, "capabilities": ["multifd"], "parameters": {"multifd-channels": 2}},
-    "ring-postcopy": {"ring": True, "capabilities": ["postcopy-ram"]},
+    "ring-postcopy": {"ring": True, "capabilities": ["postcopy-ram"], "parameters": SLOWLY},
     "xbzrle": {"capabilities": ["xbzrle"]},
     "auto-converge": {"capabilities": ["auto-converge"], "parameters": {"throttle-trigger-threshold": 1}},
 }
