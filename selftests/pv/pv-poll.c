@@ -159,7 +159,7 @@ static void vm_says_no(void)
 	struct guest g;
 
 	cpu = poll_guest(&g, 0);
-	halts(cpu, 30, MS / 10, false);
+	halts(cpu, 30, 2 * MS, false);
 	CHECK_EQ(counted(cpu, "halt_attempted_poll"), 0);
 	CHECK(counted(cpu, "halt_wait_ns") > 0);
 }
