@@ -48,6 +48,8 @@ void kvm_chips_free(struct kvm_chips *chips);
 
 /* Their state of now, and back. */
 int kvm_chips_save(const struct kvm *kvm, struct stream *s);
+/* Of two saved bodies: what is not the same but for the time, or NULL. */
+const char *kvm_chips_differ(struct stream *a, struct stream *b);
 int kvm_chips_load(const struct kvm *kvm, struct stream *s);
 
 #endif

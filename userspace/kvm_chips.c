@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kvm.h"
 #include "stream.h"
+#include "util/list.h"
 
 #define KVM_CHIPS 3
 
@@ -74,17 +76,37 @@ int kvm_chips_save(const struct kvm *kvm, struct stream *s)
 	return stream_error(s);
 }
 
+static int kvm_chips_read(struct kvm_chips *chips, struct stream *s)
+{
+	for (uint32_t i = 0; i < KVM_CHIPS; i++) {
+		stream_get_block(s, &chips->chip[i], sizeof(chips->chip[i]));
+		if (chips->chip[i].chip_id != i)
+			stream_fail(s, -EPROTO);
+	}
+	stream_get_block(s, &chips->pit, sizeof(chips->pit));
+	return stream_error(s);
+}
+
+const char *kvm_chips_differ(struct stream *a, struct stream *b)
+{
+	struct kvm_chips x = { 0 }, y = { 0 };
+
+	if (kvm_chips_read(&x, a) || kvm_chips_read(&y, b))
+		return "length";
+	for (unsigned int i = 0; i < ARRAY_SIZE(x.pit.channels); i++)
+		x.pit.channels[i].count_load_time =
+			y.pit.channels[i].count_load_time;
+	if (memcmp(&x.pit, &y.pit, sizeof(x.pit)))
+		return "PIT";
+	return memcmp(x.chip, y.chip, sizeof(x.chip)) ? "interrupt controllers" :
+							NULL;
+}
+
 int kvm_chips_load(const struct kvm *kvm, struct stream *s)
 {
 	struct kvm_chips chips;
 
-	for (uint32_t i = 0; i < KVM_CHIPS; i++) {
-		stream_get_block(s, &chips.chip[i], sizeof(chips.chip[i]));
-		if (chips.chip[i].chip_id != i)
-			stream_fail(s, -EPROTO);
-	}
-	stream_get_block(s, &chips.pit, sizeof(chips.pit));
-	if (stream_error(s))
-		return stream_error(s);
-	return kvm_chips_reset(kvm, &chips);
+	int err = kvm_chips_read(&chips, s);
+
+	return err ? err : kvm_chips_reset(kvm, &chips);
 }

@@ -74,6 +74,8 @@ struct vcpu_saved {
 int vcpu_save(struct vcpu *v, struct stream *s);
 int vcpu_saved_read(struct vcpu_saved *saved, struct stream *s);
 void vcpu_saved_free(struct vcpu_saved *saved);
+/* What KVM shows of the two otherwise, or NULL. */
+const char *vcpu_saved_differ(const struct vcpu_saved *a, const struct vcpu_saved *b);
 int vcpu_load_registers(struct vcpu *v, const struct vcpu_saved *saved);
 int vcpu_load_msrs(struct vcpu *v, const struct vcpu_saved *saved);
 

@@ -17,6 +17,11 @@
 #define MSR_IA32_TSC	0x10
 #define MSRS_MAX	4096
 
+/* Offsets of the LAPIC's registers: SDM 3A table 11-1 */
+#define APIC_IRR	0x200
+#define APIC_LVTT	0x320
+#define APIC_TMCCT	0x390
+
 static struct kvm_msrs *msrs_alloc(uint32_t nr)
 {
 	return calloc(1, sizeof(struct kvm_msrs) +
@@ -112,10 +117,12 @@ static int msrs_get(struct vcpu *v, struct vcpu_state *state)
  * its deadline MSR, events and MP state last.
  */
 #define STATE(name, field) { \
-	KVM_GET_##name, KVM_SET_##name, offsetof(struct vcpu_state, field), \
+	#field, KVM_GET_##name, KVM_SET_##name, \
+	offsetof(struct vcpu_state, field), \
 	sizeof(((struct vcpu_state *)0)->field) }
 
 static const struct {
+	const char *name;
 	unsigned long get, set;
 	size_t offset, size;
 } state_parts[] = {
@@ -289,6 +296,52 @@ void vcpu_saved_free(struct vcpu_saved *saved)
 	vcpu_state_free(&saved->state);
 	free(saved->cpuid);
 	saved->cpuid = NULL;
+}
+
+/* A timer counts on, and when it has come to its end its interrupt may be pending. */
+static void lapic_without_timer(struct kvm_lapic_state *lapic)
+{
+	uint8_t vector = (uint8_t)lapic->regs[APIC_LVTT];
+
+	memset(lapic->regs + APIC_TMCCT, 0, sizeof(uint32_t));
+	lapic->regs[APIC_IRR + vector / 32 * 16 + vector / 8 % 4] &=
+		(char)~(1u << vector % 8);
+}
+
+/* An MSR that only one of two hosts knows was zero, or msrs_refused(). */
+static bool msrs_differ(const struct kvm_msrs *a, const struct kvm_msrs *b)
+{
+	for (uint32_t i = 0; i < a->nmsrs; i++) {
+		uint32_t k = 0;
+
+		while (k < b->nmsrs && b->entries[k].index != a->entries[i].index)
+			k++;
+		if (k < b->nmsrs && b->entries[k].data != a->entries[i].data)
+			return true;
+	}
+	return false;
+}
+
+static bool cpuid_differs(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
+{
+	return a->nent != b->nent ||
+	       memcmp(a->entries, b->entries, a->nent * sizeof(a->entries[0]));
+}
+
+const char *vcpu_saved_differ(const struct vcpu_saved *a, const struct vcpu_saved *b)
+{
+	struct vcpu_state x = a->state, y = b->state;
+
+	lapic_without_timer(&x.lapic);
+	lapic_without_timer(&y.lapic);
+	for (size_t i = 0; i < ARRAY_SIZE(state_parts); i++)
+		if (memcmp((char *)&x + state_parts[i].offset,
+			   (char *)&y + state_parts[i].offset,
+			   state_parts[i].size))
+			return state_parts[i].name;
+	if (msrs_differ(x.msrs, y.msrs))
+		return "MSRs";
+	return cpuid_differs(a->cpuid, b->cpuid) ? "CPUID" : NULL;
 }
 
 int vcpu_load_registers(struct vcpu *v, const struct vcpu_saved *saved)

@@ -42,6 +42,12 @@ int state_save(struct machine *m, struct stream *s);
 int state_load(struct machine *m, struct stream *s, char *why, size_t size);
 
 /*
+ * compare.c: saves @m, which has just loaded @s and has not run yet, once more. Return: 0 if it is the
+ * same; -EBADMSG, and what is not stands in @why.
+ */
+int state_compare(struct machine *m, struct stream *s, char *why, size_t size);
+
+/*
  * The machine's description alone, as the first section of a list.
  *
  * config_check() asks whether the machine @m can take the place of what is described in @s;

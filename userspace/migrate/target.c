@@ -221,7 +221,12 @@ static int target_load_state(void *opaque)
 {
 	struct target_load *load = opaque;
 
-	return state_load(load->t->m, load->s, load->t->why, WHY_MAX);
+	struct target *t = load->t;
+	int err = state_load(t->m, load->s, t->why, WHY_MAX);
+
+	if (!err && t->flags & MOVE_CHECK)
+		err = state_compare(t->m, load->s, t->why, WHY_MAX);
+	return err;
 }
 
 static int target_hello_flags(struct target *t, struct stream *s)

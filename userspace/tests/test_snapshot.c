@@ -154,6 +154,83 @@ static void test_way_back(void)
 	snapshot_close(sn);
 }
 
+/* ---- is it the same? ---- */
+
+static void test_compare(void)
+{
+	struct stream sent;
+	char why[200] = "";
+
+	stream_init(&sent);
+	ok(!state_save(&b.m, &sent) && !state_compare(&b.m, &sent, why, sizeof(why)) &&
+	   !*why, "a machine is as it was");
+	toy.value++;
+	ok(state_compare(&b.m, &sent, why, sizeof(why)) == -EBADMSG && strstr(why, "toy"),
+	   "until a device is not");
+	toy.value--;
+	b.m.cfg.append = "console=ttyS1";
+	ok(state_compare(&b.m, &sent, why, sizeof(why)) == -EBADMSG && strstr(why, "config"),
+	   "or what it is made of");
+	b.m.cfg.append = "console=ttyS0";
+	sent.len--;
+	ok(state_compare(&b.m, &sent, why, sizeof(why)) < 0, "or the list has no end");
+	stream_destroy(&sent);
+}
+
+static struct {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entry[2];
+} sent_msrs, here_msrs;
+static struct vcpu_saved vcpu_sent, vcpu_here;
+
+static void vcpus_make(void)
+{
+	static struct kvm_cpuid2 cpuid;
+
+	memset(&sent_msrs, 0, sizeof(sent_msrs));
+	sent_msrs.head.nmsrs = 2;
+	sent_msrs.entry[0].index = 0x174;
+	sent_msrs.entry[1].index = 0x277;
+	here_msrs = sent_msrs;
+	memset(&vcpu_sent, 0, sizeof(vcpu_sent));
+	vcpu_sent.cpuid = &cpuid;
+	vcpu_here = vcpu_sent;
+	vcpu_sent.state.msrs = &sent_msrs.head;
+	vcpu_here.state.msrs = &here_msrs.head;
+}
+
+static bool differ(const char *part)
+{
+	const char *found = vcpu_saved_differ(&vcpu_sent, &vcpu_here);
+
+	vcpus_make();
+	return part ? found && !strcmp(part, found) : !found;
+}
+
+static void test_compare_vcpus(void)
+{
+	vcpus_make();
+	ok(differ(NULL), "two vCPUs are the same");
+	vcpu_here.state.regs.r15 = 1;
+	ok(differ("regs"), "until a register is not");
+	vcpu_here.state.xsave.region[1023] = 1;
+	ok(differ("xsave"), "or a vector register's last bit");
+	vcpu_here.state.lapic.regs[0x200] = 4;
+	ok(differ("lapic"), "or an interrupt is pending");
+	vcpu_here.state.lapic.regs[0x390] = 4;
+	ok(differ(NULL), "a timer's count does not matter");
+	vcpu_sent.state.lapic.regs[0x320] = 0x2a;
+	vcpu_here.state.lapic.regs[0x320] = 0x2a;
+	vcpu_here.state.lapic.regs[0x211] = 4;
+	ok(differ(NULL), "nor that it comes to its end");
+	here_msrs.entry[1].data = 6;
+	ok(differ("MSRs"), "an MSR does");
+	here_msrs.entry[1].index = 0x48;
+	ok(differ(NULL), "but not one that the other side lacks");
+	vcpu_here.state.events.nmi.pending = 1;
+	ok(differ("events"), "and a pending NMI does");
+}
+
 /* ---- damage ---- */
 
 static void flip(int fd, off_t off, unsigned int bit)
@@ -252,6 +329,8 @@ int main(void)
 	snprintf(path, sizeof(path), "%s/file", dir);
 	machine_make();
 	test_way_back();
+	test_compare();
+	test_compare_vcpus();
 	test_flips();
 	test_newer();
 	test_way_back();
