@@ -79,6 +79,8 @@ int irqchip_set(struct vm *vm, const struct kvm_irqchip *chip);
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags);
 /* >= 0 delivered, < 0 masked or -errno */
 int irq_set_line(struct vm *vm, int source, u32 gsi, int level);
+/* Up and down again. */
+void irq_pulse(struct vm *vm, int source, u32 gsi);
 /* Fills level->status; @status: KVM_IRQ_LINE_STATUS, which asks for it. */
 int irq_line_ioctl(struct vm *vm, struct kvm_irq_level *level, bool status);
 int irq_send_msi(struct vm *vm, const struct kvm_msi *msi);	/* KVM_SIGNAL_MSI */

@@ -148,8 +148,7 @@ static void irqfd_inject(struct irqfd *irqfd)
 		irq_set_line(irqfd->vm, IRQ_SOURCE_RESAMPLE, irqfd->gsi, 1);
 		return;
 	}
-	irq_set_line(irqfd->vm, IRQ_SOURCE_USER, irqfd->gsi, 1);
-	irq_set_line(irqfd->vm, IRQ_SOURCE_USER, irqfd->gsi, 0);
+	irq_pulse(irqfd->vm, IRQ_SOURCE_USER, irqfd->gsi);
 }
 
 /* With the eventfd's wait-queue lock held, irqs off. */

@@ -213,23 +213,61 @@ static int route_fire(struct vm *vm, const struct route *r, int source, int leve
 			   source, level);
 }
 
+/* All routes of the GSI whose first is @i. */
+static int fire(struct vm *vm, const struct routing *r, u32 i, int source, int level, bool status)
+{
+	u32 gsi = r->route[i].gsi;
+	int ret = -1, one;
+
+	do {
+		one = route_fire(vm, &r->route[i], source, level, status);
+		if (one >= 0)
+			ret = one + (ret < 0 ? 0 : ret);
+	} while (route_is(r, ++i, gsi));
+	return ret;
+}
+
+/* The table, and where the routes of @gsi begin in it; NULL without any. */
+static const struct routing *routes_of(struct vm *vm, u32 gsi, u32 *first)
+{
+	/* routing_install() waits for the reader's section before it frees a table. */
+	const struct routing *r = srcu_dereference(vm->irq.routing, &vm->irq.ack_srcu);
+
+	if (!r)
+		return NULL;
+	*first = route_first(r, gsi);
+	return route_is(r, *first, gsi) ? r : NULL;
+}
+
 /* Any context. Delivered count, 0 coalesced, -1 masked or nothing there. */
 static int set_line(struct vm *vm, int source, u32 gsi, int level, bool status)
 {
 	const struct routing *r;
-	int ret = -1, one, idx;
-	u32 i;
+	int ret = -1, idx;
+	u32 first;
 
 	idx = srcu_read_lock(&vm->irq.ack_srcu);
-	/* routing_install() waits for this section before it frees a table. */
-	r = srcu_dereference(vm->irq.routing, &vm->irq.ack_srcu);
-	for (i = r ? route_first(r, gsi) : 0; r && route_is(r, i, gsi); i++) {
-		one = route_fire(vm, &r->route[i], source, level, status);
-		if (one >= 0)
-			ret = one + (ret < 0 ? 0 : ret);
-	}
+	r = routes_of(vm, gsi, &first);
+	if (r)
+		ret = fire(vm, r, first, source, level, status);
 	srcu_read_unlock(&vm->irq.ack_srcu, idx);
 	return ret;
+}
+
+void irq_pulse(struct vm *vm, int source, u32 gsi)
+{
+	int idx = srcu_read_lock(&vm->irq.ack_srcu);
+	const struct routing *r;
+	u32 first;
+
+	r = routes_of(vm, gsi, &first);
+	if (r) {
+		fire(vm, r, first, source, 1, false);
+		/* A message, which is a GSI's only route, has no level that could fall. */
+		if (r->route[first].type == KVM_IRQ_ROUTING_IRQCHIP)
+			fire(vm, r, first, source, 0, false);
+	}
+	srcu_read_unlock(&vm->irq.ack_srcu, idx);
 }
 
 int irq_set_line(struct vm *vm, int source, u32 gsi, int level)

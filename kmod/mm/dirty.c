@@ -116,65 +116,100 @@ static bool watch_mask(struct vm *vm, const struct memslot *slot, unsigned long 
 	return flush;
 }
 
-/*
- * Clears in the log what @buf selects, word by word, and leaves in @buf what
- * was cleared. Words from @word on belong to buf[0]. One section of tdp_lock,
- * which the flush closes: user space copies a page only after it has seen the
- * bit, and by then every write either came through or will be noticed. The
- * number of words that were done.
- */
-static unsigned long harvest_section(struct vm *vm, const struct memslot *slot,
-				     unsigned long word, unsigned long *buf, unsigned long nr)
+/* How many words at @words are clean, in whole tables' parts: most of most logs. */
+static unsigned long clean_words(const unsigned long *words, unsigned long nr)
 {
-	unsigned long i = 0;
+	unsigned long i, k, any = 0;
+
+	for (i = 0; i + TABLE_WORDS <= nr; i += TABLE_WORDS) {
+		for (k = 0; k < TABLE_WORDS; k++)
+			any |= READ_ONCE(words[i + k]);
+		if (any)
+			break;
+	}
+	return i;
+}
+
+/* Pages of the log that a harvest takes, word by word: selected ones, or all, which are told. */
+struct crop {
+	struct vm *vm;
+	const struct memslot *slot;
+	unsigned long word;		/* of the log, where it begins */
+	const unsigned long *select;	/* or NULL */
+	unsigned long *taken;		/* zeroes at first, or NULL */
+};
+
+static unsigned long selected(const struct crop *crop, unsigned long i)
+{
+	unsigned long dirty = READ_ONCE(crop->slot->dirty[crop->word + i]);
+
+	return crop->select ? dirty & crop->select[i] : dirty;
+}
+
+/* Whether a flush is needed. */
+static bool harvest_word(const struct crop *crop, unsigned long i)
+{
+	unsigned long word = crop->word + i, mask = selected(crop, i);
+
+	if (!mask)
+		return false;
+	mask &= atomic_long_fetch_andnot(mask, (atomic_long_t *)&crop->slot->dirty[word]);
+	if (crop->taken)
+		crop->taken[i] = mask;
+	return watch_mask(crop->vm, crop->slot, word, mask);
+}
+
+/*
+ * Words from @i on, up to @end at most. One section of tdp_lock, which the flush
+ * closes: user space copies a page only after it has seen the bit, and by then
+ * every write either came through or will be noticed. Where it stopped.
+ */
+static unsigned long harvest_section(const struct crop *crop, unsigned long i, unsigned long end)
+{
+	const unsigned long *words = crop->slot->dirty + crop->word;
 	bool flush = false;
 
-	write_lock(&vm->mem.tdp_lock);
+	write_lock(&crop->vm->mem.tdp_lock);
 	do {
-		atomic_long_t *p = (atomic_long_t *)&slot->dirty[word + i];
-
-		/* Most words of most logs are clean. */
-		if (!(buf[i] & atomic_long_read(p))) {
-			buf[i] = 0;
-			continue;
-		}
-		buf[i] &= atomic_long_fetch_andnot(buf[i], p);
-		flush |= watch_mask(vm, slot, word + i, buf[i]);
-	} while (++i < nr && (i % TABLE_WORDS || !tdp_lock_wanted(vm)));
+		if (!(i % TABLE_WORDS))
+			i += clean_words(words + i, end - i);
+		if (i < end)
+			flush |= harvest_word(crop, i++);
+	} while (i < end && (i % TABLE_WORDS || !tdp_lock_wanted(crop->vm)));
 	if (flush)
-		tdp_flush(vm);
-	write_unlock(&vm->mem.tdp_lock);
+		tdp_flush(crop->vm);
+	write_unlock(&crop->vm->mem.tdp_lock);
 	return i;
 }
 
 /* Pages that will be watched for the first time: huge ones as wholes, if nobody splits them. */
-static void split_selected(struct vm *vm, const struct memslot *slot, unsigned long word,
-			   const unsigned long *buf, unsigned long nr)
+static void split_selected(const struct crop *crop, unsigned long i, unsigned long end)
 {
-	unsigned long i, mask;
+	const struct memslot *slot = crop->slot;
 
-	for (i = 0; i < nr; i++) {
-		gfn_t base = slot->base_gfn + (word + i) * BITS_PER_LONG;
+	for (; i < end; i++) {
+		gfn_t base = slot->base_gfn + (crop->word + i) * BITS_PER_LONG;
+		unsigned long mask = selected(crop, i);
 
-		mask = buf[i] & READ_ONCE(slot->dirty[word + i]);
 		if (mask)
-			tdp_split_range(vm, slot->as_id, base + __ffs(mask),
+			tdp_split_range(crop->vm, slot->as_id, base + __ffs(mask),
 					base + __fls(mask) + 1);
 	}
 }
 
-static void harvest(struct vm *vm, const struct memslot *slot, unsigned long word,
-		    unsigned long *buf, unsigned long nr)
+/* A bit that is set while this goes on is taken, or is there for the next one. */
+static void harvest(const struct crop *crop, unsigned long nr)
 {
-	bool split = mm_initially_set(vm, slot) && READ_ONCE(eager_page_split);
-	unsigned long i, end, done;
+	bool split = mm_initially_set(crop->vm, crop->slot) && READ_ONCE(eager_page_split);
+	unsigned long i = 0, end;
 
-	for (i = 0; i < nr; i = end) {
+	while (i < nr) {
+		i += clean_words(crop->slot->dirty + crop->word + i, nr - i);
 		end = min(nr, i + BATCH_WORDS);
 		if (split)
-			split_selected(vm, slot, word + i, buf + i, end - i);
-		for (done = i; done < end; cond_resched())
-			done += harvest_section(vm, slot, word + done, buf + done, end - done);
+			split_selected(crop, i, end);
+		for (; i < end; cond_resched())
+			i = harvest_section(crop, i, end);
 	}
 }
 
@@ -192,9 +227,11 @@ static int get_log(struct vm *vm, struct kvm_dirty_log *log)
 	bytes = memslot_dirty_bytes(slot);
 	buf = slot->dirty;
 	if (!vm->mem.manual_protect) {
-		buf = second_bitmap(slot);
-		memset(buf, 0xff, bytes);
-		harvest(vm, slot, 0, buf, bytes / sizeof(long));
+		struct crop crop = { vm, slot, .taken = second_bitmap(slot) };
+
+		buf = crop.taken;
+		memset(buf, 0, bytes);
+		harvest(&crop, bytes / sizeof(long));
 	}
 	return copy_to_user(log->dirty_bitmap, buf, bytes) ? -EFAULT : 0;
 }
@@ -225,6 +262,7 @@ static int clear_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 {
 	struct memslot *slot;
 	unsigned long *buf, words;
+	struct crop crop;
 	int r;
 
 	if (log->first_page % BITS_PER_LONG)
@@ -239,7 +277,8 @@ static int clear_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 	if (copy_from_user(buf, log->dirty_bitmap, words * sizeof(long)))
 		return -EFAULT;
 	collect_hw_logs(vm);
-	harvest(vm, slot, log->first_page / BITS_PER_LONG, buf, words);
+	crop = (struct crop){ vm, slot, log->first_page / BITS_PER_LONG, .select = buf };
+	harvest(&crop, words);
 	return 0;
 }
 

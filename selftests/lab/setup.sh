@@ -8,7 +8,7 @@
 #   machine          kernel, initrd and root image of the emulated machines
 #   virt             the root image that has libvirt and QEMU's tools and firmware as well
 #   bootdisk         a disk for firmware to boot the guest from
-#   guest NAME       a guest image: guest, bookworm, i386
+#   guest NAME       a guest image: guest, bookworm, i386; installer: what a network boot of Debian's installer fetches
 #   checkpatch       the kernel's style checker
 # Every product carries a stamp with the hash of its recipe: an interrupted or outdated one is made again.
 set -euo pipefail
@@ -198,7 +198,10 @@ setup_bootdisk() {
 
 setup_guest() {
 	setup_machine
-	"$LAB/guest/make-image" "$1"
+	case $1 in
+	installer) "$LAB/guest/make-installer" ;;
+	*) "$LAB/guest/make-image" "$1" ;;
+	esac
 }
 
 # checkpatch.pl comes in no headers package, so it is taken from the kernel's source package.
