@@ -146,10 +146,8 @@ class Boot:
         text = (self.output + self.rest).decode(errors="replace") if status is None else self.output.decode(errors="replace")
         seconds, cpu_seconds = time.monotonic() - self.since, box.cpu_seconds() - self.cpu_since
         words = box.last_words()
-        if status is None and EMULATOR_FAULT in words and not getattr(test, "again", False):
-            say("%s: QEMU itself aborted; trying it once more" % test.label())
-            test.again = True
-            raise Again(self.done)
+        if status is None and not getattr(test, "again", False):
+            self.excuse(test, box, words)
         if trouble:
             self.blamed.add(test.name)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
@@ -164,6 +162,19 @@ class Boot:
         self.report.add(outcome)
         self.done.append(test)
         self.current, self.output, self.since = None, b"", time.monotonic()
+
+
+    def excuse(self, test, box, words):
+        """What cannot have been a module's doing, nor a test's, is tried once more."""
+        if EMULATOR_FAULT in words:
+            why = "QEMU itself aborted"
+        elif not any(b"lab-load: " in line for line in box.console):
+            why = "the emulated machine's kernel did not come up as far as the loading of a module"
+        else:
+            return
+        say("%s: %s; trying it once more" % (test.label(), why))
+        test.again = True
+        raise Again(self.done)
 
 
 class Again(Exception):
