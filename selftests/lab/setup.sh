@@ -199,7 +199,7 @@ setup_bootdisk() {
 setup_guest() {
 	setup_machine
 	case $1 in
-	installer) "$LAB/guest/make-installer" ;;
+	installer) "$LAB/make-installer" ;;
 	*) "$LAB/guest/make-image" "$1" ;;
 	esac
 }
