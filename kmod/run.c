@@ -261,6 +261,22 @@ static bool stay_enter(struct vcpu *vcpu)
 	return true;
 }
 
+/*
+ * User space may want another window, or have set CR8, as the guest may have, by a value
+ * that we emulated. With a LAPIC, whether it takes ExtINT may have changed as well.
+ */
+static void recheck_user_events(struct vcpu *vcpu)
+{
+	u8 window = READ_ONCE(vcpu->run->request_interrupt_window);
+
+	if (vcpu->vm->irq.mode == IRQCHIP_NONE && vcpu->user_window == window &&
+	    vcpu->user_cr8 == vcpu->regs.cr8)
+		return;
+	vcpu->user_window = window;
+	vcpu->user_cr8 = vcpu->regs.cr8;
+	vcpu_request(vcpu, REQ_EVENT);
+}
+
 static int vcpu_stay(struct vcpu *vcpu)
 	__must_hold(&vcpu->vm->srcu)
 {
@@ -269,11 +285,10 @@ static int vcpu_stay(struct vcpu *vcpu)
 
 	if (r != VMM_RESUME || !vcpu_runnable(vcpu))
 		return r;
-	if (!vcpu->in_kernel_irqchip)
+	if (!vcpu->in_kernel_irqchip && test_bit(REQ_INIT_SIPI, &vcpu->requests))
 		clear_bit(REQ_INIT_SIPI, &vcpu->requests);
-	/* User space may want another window, or have set CR8. */
 	if (vcpu->vm->irq.mode != IRQCHIP_KERNEL)
-		vcpu_request(vcpu, REQ_EVENT);
+		recheck_user_events(vcpu);
 	vcpu->stats.stays++;
 	if (unlikely(vcpu->vapic))
 		lapic_vapic_to_guest(vcpu);

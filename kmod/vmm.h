@@ -142,6 +142,7 @@ struct vcpu {
 	int srcu_idx;			/* (v) vm->srcu, held in KVM_RUN but in stays and sleep */
 	u32 mp_state;			/* (v) KVM_MP_STATE_* */
 	bool in_kernel_irqchip;		/* (c) has a LAPIC */
+	u8 user_window, user_cr8;	/* (v) as the last stay was told without a LAPIC */
 	bool apf_halted;		/* (v) waits for a page as if by HLT: pv/async_pf.c */
 	bool eoi_shared, eoi_offered;	/* (v) PV EOI is on, stands for this entry: pv/eoi.c */
 

@@ -27,6 +27,7 @@ struct vcpu_xstate {
 	void *alloc;
 	u64 xcr0;			/* the guest's */
 	u32 host_pkru;			/* during a stay */
+	bool xcr0_loaded;		/* during a stay: the register is not the host's */
 };
 
 static u64 supported __ro_after_init;
@@ -151,7 +152,9 @@ void xstate_load(struct vcpu *vcpu)
 	/* XSAVES cannot be taken from every guest; it finds no host state to save. */
 	if (host_xss)
 		vmm_wrmsr(MSR_IA32_XSS, 0);
-	if (supported && (vcpu->regs.cr4 & X86_CR4_OSXSAVE) && xs->xcr0 != host_xcr0)
+	/* The guest's XSETBV ends the stay. */
+	xs->xcr0_loaded = supported && (vcpu->regs.cr4 & X86_CR4_OSXSAVE) && xs->xcr0 != host_xcr0;
+	if (xs->xcr0_loaded)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, xs->xcr0);
 }
 
@@ -159,7 +162,7 @@ void xstate_save(struct vcpu *vcpu)
 {
 	struct vcpu_xstate *xs = vcpu->xstate;
 
-	if (supported && xgetbv(XCR_XFEATURE_ENABLED_MASK) != host_xcr0)
+	if (xs->xcr0_loaded)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
 	if (host_xss)
 		vmm_wrmsr(MSR_IA32_XSS, host_xss);

@@ -35,9 +35,6 @@ static const struct {
 	{ MSR_IA32_SYSENTER_CS, true },
 	{ MSR_IA32_SYSENTER_ESP, true },
 	{ MSR_IA32_SYSENTER_EIP, true },
-	{ MSR_STAR, false },
-	{ MSR_LSTAR, false },
-	{ MSR_SYSCALL_MASK, false },
 	{ MSR_IA32_TSC, false },
 };
 

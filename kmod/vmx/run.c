@@ -15,6 +15,7 @@
 #include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/fsgsbase.h>
 
 #include "../guest_state.h"
 #include "vmx.h"
@@ -122,6 +123,9 @@ static const struct {
 	{ MSR_TSC_AUX, offsetof(struct vcpu_regs, tsc_aux) },
 };
 
+/* Those before it are SYSCALL's, and cannot be read without an exit. */
+#define SWITCHED_TSC_AUX	3
+
 static DEFINE_PER_CPU(u64 [ARRAY_SIZE(switched_msrs)], host_msrs);
 
 static bool msr_exists(int i)
@@ -140,17 +144,15 @@ void vmx_read_host_msrs(void)
 			vmm_rdmsr(switched_msrs[i].msr, host[i]);
 }
 
-void vmx_load_guest_msrs(struct vcpu_vmx *vmx)
+static void load_switched_msrs(struct vcpu_vmx *vmx)
 {
 	const u64 *host = *this_cpu_ptr(&host_msrs);
 	struct vcpu_regs *r = &vmx->vcpu.regs;
 	u64 val;
 	int i;
 
-	if (!vmx->in_stay)
-		return;
-	vmm_wrmsr(MSR_KERNEL_GS_BASE, r->kernel_gs_base);
-	for (i = 0; i < ARRAY_SIZE(switched_msrs); i++) {
+	vmx->syscall_loaded = r->efer & EFER_SCE;
+	for (i = vmx->syscall_loaded ? 0 : SWITCHED_TSC_AUX; i < ARRAY_SIZE(switched_msrs); i++) {
 		val = *(u64 *)((char *)r + switched_msrs[i].offset);
 		if (val == host[i] && !(vmx->loaded_msrs & BIT(i)))
 			continue;
@@ -159,6 +161,21 @@ void vmx_load_guest_msrs(struct vcpu_vmx *vmx)
 		vmm_wrmsr(switched_msrs[i].msr, val);
 		vmx->loaded_msrs |= BIT(i);
 	}
+}
+
+void vmx_load_guest_msrs(struct vcpu_vmx *vmx)
+{
+	if (!vmx->in_stay)
+		return;
+	vmm_wrmsr(MSR_KERNEL_GS_BASE, vmx->vcpu.regs.kernel_gs_base);
+	load_switched_msrs(vmx);
+}
+
+/* EFER may have got SCE. */
+void vmx_load_syscall_msrs(struct vcpu_vmx *vmx)
+{
+	if (vmx->in_stay && !vmx->syscall_loaded && (vmx->vcpu.regs.efer & EFER_SCE))
+		load_switched_msrs(vmx);
 }
 
 static void restore_host_msrs(struct vcpu_vmx *vmx)
@@ -194,6 +211,28 @@ static void load_host_cpu_fields(struct vcpu_vmx *vmx, int cpu)
 	vmcs_writel(HOST_IA32_SYSENTER_ESP, val);
 }
 
+/* Interrupts and NMIs see whose GS it is by its value. */
+static noinstr unsigned long read_user_gs_base(void)
+{
+	unsigned long flags, base;
+
+	raw_local_irq_save(flags);
+	asm volatile("swapgs\n\trdgsbase %0\n\tswapgs" : "=r" (base) : : "memory");
+	raw_local_irq_restore(flags);
+	return base;
+}
+
+static void read_user_bases(unsigned long *fs, u64 *gs)
+{
+	if (boot_cpu_has(X86_FEATURE_FSGSBASE)) {
+		*fs = rdfsbase();
+		*gs = read_user_gs_base();
+	} else {
+		vmm_rdmsr(MSR_FS_BASE, *fs);
+		vmm_rdmsr(MSR_KERNEL_GS_BASE, *gs);
+	}
+}
+
 static u16 read_ldt_selector(void)
 {
 	u16 sel;
@@ -216,8 +255,7 @@ static void save_host_segments(struct vmx_host_state *host)
 	savesegment(ds, host->ds);
 	savesegment(es, host->es);
 	host->ldt = read_ldt_selector();
-	vmm_rdmsr(MSR_KERNEL_GS_BASE, host->kernel_gs_base);
-	vmm_rdmsr(MSR_FS_BASE, fs_base);
+	read_user_bases(&fs_base, &host->kernel_gs_base);
 	if (fs_base == host->fs_base)
 		return;
 	host->fs_base = fs_base;

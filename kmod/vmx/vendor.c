@@ -182,6 +182,7 @@ static void flush_cr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 	vmcs_writel(CR4_READ_SHADOW, r->cr4);
 	vmcs_write64(GUEST_IA32_EFER, r->efer);
 	vmx_want(vmx, VCTL_ENTRY, VM_ENTRY_IA32E_MODE, r->efer & EFER_LMA);
+	vmx_load_syscall_msrs(vmx);
 	if (r->efer & EFER_LMA)
 		fix_tr_for_long_mode();
 }

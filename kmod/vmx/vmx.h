@@ -111,6 +111,7 @@ struct vcpu_vmx {
 	bool l1d_dirty;			/* a flush is due */
 	unsigned long switches;		/* of the thread, when the last stay began */
 	u32 loaded_msrs;		/* of switched_msrs[]: hold the guest's value */
+	bool syscall_loaded;		/* SYSCALL's among them were looked at */
 	u64 dr[4], dr7;			/* in force; DR7 is in the VMCS */
 	u64 feature_control;		/* MSR_IA32_FEAT_CTL */
 };
@@ -143,6 +144,7 @@ void vmx_stay_begin(struct vcpu *vcpu);
 void vmx_stay_end(struct vcpu *vcpu);
 void vmx_enter(struct vcpu *vcpu);
 void vmx_load_guest_msrs(struct vcpu_vmx *vmx);	/* inside a stay, else nothing */
+void vmx_load_syscall_msrs(struct vcpu_vmx *vmx);
 void vmx_read_host_msrs(void);			/* once per CPU that is switched on */
 
 /* vendor.c */

@@ -79,7 +79,6 @@ static const struct {
 	{ "movdr", { 0x0f, 0x23 }, 2 },
 	{ "movcr", { 0x0f, 0x20 }, 2 },
 	{ "movcr", { 0x0f, 0x22 }, 2 },
-	{ "verw", { 0x0f, 0x00 }, 2 },
 	{ "lock", { 0xf0 }, 1 },
 	{ "iret", { 0x48, 0xcf }, 2 },
 };
@@ -96,6 +95,12 @@ static const char *xstate(const uint8_t *p)
 	if (p[1] == 0xc7)
 		return reg == 3 ? "xrstor" : reg == 4 || reg == 5 ? "xsave" : NULL;
 	return NULL;
+}
+
+/* 0f 00 /5; its neighbours are SLDT and the like. */
+static const char *verw(const uint8_t *p)
+{
+	return p[0] == 0x0f && p[1] == 0x00 && (p[2] >> 3 & 7) == 5 ? "verw" : NULL;
 }
 
 static const char *indirect(const uint8_t *p)
@@ -122,6 +127,8 @@ static const char *kind(const uint8_t *p)
 	if ((p[0] == 0x86 || p[0] == 0x87) && p[1] < 0xc0)
 		return "lock";
 	name = xstate(p);
+	if (!name)
+		name = verw(p);
 	return name ? name : indirect(p);
 }
 
