@@ -28,8 +28,9 @@ void ioapic_destroy(struct vm *vm);
 /* @status: the caller wants to know of coalescing (KVM_IRQ_LINE_STATUS). */
 int ioapic_set_pin(struct vm *vm, u32 pin, int source, int level, bool status);
 void ioapic_eoi(struct vcpu *vcpu, u8 vector, bool level);
-/* What @vcpu had in service is gone without EOI: reset, or another state. */
+/* What @vcpu had in service is gone without EOI, by a reset; or there is another state. */
 void ioapic_forget(struct vcpu *vcpu);
+void ioapic_recall(struct vcpu *vcpu);
 /* irq_mark_eoi() of edge pins that a notifier listens to. */
 void ioapic_mark_eoi(struct vm *vm);
 void ioapic_get(struct ioapic *ioapic, struct kvm_ioapic_state *state);

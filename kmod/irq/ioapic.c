@@ -35,8 +35,7 @@ struct ioapic {
 	u64 base;
 	u32 select;
 	u32 id;
-	u32 irr;				/* pins with a request */
-	u32 irr_delivered;			/* edge requests already sent */
+	u32 irr;				/* pins whose line is high */
 	struct kvm_ioapic_state state;		/* redirtbl is the live table */
 	u8 levels[VMM_IOAPIC_PINS];		/* BIT(source) */
 	u32 eoi_count[VMM_IOAPIC_PINS];
@@ -73,9 +72,6 @@ static int service(struct ioapic *io, u32 pin)
 	if (redir(io, pin).mask || (level && redir(io, pin).remote_irr))
 		return -1;
 	entry_message(io, pin, &msg);
-	/* An edge is gone once it was sent, whether or not somebody took it. */
-	if (!level)
-		io->irr_delivered |= BIT(pin);
 	if (pin == RTC_PIN && (msg.mode == APIC_DM_FIXED || msg.mode == APIC_DM_LOWEST)) {
 		bitmap_zero(io->rtc_waits, VMM_MAX_VCPUS);
 		io->rtc_vector = msg.vector;
@@ -100,11 +96,8 @@ static int set_level(struct ioapic *io, u32 pin, bool high, bool status)
 	if (status && pin == RTC_PIN && !bitmap_empty(io->rtc_waits, VMM_MAX_VCPUS))
 		return 0;
 	io->irr |= BIT(pin);
-	if (edge) {
-		io->irr_delivered &= ~BIT(pin);
-		if (was)
-			return 0;
-	}
+	if (edge && was)
+		return 0;
 	return service(io, pin);
 }
 
@@ -187,6 +180,36 @@ void ioapic_forget(struct vcpu *vcpu)
 
 	if (io)
 		clear_bit(vcpu->index, io->rtc_waits);
+}
+
+/*
+ * A state was set, of the IOAPIC or of @vcpu: the interrupt of RTC_PIN is on its way
+ * there if it could have got there and is not ended.
+ */
+static void recall_rtc(struct ioapic *io, struct vcpu *vcpu)
+{
+	struct lapic *l = vcpu->lapic;
+	struct irq_message msg;
+
+	lockdep_assert_held(&io->lock);
+	entry_message(io, RTC_PIN, &msg);
+	if (l && irq_message_matches(l, NULL, &msg) &&
+	    (lapic_vec_test(l, APIC_IRR, msg.vector) || lapic_vec_test(l, APIC_ISR, msg.vector)))
+		set_bit(vcpu->index, io->rtc_waits);
+	else
+		clear_bit(vcpu->index, io->rtc_waits);
+}
+
+void ioapic_recall(struct vcpu *vcpu)
+{
+	struct ioapic *io = vcpu->vm->irq.ioapic;
+	unsigned long flags;
+
+	if (!io)
+		return;
+	spin_lock_irqsave(&io->lock, flags);
+	recall_rtc(io, vcpu);
+	spin_unlock_irqrestore(&io->lock, flags);
 }
 
 void ioapic_mark_eoi(struct vm *vm)
@@ -386,6 +409,20 @@ void ioapic_destroy(struct vm *vm)
 	vm->irq.ioapic = NULL;
 }
 
+/*
+ * Requests that wait here: levels. An edge was sent at once, whether or not anybody took
+ * it, or met a mask and is no more; who sets the state shall not send it again.
+ */
+static u32 waiting(const struct ioapic *io)
+{
+	u32 pin, irr = io->irr;
+
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
+		if (!redir(io, pin).trig_mode)
+			irr &= ~BIT(pin);
+	return irr;
+}
+
 void ioapic_get(struct ioapic *io, struct kvm_ioapic_state *state)
 {
 	unsigned long flags;
@@ -395,14 +432,15 @@ void ioapic_get(struct ioapic *io, struct kvm_ioapic_state *state)
 	state->base_address = io->base;
 	state->ioregsel = io->select;
 	state->id = io->id;
-	state->irr = io->irr & ~io->irr_delivered;
+	state->irr = waiting(io);
 	state->pad = 0;
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
 void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 {
-	unsigned long flags;
+	unsigned long flags, i;
+	struct vcpu *vcpu;
 	u32 pin;
 
 	spin_lock_irqsave(&io->lock, flags);
@@ -410,11 +448,13 @@ void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 	io->select = state->ioregsel & 0xff;
 	io->id = state->id & 0xf;
 	io->irr = 0;
-	io->irr_delivered = 0;
 	bitmap_zero(io->rtc_waits, VMM_MAX_VCPUS);
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
 		if (state->irr & BIT(pin))
 			set_level(io, pin, true, false);
+	io->rtc_vector = redir(io, RTC_PIN).vector;
+	vm_for_each_vcpu(i, vcpu, io->vm)
+		recall_rtc(io, vcpu);
 	spin_unlock_irqrestore(&io->lock, flags);
 	irq_mark_eoi(io->vm);
 }

@@ -774,7 +774,6 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	/* The x2APIC id is read-only: another one is refused, or ignored as KVM does. */
 	if (lapic_x2apic(l) && !id_needs_shift(l) && id != vcpu->id)
 		return -EINVAL;
-	ioapic_forget(vcpu);
 	lapic_timer_cancel(l);
 	memcpy(l->regs, state->regs, sizeof(state->regs));
 	set_version(l);
@@ -783,6 +782,7 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	l->isr_top = highest_bit(l, APIC_ISR);
 	l->irr_dirty = true;
 	lapic_update_ppr(l);
+	ioapic_recall(vcpu);
 	lapic_timer_restore(l, deadline);
 	vcpu_request(vcpu, REQ_EVENT);
 	vcpu_request(vcpu, REQ_APF);
