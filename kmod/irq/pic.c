@@ -91,6 +91,11 @@ static int set_input(struct kvm_pic_state *s, int pin, int level)
 	return s->imr & bit ? -1 : ret;
 }
 
+static void update_output(struct pic *pic)
+{
+	WRITE_ONCE(pic->output, pending_pin(&pic->chip[0], true) >= 0);
+}
+
 static void update(struct pic *pic)
 {
 	bool slave = pending_pin(&pic->chip[1], false) >= 0;
@@ -100,10 +105,13 @@ static void update(struct pic *pic)
 		set_input(&pic->chip[0], CASCADE_PIN, 1);
 		set_input(&pic->chip[0], CASCADE_PIN, 0);
 	}
-	WRITE_ONCE(pic->output, pending_pin(&pic->chip[0], true) >= 0);
+	update_output(pic);
 }
 
-/* The vCPUs that listen to the PIC look again. Without the lock. */
+/*
+ * The vCPUs that listen to the PIC look again: all of them, as the first one may stop
+ * listening before it takes the interrupt. Without the lock.
+ */
 static void announce(struct pic *pic)
 {
 	struct vcpu *vcpu;
@@ -117,7 +125,6 @@ static void announce(struct pic *pic)
 			continue;
 		vcpu_request(vcpu, REQ_EVENT);
 		vcpu_kick(vcpu);
-		break;
 	}
 	rcu_read_unlock();
 }
@@ -128,6 +135,9 @@ int pic_set_pin(struct vm *vm, u32 pin, int source, int level)
 	unsigned long flags;
 	int ret;
 
+	/* No wire but the slave's: the default routes have one, of GSI 2, which is the IOAPIC's. */
+	if (pin == CASCADE_PIN)
+		return -1;
 	spin_lock_irqsave(&pic->lock, flags);
 	if (level)
 		pic->levels[pin] |= BIT(source);
@@ -462,7 +472,11 @@ void pic_set(struct pic *pic, u32 chip_id, const struct kvm_pic_state *state)
 	pic->chip[chip_id] = *state;
 	pic->chip[chip_id].elcr_mask = chip_id ? SLAVE_ELCR : MASTER_ELCR;
 	pic->chip[chip_id].priority_add &= 7;
-	update(pic);
+	/* The master's state has the slave's request; the slave's is not yet the one it belongs to. */
+	if (chip_id)
+		update(pic);
+	else
+		update_output(pic);
 	spin_unlock_irqrestore(&pic->lock, flags);
 	announce(pic);
 }
