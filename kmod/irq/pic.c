@@ -46,22 +46,28 @@ static int priority_of(const struct kvm_pic_state *s, u8 mask)
 	return i;
 }
 
+/* In special mask mode what is masked neither holds others back nor has an EOI of its own. */
+static u8 in_service(const struct kvm_pic_state *s)
+{
+	return s->special_mask ? s->isr & ~s->imr : s->isr;
+}
+
 /* Pin that wants service and outranks what is in service, or -1. */
 static int pending_pin(const struct kvm_pic_state *s, bool master)
 {
-	u8 in_service = s->isr;
-	int want, now;
+	int want, now, pin;
 
 	want = priority_of(s, s->irr & ~s->imr);
 	if (want == 8)
 		return -1;
-	if (s->special_mask)
-		in_service &= ~s->imr;
+	pin = (want + s->priority_add) & 7;
+	now = priority_of(s, in_service(s));
+	if (want < now)
+		return pin;
 	/* The slave may interrupt itself through the master: 231468, "special fully nested". */
-	if (s->special_fully_nested_mode && master)
-		in_service &= ~BIT(CASCADE_PIN);
-	now = priority_of(s, in_service);
-	return want < now ? (want + s->priority_add) & 7 : -1;
+	if (want == now && pin == CASCADE_PIN && master && s->special_fully_nested_mode)
+		return pin;
+	return -1;
 }
 
 /* Returns 1 taken, 0 was pending already, -1 masked. */
@@ -224,7 +230,7 @@ static u8 write_ocw2(struct kvm_pic_state *s, u8 val)
 		break;
 	case 1:			/* non-specific EOI, with or without rotation */
 	case 5:
-		priority = priority_of(s, s->isr);
+		priority = priority_of(s, in_service(s));
 		if (priority == 8)
 			break;
 		pin = (priority + s->priority_add) & 7;
@@ -309,6 +315,7 @@ static u8 chip_write(struct kvm_pic_state *s, bool data, u8 val)
 	return 0;
 }
 
+/* As INTA does, but for the vector: 231468, "poll command". */
 static u8 poll_read(struct pic *pic, int n)
 {
 	struct kvm_pic_state *s = &pic->chip[n];
@@ -316,26 +323,36 @@ static u8 poll_read(struct pic *pic, int n)
 
 	if (pin < 0)
 		return 7;
-	if (n) {
-		pic->chip[0].isr &= ~BIT(CASCADE_PIN);
+	intack(s, pin);
+	/* The slave asks for it no more; what else it wants, update() tells. */
+	if (n)
 		pic->chip[0].irr &= ~BIT(CASCADE_PIN);
-	}
-	s->irr &= ~pin_bit(pin);
-	s->isr &= ~pin_bit(pin);
 	return pin | 0x80;
 }
 
-static u8 chip_read(struct pic *pic, int n, bool data)
+static u8 chip_read(struct pic *pic, int n, bool data, u8 *done)
 {
 	struct kvm_pic_state *s = &pic->chip[n];
+	u8 val;
 
 	if (s->poll) {
 		s->poll = 0;
-		return poll_read(pic, n);
+		val = poll_read(pic, n);
+		if ((val & 0x80) && s->auto_eoi)
+			*done = pin_bit(val);
+		return val;
 	}
 	if (data)
 		return s->imr;
 	return s->read_reg_select ? s->isr : s->irr;
+}
+
+/* Without the lock: the service of pins of chip @n has ended. */
+static void notify_done(struct pic *pic, int n, u8 done)
+{
+	if (done)
+		ack_notify(pic->vm, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER,
+			   __ffs(done));
 }
 
 static int port_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigned int len,
@@ -343,9 +360,10 @@ static int port_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigne
 {
 	struct pic_port *port = container_of(dev, struct pic_port, dev);
 	struct pic *pic = port->pic;
+	int n = port - pic->port;
 	unsigned long flags;
 	bool had_output;
-	u8 val;
+	u8 val, done = 0;
 
 	if (len != 1) {
 		memset(data, 0, len);
@@ -353,12 +371,13 @@ static int port_read(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsigne
 	}
 	spin_lock_irqsave(&pic->lock, flags);
 	had_output = pic->output;
-	if (port == &pic->port[PORT_ELCR])
+	if (n == PORT_ELCR)
 		val = pic->chip[addr & 1].elcr;
 	else
-		val = chip_read(pic, port - pic->port, addr & 1);
+		val = chip_read(pic, n, addr & 1, &done);
 	update(pic);
 	spin_unlock_irqrestore(&pic->lock, flags);
+	notify_done(pic, n, done);
 	/* A poll takes a request, and may so let another through. */
 	if (unlikely(!had_output))
 		announce(pic);
@@ -389,9 +408,7 @@ static int port_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 	}
 	update(pic);
 	spin_unlock_irqrestore(&pic->lock, flags);
-	if (done)
-		ack_notify(pic->vm, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER,
-			   __ffs(done));
+	notify_done(pic, n, done);
 	/* Pin 0 is the timer's, wherever GSI 0 goes among these. */
 	if (unmasked & 1)
 		pit_unmasked(pic->vm, n ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER, 0);

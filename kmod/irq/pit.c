@@ -75,6 +75,7 @@ static u32 counter_value(const struct kvm_pit_channel_state *c)
 	}
 }
 
+/* 231164, "mode definitions"; a counter that was never programmed is low. */
 static bool output_high(const struct kvm_pit_channel_state *c)
 {
 	u64 d = elapsed(c);
@@ -82,17 +83,19 @@ static bool output_high(const struct kvm_pit_channel_state *c)
 
 	switch (c->mode) {
 	case 0:
-		return d >= period;
 	case 1:
-		return d < period;
-	case 2:
+		return d >= period;
+	case 2:			/* low for the last clock of each period */
 		div_u64_rem(d, period, &rest);
-		return rest == 0 && d;
+		return rest != period - 1;
 	case 3:
 		div_u64_rem(d, period, &rest);
 		return rest < (period + 1) / 2;
+	case 4:
+	case 5:			/* low for one clock */
+		return d != period;
 	default:
-		return d == period;
+		return false;
 	}
 }
 
