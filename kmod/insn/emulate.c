@@ -164,14 +164,3 @@ int insn_skip(struct insn_ctx *ctx)
 	advance_rip(ctx);
 	return finish(ctx);
 }
-
-int insn_load_segment(struct insn_ctx *ctx, unsigned int seg, u16 selector)
-{
-	int r;
-
-	ctx->resumed = false;
-	insn_begin(ctx);
-	ctx->nbytes = 0;
-	r = insn_load_sreg(ctx, seg, selector);
-	return r ? r : insn_commit(ctx);
-}

@@ -621,11 +621,9 @@ int insn_exec_cmpxchg8b(struct insn_ctx *ctx)
 	int r;
 
 	if (h == 8 && insn_long(ctx)) {
-		r = insn_linear(ctx, dst->seg, dst->ea, 16, INSN_ACC_WRITE, &new[0]);
+		r = insn_check_aligned(ctx, dst->seg, dst->ea, 16, INSN_ACC_WRITE);
 		if (r)
 			return r;
-		if (new[0] & 15)
-			return insn_gp0(ctx);
 	}
 	r = insn_mem_read(ctx, dst->seg, dst->ea, old, h * 2,
 			  INSN_ACC_WRITE | (ctx->insn.lock ? INSN_ACC_LOCK : 0));

@@ -121,19 +121,10 @@ static int far_call(struct insn_ctx *ctx, u16 selector, u64 offset)
 
 static int read_far_pointer(struct insn_ctx *ctx, u16 *selector, u64 *offset)
 {
-	unsigned int size = ctx->insn.op_size;
-	u8 ptr[10];
-	int r;
-
 	if (!insn_real_like(ctx))
 		return INSN_UNHANDLEABLE;
-	r = insn_mem_read(ctx, ctx->src.seg, ctx->src.ea, ptr, size + 2, INSN_ACC_READ);
-	*offset = 0;
-	if (r)
-		return r;
-	memcpy(offset, ptr, size);
-	memcpy(selector, ptr + size, 2);
-	return INSN_OK;
+	return insn_mem_read_far(ctx, ctx->src.seg, ctx->src.ea, ctx->insn.op_size, offset,
+				 selector);
 }
 
 int insn_exec_jmp_far(struct insn_ctx *ctx)

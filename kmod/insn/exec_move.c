@@ -257,8 +257,6 @@ int insn_exec_mov_from_seg(struct insn_ctx *ctx)
 
 int insn_exec_mov_to_seg(struct insn_ctx *ctx)
 {
-	if (modrm_sreg(ctx) > INSN_GS || modrm_sreg(ctx) == INSN_CS)
-		return insn_ud(ctx);
 	return load_sreg(ctx, modrm_sreg(ctx), ctx->src.val);
 }
 
@@ -266,16 +264,13 @@ int insn_exec_mov_to_seg(struct insn_ctx *ctx)
 int insn_exec_lseg(struct insn_ctx *ctx)
 {
 	unsigned int size = ctx->insn.op_size;
-	u8 ptr[10];
-	u64 offset = 0;
+	u64 offset;
 	u16 selector;
 	int r;
 
-	r = insn_mem_read(ctx, ctx->src.seg, ctx->src.ea, ptr, size + 2, INSN_ACC_READ);
+	r = insn_mem_read_far(ctx, ctx->src.seg, ctx->src.ea, size, &offset, &selector);
 	if (r)
 		return r;
-	memcpy(&offset, ptr, size);
-	memcpy(&selector, ptr + size, 2);
 	r = insn_load_sreg(ctx, ctx->insn.desc->aux, selector);
 	if (!r)
 		insn_set_sized(ctx, insn_reg(&ctx->insn), offset, size);

@@ -132,16 +132,11 @@ static int check_move(struct insn_ctx *ctx)
 /* Find the memory operand, aligned where the instruction demands it. */
 static int resolve_memory(struct insn_ctx *ctx, struct insn_operand *op, unsigned int acc)
 {
-	unsigned int size = move_size(ctx);
-	u64 linear;
 	int r = insn_resolve(ctx, op, SP_M);
 
 	if (r || !(ctx->insn.desc->aux & VM_ALIGNED))
 		return r;
-	r = insn_linear(ctx, op->seg, op->ea, size, acc, &linear);
-	if (!r && linear & (size - 1))
-		return insn_gp0(ctx);
-	return r;
+	return insn_check_aligned(ctx, op->seg, op->ea, move_size(ctx), acc);
 }
 
 static int read_memory(struct insn_ctx *ctx, void *buf)

@@ -170,20 +170,26 @@ int insn_exec_invlpg(struct insn_ctx *ctx)
 	return sys(ctx, INSN_SYS_INVLPG, insn_long(ctx) ? linear : (u32)linear);
 }
 
+/* Faults as a load of a byte does. */
 int insn_exec_clflush(struct insn_ctx *ctx)
 {
 	u64 linear;
 	int r = insn_linear(ctx, ctx->src.seg, ctx->src.ea, 1, INSN_ACC_READ, &linear);
 
+	if (!r)
+		r = insn_mem_probe(ctx, ctx->src.seg, ctx->src.ea, 1, INSN_ACC_READ);
 	return r ? r : sys(ctx, INSN_SYS_CLFLUSH, linear);
 }
 
+/* MONITOR and MWAIT are undefined, not forbidden, to user mode. */
 int insn_exec_monitor(struct insn_ctx *ctx)
 {
 	unsigned int seg = ctx->insn.seg < INSN_NR_SEGS ? ctx->insn.seg : INSN_DS;
 	u64 linear;
 	int r;
 
+	if (insn_cpl(ctx))
+		return insn_ud(ctx);
 	r = insn_linear(ctx, seg, insn_get(ctx, INSN_RAX) & insn_mask(ctx->insn.addr_size), 1,
 			INSN_ACC_READ, &linear);
 	return r ? r : sys(ctx, INSN_SYS_MONITOR, linear);
@@ -191,6 +197,8 @@ int insn_exec_monitor(struct insn_ctx *ctx)
 
 int insn_exec_mwait(struct insn_ctx *ctx)
 {
+	if (insn_cpl(ctx))
+		return insn_ud(ctx);
 	return sys(ctx, INSN_SYS_MWAIT, 0);
 }
 
@@ -283,7 +291,10 @@ int insn_exec_rdpid(struct insn_ctx *ctx)
 	return r;
 }
 
-/* The MSR is written first: only its op can refuse. */
+/*
+ * Outside 64-bit mode it is undefined, before the privilege counts. The MSR is
+ * written first: only its op can refuse.
+ */
 int insn_exec_swapgs(struct insn_ctx *ctx)
 {
 	struct insn_segment gs;
@@ -292,6 +303,8 @@ int insn_exec_swapgs(struct insn_ctx *ctx)
 
 	if (!insn_long(ctx))
 		return insn_ud(ctx);
+	if (insn_cpl(ctx))
+		return insn_gp0(ctx);
 	if (!ctx->ops->set_segment)
 		return INSN_UNHANDLEABLE;
 	gs = *insn_seg(ctx, INSN_GS);
@@ -498,8 +511,8 @@ int insn_exec_mov_to_dr(struct insn_ctx *ctx)
 	return ctx->ops->set_dr(ctx->v, dr, val, &ctx->fault);
 }
 
-/* XGETBV and XSETBV know XCR0 only. */
-static int check_xcr(struct insn_ctx *ctx)
+/* XGETBV and XSETBV know XCR0 only. What is undefined is so at any privilege. */
+static int check_xcr(struct insn_ctx *ctx, bool privileged)
 {
 	u64 cr4;
 	int r = get_cr(ctx, 4, &cr4);
@@ -508,13 +521,15 @@ static int check_xcr(struct insn_ctx *ctx)
 		return r;
 	if (!(cr4 & CR4_OSXSAVE) || ctx->insn.opsize || ctx->insn.rep)
 		return insn_ud(ctx);
+	if (privileged && insn_cpl(ctx))
+		return insn_gp0(ctx);
 	return (u32)insn_get(ctx, INSN_RCX) ? insn_gp0(ctx) : INSN_OK;
 }
 
 int insn_exec_xgetbv(struct insn_ctx *ctx)
 {
 	u64 val;
-	int r = check_xcr(ctx);
+	int r = check_xcr(ctx, false);
 
 	if (!r)
 		r = get_cr(ctx, INSN_XCR0, &val);
@@ -525,7 +540,7 @@ int insn_exec_xgetbv(struct insn_ctx *ctx)
 
 int insn_exec_xsetbv(struct insn_ctx *ctx)
 {
-	int r = check_xcr(ctx);
+	int r = check_xcr(ctx, true);
 
 	return r ? r : set_cr(ctx, INSN_XCR0, get_edx_eax(ctx));
 }

@@ -337,14 +337,6 @@ int insn_skip(struct insn_ctx *ctx);
 /* insn_fetch() - only fetch and decode into ctx->insn; results as insn_skip() */
 int insn_fetch(struct insn_ctx *ctx);
 
-/*
- * insn_load_segment() - load a segment register by selector
- *
- * With the checks of MOV Sreg (for INSN_CS: none of it, unhandleable outside
- * real and virtual-8086 mode). Takes effect at once.
- */
-int insn_load_segment(struct insn_ctx *ctx, unsigned int seg, u16 selector);
-
 /* Why a task is switched: the numbers of VT-x's exit qualification. */
 enum insn_task_reason { INSN_TASK_CALL, INSN_TASK_IRET, INSN_TASK_JMP, INSN_TASK_GATE };
 

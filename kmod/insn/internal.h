@@ -180,9 +180,13 @@ int insn_commit(struct insn_ctx *ctx);
 /* mem.c: accesses through the log */
 int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
 		unsigned int acc, u64 *linear);
+int insn_check_aligned(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
+		       unsigned int acc);
 bool insn_canonical(const struct insn_ctx *ctx, u64 linear);
 int insn_mem_read(struct insn_ctx *ctx, unsigned int seg, u64 ea, void *buf,
 		  unsigned int len, unsigned int acc);
+int insn_mem_read_far(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int size,
+		      u64 *offset, u16 *selector);
 int insn_mem_write(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void *buf,
 		   unsigned int len);
 int insn_mem_probe(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
@@ -210,6 +214,7 @@ unsigned int insn_sp_size(struct insn_ctx *ctx);
 /* segment.c. The linear address of a selector's descriptor, or #GP(selector). */
 int insn_find_descriptor(struct insn_ctx *ctx, u16 selector, u64 *linear);
 void insn_unpack_descriptor(u64 desc, u16 selector, struct insn_segment *s);
+/* CS in real and virtual-8086 mode only. */
 int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector);
 int insn_io_allowed(struct insn_ctx *ctx, u16 port, unsigned int size);
 

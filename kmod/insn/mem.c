@@ -154,9 +154,10 @@ static bool type_allows(const struct insn_segment *s, unsigned int acc)
 	return !code || rw;
 }
 
-/* #AC: SDM vol. 3, 7.15; only the common sizes matter. */
+/* #AC: SDM vol. 3, 7.15; nothing has to be aligned to more than 16 bytes. */
 static bool misaligned(struct insn_ctx *ctx, u64 linear, unsigned int len)
 {
+	len = min(len, 16u);
 	if (!(linear & (len - 1)) || len & (len - 1))
 		return false;
 	if (insn_cpl(ctx) != 3 || !(insn_flags(ctx) & FL_AC))
@@ -165,8 +166,8 @@ static bool misaligned(struct insn_ctx *ctx, u64 linear, unsigned int len)
 }
 
 /* Segmentation: the checks of an access of @len bytes, and its linear address. */
-int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
-		unsigned int acc, u64 *linear)
+static int segment_check(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
+			 unsigned int acc, u64 *linear)
 {
 	const struct insn_segment *s;
 
@@ -182,9 +183,27 @@ int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len
 			return segment_fault(ctx, seg);
 		*linear = (u32)(s->base + ea);
 	}
-	if (misaligned(ctx, *linear, len))
-		return insn_raise_code(ctx, EXC_AC, 0);
 	return INSN_OK;
+}
+
+int insn_linear(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
+		unsigned int acc, u64 *linear)
+{
+	int r = segment_check(ctx, seg, ea, len, acc, linear);
+
+	if (!r && misaligned(ctx, *linear, len))
+		return insn_raise_code(ctx, EXC_AC, 0);
+	return r;
+}
+
+/* For operands that must be aligned whatever RFLAGS.AC says. */
+int insn_check_aligned(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int len,
+		       unsigned int acc)
+{
+	u64 linear;
+	int r = segment_check(ctx, seg, ea, len, acc, &linear);
+
+	return !r && linear & (len - 1) ? insn_gp0(ctx) : r;
 }
 
 int insn_mem_read(struct insn_ctx *ctx, unsigned int seg, u64 ea, void *buf,
@@ -194,6 +213,26 @@ int insn_mem_read(struct insn_ctx *ctx, unsigned int seg, u64 ea, void *buf,
 	int r = insn_linear(ctx, seg, ea, len, acc, &linear);
 
 	return r ? r : transfer(ctx, linear, buf, len, acc, false);
+}
+
+/* A far pointer is aligned if its offset is: SDM vol. 3, table 7-7. */
+int insn_mem_read_far(struct insn_ctx *ctx, unsigned int seg, u64 ea, unsigned int size,
+		      u64 *offset, u16 *selector)
+{
+	u8 ptr[10];
+	u64 linear;
+	int r = segment_check(ctx, seg, ea, size + 2, INSN_ACC_READ, &linear);
+
+	if (!r && misaligned(ctx, linear, size))
+		return insn_raise_code(ctx, EXC_AC, 0);
+	if (!r)
+		r = transfer(ctx, linear, ptr, size + 2, INSN_ACC_READ, false);
+	if (r)
+		return r;
+	*offset = 0;
+	memcpy(offset, ptr, size);
+	memcpy(selector, ptr + size, 2);
+	return INSN_OK;
 }
 
 int insn_mem_write(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void *buf,

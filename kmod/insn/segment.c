@@ -124,8 +124,6 @@ int insn_load_sreg(struct insn_ctx *ctx, unsigned int seg, u16 selector)
 
 	if (insn_real_like(ctx))
 		return load_real(ctx, seg, selector);
-	if (seg == INSN_CS || seg > INSN_GS)
-		return INSN_UNHANDLEABLE;
 	if (selector < 4)
 		return load_null(ctx, seg, selector);
 	r = insn_find_descriptor(ctx, selector, &linear);

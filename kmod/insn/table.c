@@ -60,6 +60,13 @@ static const struct insn_desc group5[8] = {
 	ROW(M | D_STACK, NONE, EV, push),
 };
 
+/* CS cannot be loaded so, and there are no more than six. */
+static const struct insn_desc mov_to_seg_group[8] = {
+	[INSN_ES] = ROW(M, NONE, EW, mov_to_seg), [INSN_SS] = ROW(M, NONE, EW, mov_to_seg),
+	[INSN_DS] = ROW(M, NONE, EW, mov_to_seg), [INSN_FS] = ROW(M, NONE, EW, mov_to_seg),
+	[INSN_GS] = ROW(M, NONE, EW, mov_to_seg),
+};
+
 const struct insn_desc insn_map_1b[256] = {
 	[0x00] = ROW(M | D_LOCK, EB, GB, add), [0x01] = ROW(M | D_LOCK, EV, GV, add),
 	[0x02] = ROW(M, GB, EB, add), [0x03] = ROW(M, GV, EV, add),
@@ -125,7 +132,7 @@ const struct insn_desc insn_map_1b[256] = {
 	[0x8a] = ROW(M | D_MOV, GB, EB, mov), [0x8b] = ROW(M | D_MOV, GV, EV, mov),
 	[0x8c] = ROW(M | D_MOV, EV16, NONE, mov_from_seg),
 	[0x8d] = ROW(M | D_MOV, GV, M, lea),
-	[0x8e] = ROW(M, NONE, EW, mov_to_seg),
+	[0x8e] = GROUP(M | D_BY_REG, mov_to_seg_group),
 	[0x8f] = GROUP(M | D_BY_REG, pop_group),
 
 	[0x90] = ROW(P, NONE, NONE, pause),		/* NOP, PAUSE, XCHG r8 */

@@ -22,7 +22,7 @@ static const struct insn_desc group7_reg1[8] = {
 };
 
 static const struct insn_desc group7_reg2[8] = {
-	ROW(M, NONE, NONE, xgetbv), ROW(M | D_PRIV, NONE, NONE, xsetbv),
+	ROW(M, NONE, NONE, xgetbv), ROW(M, NONE, NONE, xsetbv),
 	LEN(M), LEN(M), LEN(M), LEN(M), LEN(M), LEN(M),
 };
 
@@ -35,7 +35,7 @@ static const struct insn_desc group7_reg5[8] = {
 };
 
 static const struct insn_desc group7_reg7[8] = {
-	ROW(M | D_PRIV, NONE, NONE, swapgs), ROW(M, NONE, NONE, rdtscp),
+	ROW(M, NONE, NONE, swapgs), ROW(M, NONE, NONE, rdtscp),
 	LEN(M), LEN(M), LEN(M), LEN(M), LEN(M), LEN(M),
 };
 
