@@ -130,12 +130,17 @@ static void start(void)
 
 static struct insn_task task;
 
-static int run(u8 reason)
+static int switch_to(u16 selector, u8 reason)
 {
-	task.selector = NEW_TSS;
+	task.selector = selector;
 	task.reason = reason;
 	task.ip = 0x10107;
 	return insn_task_switch(&sim.ctx, &task);
+}
+
+static int run(u8 reason)
+{
+	return switch_to(NEW_TSS, reason);
 }
 
 static void begin(void)
@@ -393,6 +398,13 @@ static void bad_selector(void)
 	begin();
 	SEG(TR).limit = 0x66;
 	expect_old(INSN_TASK_JMP, EXC_TS, OLD_TSS);
+	begin();
+	SEG(LDTR) = (struct insn_segment){ .base = LDT, .limit = 0x1f, .type = 2, .present = 1 };
+	CHECK_EQ(switch_to(LDT_DATA, INSN_TASK_CALL), INSN_FAULT);	/* a TSS is in the GDT */
+	CHECK_EQ(sim.ctx.fault.vector, EXC_GP);
+	CHECK_EQ(sim.ctx.fault.error_code, LDT_DATA);
+	CHECK_EQ(switch_to(LDT_DATA, INSN_TASK_IRET), INSN_FAULT);
+	CHECK_EQ(sim.ctx.fault.vector, EXC_TS);
 }
 
 static void absent_memory(void)
@@ -499,6 +511,69 @@ static void bad_ip_and_stack(void)
 	CHECK_EQ(R(RSP), 0x90000);
 }
 
+/* CR3 is loaded in the new task, and may be no good. */
+static void bad_cr3(void)
+{
+	begin();
+	sim.refused_cr = 3;
+	CHECK_EQ(run(INSN_TASK_JMP), INSN_FAULT);
+	CHECK_EQ(sim.ctx.fault.vector, EXC_GP);
+	CHECK_EQ(sim.s.cr[3], 0);
+	begin();
+	sim.refused_cr = 3;
+	sim.s.cr[0] &= ~CR0_PG;				/* it is not looked at */
+	CHECK_EQ(run(INSN_TASK_JMP), INSN_OK);
+}
+
+/* Any access that the host cannot make ends it: there is no way on. */
+static void failures(void)
+{
+	static const u8 reasons[] = { INSN_TASK_CALL, INSN_TASK_JMP, INSN_TASK_IRET, INSN_TASK_GATE };
+	unsigned int i, n, failed;
+	int r;
+
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
+		for (n = 1, failed = 0; n < 100; n++) {
+			begin();
+			task.vector = reasons[i] == INSN_TASK_GATE ? 0x21 : -1;
+			task.has_error = reasons[i] == INSN_TASK_GATE;
+			if (reasons[i] == INSN_TASK_IRET)
+				descriptor(GDT, NEW_TSS, NEW, 0x67, TSS32_BUSY, 0);
+			sim.failing = n;
+			r = run(reasons[i]);
+			if (r == INSN_OK)
+				break;
+			CHECK_EQ(r, INSN_UNHANDLEABLE);
+			CHECK(!sim.broken, "%s", sim.broken);
+			failed++;
+		}
+		CHECK(failed > 10);
+		CHECK_EQ(r, INSN_OK);
+	}
+}
+
+static void without_ops(void)
+{
+	static const size_t needed[] = {
+		offsetof(struct insn_ops, get_cr), offsetof(struct insn_ops, set_cr),
+		offsetof(struct insn_ops, get_dr), offsetof(struct insn_ops, set_dr),
+		offsetof(struct insn_ops, set_segment), offsetof(struct insn_ops, probe),
+		offsetof(struct insn_ops, get_table),
+	};
+	struct insn_ops ops;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(needed); i++) {
+		begin();
+		task.vector = 0x21;
+		ops = *sim.ctx.ops;
+		memset((u8 *)&ops + needed[i], 0, sizeof(void *));
+		sim.ctx.ops = &ops;
+		CHECK_EQ(run(INSN_TASK_GATE), INSN_UNHANDLEABLE);
+		CHECK_EQ(SEG(TR).selector, OLD_TSS);
+	}
+}
+
 static const struct test tests[] = {
 	{ "CALL", by_call },
 	{ "JMP", by_jmp },
@@ -518,6 +593,9 @@ static const struct test tests[] = {
 	{ "segments of the new task", good_segments },
 	{ "LDT of the new task", bad_ldt },
 	{ "EIP and stack of the new task", bad_ip_and_stack },
+	{ "a CR3 that is refused", bad_cr3 },
+	{ "accesses that fail", failures },
+	{ "without an op", without_ops },
 };
 
 TEST_MAIN(tests)

@@ -3,81 +3,7 @@
 #include "ktap.h"
 
 #include "internal.h"
-#include "sim.h"
-
-static struct sim sim;
-
-#define R(reg)	sim.s.regs[INSN_##reg]
-
-/* Real mode: CS 0x1000, DS 0x2000, ES 0x3000, SS 0x4000, all with RAM at their start. */
-static void real_mode(void)
-{
-	static const u16 sel[4] = { 0x3000, 0x1000, 0x4000, 0x2000 };
-	unsigned int i;
-
-	sim_init(&sim, INSN_REAL);
-	for (i = 0; i < 4; i++) {
-		sim.s.segs[i].selector = sel[i];
-		sim.s.segs[i].base = sel[i] << 4;
-		memset(sim_add_page(&sim, sel[i] << 4, SIM_RW), 0, SIM_PAGE);
-	}
-	R(RIP) = 0x100;
-	R(RSP) = 0x800;
-}
-
-/* Flat, RAM at 0x10000-0x14fff (code at the start), MMIO at 0x20000, CPL 0. */
-static void flat(enum insn_cpu_mode mode)
-{
-	unsigned int i;
-
-	sim_init(&sim, mode);
-	sim.cpl = 0;
-	for (i = 0; i < INSN_NR_SEGS; i++)
-		sim.s.segs[i].dpl = 0;
-	for (i = 0; i < 5; i++)
-		memset(sim_add_page(&sim, 0x10000 + i * SIM_PAGE, SIM_RW), 0, SIM_PAGE);
-	memset(sim_add_page(&sim, 0x20000, SIM_MMIO), 0, SIM_PAGE);
-	R(RIP) = 0x10100;
-	R(RSP) = 0x12000;
-}
-
-static void code(const void *bytes, unsigned int len)
-{
-	sim_poke(&sim, sim.s.segs[INSN_CS].base + R(RIP), bytes, len);
-}
-
-#define CODE(...)							\
-	do {								\
-		static const u8 bytes_[] = { __VA_ARGS__ };		\
-									\
-		code(bytes_, sizeof(bytes_));				\
-	} while (0)
-
-static void expect_ok(void)
-{
-	int r = sim_run(&sim);
-
-	CHECK(!sim.broken, "%s", sim.broken);
-	CHECK_EQ(r, INSN_OK);
-}
-
-static void expect_fault(unsigned int vector, int error)
-{
-	struct sim_state before = sim.s;
-
-	CHECK_EQ(sim_run(&sim), INSN_FAULT);
-	CHECK(!sim.broken, "%s", sim.broken);
-	CHECK_EQ(sim.ctx.fault.vector, vector);
-	CHECK_EQ(sim.ctx.fault.has_error, error >= 0);
-	if (error >= 0)
-		CHECK_EQ(sim.ctx.fault.error_code, error);
-	CHECK(!memcmp(before.regs, sim.s.regs, sizeof(before.regs)));
-}
-
-static void poke(u64 linear, u64 val, unsigned int len)
-{
-	sim_poke(&sim, linear, &val, len);
-}
+#include "vectors.h"
 
 static void real_addressing(void)
 {
@@ -328,18 +254,6 @@ static void io_permission(void)
 	expect_fault(13, 0);
 }
 
-static u64 descriptor(u32 base, u32 limit, u8 access, u8 flags)
-{
-	return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)access << 40 |
-		(u64)((limit >> 16) & 15) << 48 | (u64)flags << 52 | (u64)(base >> 24) << 56;
-}
-
-static void gdt(unsigned int index, u64 desc)
-{
-	sim.s.tables[INSN_GDTR] = (struct insn_table_reg){ .base = 0x13000, .limit = 0x3f };
-	poke(0x13000 + index * 8, desc, 8);
-}
-
 static void load_ds(u16 selector)
 {
 	R(RIP) = 0x10100;
@@ -505,8 +419,7 @@ static void system_more(void)
 	CODE(0x0f, 0x01, 0xd9);			/* vmmcall */
 	expect_ok();
 	CHECK_EQ(sim.s.sys_calls, INSN_SYS_HYPERCALL);
-	flat(INSN_VM86);
-	sim.cpl = 3;
+	vm86_mode();
 	CODE(0xfa);				/* cli */
 	expect_fault(13, 0);
 }

@@ -1,158 +1,173 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <asm/ldt.h>
-#include <setjmp.h>
+#include <asm/prctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "native.h"
 
-/*
- * Lies below 2 GiB, as the stub addresses it absolutely once all registers
- * are the instruction's.
- */
-#define LOW_AREA 0x1f000000ul
+#define USER_CS		0x33
+#define HWCAP2_FSGSBASE	2
 
-struct low {
-	u64 regs[INSN_NR_REGS];
-	struct { u32 offset; u16 selector; } __attribute__((packed)) far;
-	u8 stub[64];
-};
+#define AT(member, offset) \
+	_Static_assert(offsetof(struct native, member) == (offset), #member)
 
-static struct low *const low = (struct low *)LOW_AREA;
-static sigjmp_buf back;
-static struct native *current;
+AT(in, NAT_IN);
+AT(out, NAT_OUT);
+AT(host_rsp, NAT_HOST_RSP);
+AT(host_fs, NAT_HOST_FS);
+AT(fs_base, NAT_FS_BASE);
+AT(gs_base, NAT_GS_BASE);
+AT(out_fs_base, NAT_OUT_FS_BASE);
+AT(out_gs_base, NAT_OUT_GS_BASE);
+AT(far_offset, NAT_FAR);
+AT(sel, NAT_SEL);
+AT(out_sel, NAT_OUT_SEL);
+AT(flags, NAT_FLAGS);
+AT(fsgsbase, NAT_FSGSBASE);
+AT(mmx, NAT_MMX);
+AT(out_mmx, NAT_OUT_MMX);
+AT(vec, NAT_VEC);
+AT(out_vec, NAT_OUT_VEC);
+
+struct native native;
 bool native_avx;
+
+static volatile bool running;
+
+void native_enter(void);
+void native_exit(void);
+void native_signal(int sig, siginfo_t *info, void *context);
+void native_take_signal(int sig, siginfo_t *info, void *context);
 
 static const u8 greg_of[16] = {
 	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
 	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 };
 
-/* The kernel's xsave frame: legacy area, header at 512, the YMM halves at 576. */
-static void save_vectors(struct native *n, const u8 *fp)
-{
-	unsigned int i;
+/* Bits of the header at 512 in the kernel's xsave frame; what is clear there is 0. */
+enum { FRAME_X87 = 1, FRAME_SSE = 2, FRAME_AVX = 4 };
 
+static void save_vectors(const u8 *fp)
+{
+	unsigned int i, parts = native_avx ? fp[512] : FRAME_X87 | FRAME_SSE;
+
+	memset(native.out_vec, 0, sizeof(native.out_vec));
+	memset(native.out_mmx, 0, sizeof(native.out_mmx));
 	for (i = 0; i < 16; i++) {
-		memcpy(n->vec[i], fp + 160 + i * 16, 16);
-		memset(n->vec[i] + 16, 0, 16);
-		if (native_avx && fp[512] & 4)
-			memcpy(n->vec[i] + 16, fp + 576 + i * 16, 16);
+		if (parts & FRAME_SSE)
+			memcpy(native.out_vec[i], fp + 160 + i * 16, 16);
+		if (parts & FRAME_AVX)
+			memcpy(native.out_vec[i] + 16, fp + 576 + i * 16, 16);
 	}
+	/* With TOP at 0, as MMX instructions set it. */
+	for (i = 0; i < 8 && parts & FRAME_X87; i++)
+		memcpy(&native.out_mmx[i], fp + 32 + i * 16, 8);
 }
 
-static void handler(int sig, siginfo_t *info, void *context)
+void native_take_signal(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *g = uc->uc_mcontext.gregs;
-	struct native *n = current;
 	unsigned int i;
 
-	(void)sig;
-	(void)info;
-	if (!n)
+	if (!running) {
+		fprintf(stderr, "signal %d at %#llx, address %p\n", sig,
+			(unsigned long long)g[REG_RIP], info->si_addr);
 		_exit(99);
+	}
 	for (i = 0; i < 16; i++)
-		n->regs[i] = g[greg_of[i]];
-	n->regs[INSN_RIP] = g[REG_RIP];
-	n->regs[INSN_RFLAGS] = g[REG_EFL];
-	n->vector = g[REG_TRAPNO];
-	n->error_code = g[REG_ERR];
-	n->cr2 = g[REG_CR2];
-	save_vectors(n, (const u8 *)uc->uc_mcontext.fpregs);
-	if (n->vector == 3)
-		n->regs[INSN_RIP]--;
-	current = NULL;
-	siglongjmp(back, 1);
+		native.out[i] = g[greg_of[i]];
+	native.out[INSN_RIP] = g[REG_RIP];
+	native.out[INSN_RFLAGS] = g[REG_EFL];
+	native.out_sel[INSN_SS] = (u64)g[REG_CSGSFS] >> 48;
+	native.vector = g[REG_TRAPNO];
+	native.error_code = g[REG_ERR];
+	native.cr2 = g[REG_CR2];
+	if (native.flags & (NATIVE_VEC | NATIVE_MMX))
+		save_vectors((const u8 *)uc->uc_mcontext.fpregs);
+	if (native.vector == 3)
+		native.out[INSN_RIP]--;
 }
 
+/* Neither is the signal blocked nor does anybody return from it: no system call. */
 void native_init(void)
 {
 	static const int signals[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
-	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction sa = {
+		.sa_sigaction = native_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+	};
 	stack_t stack = { .ss_size = 256 << 10 };
 	size_t i;
 
 	native_avx = __builtin_cpu_supports("avx");
+	native.fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	syscall(SYS_arch_prctl, ARCH_GET_FS, &native.host_fs);
 	stack.ss_sp = malloc(stack.ss_size);
 	sigaltstack(&stack, NULL);
-	sigfillset(&sa.sa_mask);
 	for (i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &sa, NULL);
-	if (mmap(low, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != low) {
-		perror("mmap");
-		exit(4);
-	}
 }
 
-u16 native_ldt(unsigned int index, u32 base, u32 limit, bool code, bool big, bool down)
+void native_run(void)
+{
+	native.vector = NATIVE_DONE;
+	running = true;
+	native_enter();
+	running = false;
+}
+
+unsigned int native_put_exit(u8 *at, unsigned int size)
+{
+	u32 to = (u32)(unsigned long)native_exit, rel = to - (u32)(unsigned long)at - 5;
+	u16 cs = USER_CS;
+	u8 *p = at;
+
+	if (size == 8) {
+		*p++ = 0xe9;
+		memcpy(p, &rel, 4);
+		return 5;
+	}
+	if (size == 2)
+		*p++ = 0x66;
+	*p++ = 0xea;
+	memcpy(p, &to, 4);
+	memcpy(p + 4, &cs, 2);
+	return p + 6 - at;
+}
+
+bool native_set_ldt(unsigned int index, const struct native_ldt *e)
 {
 	struct user_desc d = {
-		.entry_number = index, .base_addr = base, .limit = limit, .seg_32bit = big,
-		.contents = code ? 2 : down ? 1 : 0, .useable = 1,
+		.entry_number = index, .base_addr = e->base, .limit = e->limit,
+		.seg_32bit = e->big, .contents = e->code ? 2 : e->down ? 1 : 0,
+		.read_exec_only = e->read_only, .seg_not_present = e->absent, .useable = 1,
 	};
 
-	if (limit >= 1 << 20) {
-		d.limit = limit >> 12;
+	if (e->limit >= 1 << 20) {
+		d.limit = e->limit >> 12;
 		d.limit_in_pages = 1;
 	}
-	return syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)) ? 0 : index << 3 | 7;
+	return !syscall(SYS_modify_ldt, 0x11, &d, sizeof(d));
 }
 
-static void load_vectors(struct native *n)
+bool native_lar(u16 selector, u32 *rights)
 {
-	if (!native_avx)
-		return;
-#define LOAD(i) "vmovdqu " #i "*32(%0), %%ymm" #i "\n"
-	asm volatile(LOAD(0) LOAD(1) LOAD(2) LOAD(3) LOAD(4) LOAD(5) LOAD(6) LOAD(7)
-		     LOAD(8) LOAD(9) LOAD(10) LOAD(11) LOAD(12) LOAD(13) LOAD(14) LOAD(15)
-		     : : "r"(n->vec) : "memory");
+	bool ok;
+
+	asm("lar %2, %0" : "=r"(*rights), "=@ccz"(ok) : "r"((u32)selector));
+	return ok;
 }
 
-/* Never returns: the signal handler does. */
-static void __attribute__((noinline, noreturn)) enter(struct native *n)
+u32 native_lsl(u16 selector)
 {
-	memcpy(low->regs, n->regs, sizeof(low->regs));
-	low->far.offset = n->regs[INSN_RIP];
-	low->far.selector = n->cs;
-	current = n;
-	load_vectors(n);
-#define REG(r, i) "mov 0x1f000000 + 8 * " #i ", %%" #r "\n"
-	asm volatile("movzwl %0, %%eax\n"
-		     "movzwl %1, %%ecx\n"
-		     "movzwl %2, %%edx\n"
-		     "pushq 0x1f000000 + 8 * 17\n"
-		     "test %%ecx, %%ecx\n"
-		     "jz 1f\n"
-		     "mov %%ecx, %%ds\n"
-		     "mov %%ecx, %%es\n"
-		     "popfq\n"
-		     "mov %%edx, %%ss\n"
-		     REG(rsp, 4)
-		     REG(rax, 0) REG(rcx, 1) REG(rdx, 2) REG(rbx, 3) REG(rbp, 5)
-		     REG(rsi, 6) REG(rdi, 7) REG(r8, 8) REG(r9, 9) REG(r10, 10)
-		     REG(r11, 11) REG(r12, 12) REG(r13, 13) REG(r14, 14) REG(r15, 15)
-		     "ljmp *0x1f000000 + 8 * 18\n"
-		     "1: popfq\n"
-		     REG(rsp, 4)
-		     REG(rax, 0) REG(rcx, 1) REG(rdx, 2) REG(rbx, 3) REG(rbp, 5)
-		     REG(rsi, 6) REG(rdi, 7) REG(r8, 8) REG(r9, 9) REG(r10, 10)
-		     REG(r11, 11) REG(r12, 12) REG(r13, 13) REG(r14, 14) REG(r15, 15)
-		     "jmp *0x1f000000 + 8 * 16\n"
-		     : : "m"(n->cs), "m"(n->ds), "m"(n->ss)
-		     : "memory", "rax", "rcx", "rdx");
-	__builtin_unreachable();
-}
+	u32 limit = 0;
 
-void native_run(struct native *n)
-{
-	if (!sigsetjmp(back, 1))
-		enter(n);
-	asm volatile("mov %0, %%ds\n mov %0, %%es" : : "r"(0));
+	asm("lsl %1, %0" : "+r"(limit) : "r"((u32)selector) : "cc");
+	return limit;
 }

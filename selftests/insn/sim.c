@@ -3,29 +3,6 @@
 
 #include "sim.h"
 
-static u64 rnd_state = 88172645463325252ull;
-
-void rnd_seed(u64 seed)
-{
-	rnd_state = seed * 2654435761u + 88172645463325252ull;
-}
-
-u64 rnd(void)
-{
-	rnd_state ^= rnd_state << 13;
-	rnd_state ^= rnd_state >> 7;
-	rnd_state ^= rnd_state << 17;
-	return rnd_state;
-}
-
-void rnd_fill(void *buf, size_t len)
-{
-	u8 *p = buf;
-
-	while (len--)
-		*p++ = rnd() >> 24;
-}
-
 enum { ACC_READ, ACC_WRITE, ACC_CMPXCHG, ACC_IN, ACC_OUT };
 
 static struct sim_page *find_page(struct sim *sim, u64 linear)
@@ -131,6 +108,12 @@ static int page_fault(struct sim *sim, struct insn_fault *fault, u64 linear, uns
 	return INSN_FAULT;
 }
 
+/* As if the host could not get at the guest's memory. */
+static bool fails(struct sim *sim)
+{
+	return sim->failing && !--sim->failing;
+}
+
 static int check_rights(struct sim *sim, u64 linear, unsigned int acc, struct insn_fault *fault,
 			struct sim_page **page)
 {
@@ -150,6 +133,8 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 	int r;
 
 	check_access(sim, linear, len, acc);
+	if (fails(sim))
+		return INSN_UNHANDLEABLE;
 	r = check_rights(sim, linear, acc, fault, &page);
 	if (r)
 		return r;
@@ -171,6 +156,8 @@ static int op_write(void *v, u64 linear, const void *buf, unsigned int len, unsi
 	int r;
 
 	check_access(sim, linear, len, acc);
+	if (fails(sim))
+		return INSN_UNHANDLEABLE;
 	r = check_rights(sim, linear, acc | INSN_ACC_WRITE, fault, &page);
 	if (r)
 		return r;
@@ -290,7 +277,10 @@ static int op_set_cr(void *v, unsigned int cr, u64 val, struct insn_fault *fault
 {
 	struct sim *sim = v;
 
-	(void)fault;
+	if (cr && cr == sim->refused_cr) {
+		*fault = (struct insn_fault){ .vector = 13, .has_error = true };
+		return INSN_FAULT;
+	}
 	if (cr == INSN_XCR0)
 		sim->s.xcr0 = val;
 	else

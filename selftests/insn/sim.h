@@ -7,6 +7,7 @@
 #define SIM_H
 
 #include "insn.h"
+#include "random.h"
 
 #define SIM_PAGE	4096u
 #define SIM_PAGES	24
@@ -46,6 +47,8 @@ struct sim {
 	bool no_ram;		/* probe() never tells of RAM */
 	bool race;		/* somebody else writes after each locked read */
 	bool smm;		/* RSM is defined */
+	unsigned int refused_cr;	/* no value of this control register is good; 0: none */
+	unsigned int failing;	/* this access to memory, counted from 1, fails */
 	struct {
 		u64 addr;
 		unsigned int kind, len;
@@ -69,10 +72,5 @@ u64 sim_peek64(struct sim *sim, u64 linear);
 int sim_step(struct sim *sim);
 /* The same while the instruction is being repeated, too. */
 int sim_run(struct sim *sim);
-
-/* xorshift */
-u64 rnd(void);
-void rnd_seed(u64 seed);
-void rnd_fill(void *buf, size_t len);
 
 #endif
