@@ -65,7 +65,8 @@ static const struct insn_desc mov_to_seg_group[8] = {
 	[INSN_ES] = ROW(M, NONE, EW, mov_to_seg), [INSN_SS] = ROW(M, NONE, EW, mov_to_seg),
 	[INSN_DS] = ROW(M, NONE, EW, mov_to_seg), [INSN_FS] = ROW(M, NONE, EW, mov_to_seg),
 	[INSN_GS] = ROW(M, NONE, EW, mov_to_seg),
-	[INSN_CS] = ROW(M, NONE, NONE, ud), [6] = ROW(M, NONE, NONE, ud), [7] = ROW(M, NONE, NONE, ud),
+	[INSN_CS] = ROW(M, NONE, NONE, ud),
+	[6] = ROW(M, NONE, NONE, ud), [7] = ROW(M, NONE, NONE, ud),
 };
 
 const struct insn_desc insn_map_1b[256] = {

@@ -489,7 +489,7 @@ void pic_set(struct pic *pic, u32 chip_id, const struct kvm_pic_state *state)
 	pic->chip[chip_id] = *state;
 	pic->chip[chip_id].elcr_mask = chip_id ? SLAVE_ELCR : MASTER_ELCR;
 	pic->chip[chip_id].priority_add &= 7;
-	/* The master's state has the slave's request; the slave's is not yet the one it belongs to. */
+	/* The master's state has the slave's request; the slave's own state comes later. */
 	if (chip_id)
 		update(pic);
 	else
