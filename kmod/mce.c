@@ -92,10 +92,11 @@ static int mce_uncorrected(struct vcpu *vcpu, const struct kvm_x86_mce *mce, u64
 /* KVM_X86_SET_MCE */
 int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
 {
-	u64 *bank = &vcpu->msrs->mc_bank[4 * mce->bank];
+	u64 *bank;
 
 	if (mce->bank >= nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
+	bank = &vcpu->msrs->mc_bank[4 * mce->bank];
 	if (mce_no_action(mce)) {
 		vcpu->msrs->mcg_status = 0;
 		mce_record(bank, mce, 0);

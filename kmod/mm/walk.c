@@ -159,7 +159,7 @@ static int read_entry(struct walk *w, gpa_t table, int level)
 
 static u64 maxphyaddr_mask(const struct walk *w)
 {
-	return GENMASK_ULL(vcpu_maxphyaddr(w->vcpu) - 1, 0);
+	return ~rsvd_bits_above(vcpu_maxphyaddr(w->vcpu));
 }
 
 static bool is_leaf(const struct walk *w, int level)
