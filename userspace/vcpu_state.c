@@ -15,6 +15,7 @@
 #include "vcpu.h"
 
 #define MSR_IA32_TSC	0x10
+#define MSR_TSC_DEADLINE 0x6e0
 #define MSRS_MAX	4096
 
 /* Offsets of the LAPIC's registers: SDM 3A table 11-1 */
@@ -308,7 +309,10 @@ static void lapic_without_timer(struct kvm_lapic_state *lapic)
 		(char)~(1u << vector % 8);
 }
 
-/* An MSR that only one of two hosts knows was zero, or msrs_refused(). */
+/*
+ * A deadline that has passed is gone. An MSR that only one of two hosts knows was zero, or
+ * msrs_refused().
+ */
 static bool msrs_differ(const struct kvm_msrs *a, const struct kvm_msrs *b)
 {
 	for (uint32_t i = 0; i < a->nmsrs; i++) {
@@ -316,7 +320,8 @@ static bool msrs_differ(const struct kvm_msrs *a, const struct kvm_msrs *b)
 
 		while (k < b->nmsrs && b->entries[k].index != a->entries[i].index)
 			k++;
-		if (k < b->nmsrs && b->entries[k].data != a->entries[i].data)
+		if (k < b->nmsrs && b->entries[k].data != a->entries[i].data &&
+		    a->entries[i].index != MSR_TSC_DEADLINE)
 			return true;
 	}
 	return false;

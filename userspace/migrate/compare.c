@@ -83,7 +83,7 @@ static int compare_next(struct stream *sent, struct stream *here, char *why,
 	if (more > 0 && more_here > 0)
 		part = compare_sections(&a, &b);
 	if (part || (err >= 0 && more != more_here)) {
-		snprintf(why, size, "%s: its %s here is not what was sent",
+		snprintf(why, size, "%s: its %s: not as it was sent",
 			 more > 0 ? a.name : b.name, part ? part : "section");
 		err = -EBADMSG;
 	}

@@ -226,6 +226,10 @@ static void test_compare_vcpus(void)
 	ok(differ("MSRs"), "an MSR does");
 	here_msrs.entry[1].index = 0x48;
 	ok(differ(NULL), "but not one that the other side lacks");
+	sent_msrs.entry[1].index = 0x6e0;
+	here_msrs.entry[1].index = 0x6e0;
+	sent_msrs.entry[1].data = 12345;
+	ok(differ(NULL), "nor a deadline that has passed");
 	vcpu_here.state.events.nmi.pending = 1;
 	ok(differ("events"), "and a pending NMI does");
 }
