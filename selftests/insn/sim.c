@@ -23,6 +23,7 @@ u8 *sim_add_page(struct sim *sim, u64 linear, int kind)
 		if (sim->s.npages == SIM_PAGES)
 			return NULL;
 		p = &sim->s.page[sim->s.npages++];
+		memset(p, 0, sizeof(*p));
 	}
 	p->linear = linear & ~(u64)(SIM_PAGE - 1);
 	p->kind = kind;
@@ -69,7 +70,6 @@ static void broken(struct sim *sim, const char *what)
 /* With force_user each access is refused once, and must then come again unchanged. */
 static bool to_user(struct sim *sim, unsigned int kind, u64 addr, unsigned int len)
 {
-	sim->accesses++;
 	if (!sim->force_user)
 		return false;
 	if (!sim->pending.armed) {
@@ -86,10 +86,27 @@ static bool to_user(struct sim *sim, unsigned int kind, u64 addr, unsigned int l
 	return false;
 }
 
+static bool canonical(const struct sim *sim, u64 linear)
+{
+	unsigned int shift = 64 - (sim->ctx.va_bits ? sim->ctx.va_bits : 48);
+
+	return (u64)((s64)(linear << shift) >> shift) == linear;
+}
+
+/* What the CPU itself accesses has been checked when its address was loaded. */
+static void check_address(struct sim *sim, u64 linear, unsigned int acc)
+{
+	sim->work++;
+	if (sim->ctx.mode != INSN_LONG ? linear >> 32 :
+	    !(acc & INSN_ACC_IMPLICIT) && !canonical(sim, linear))
+		broken(sim, "an address that there is not");
+}
+
 static void check_access(struct sim *sim, u64 linear, unsigned int len, unsigned int acc)
 {
 	unsigned int most = acc & INSN_ACC_BULK ? SIM_PAGE : acc & INSN_ACC_FETCH ? 15 : 8;
 
+	check_address(sim, linear, acc);
 	if (!len || len > most)
 		broken(sim, "bad length of an access");
 	if ((linear & (SIM_PAGE - 1)) + len > SIM_PAGE)
@@ -138,6 +155,8 @@ static int op_read(void *v, u64 linear, void *buf, unsigned int len, unsigned in
 	r = check_rights(sim, linear, acc, fault, &page);
 	if (r)
 		return r;
+	if (acc & INSN_ACC_FETCH && page->kind == SIM_MMIO)
+		return INSN_UNHANDLEABLE;
 	if (!(acc & (INSN_ACC_FETCH | INSN_ACC_BULK)) && to_user(sim, ACC_READ, linear, len))
 		return INSN_USER;
 	memcpy(buf, page->data + (linear & (SIM_PAGE - 1)), len);
@@ -177,6 +196,9 @@ static int op_cmpxchg(void *v, u64 linear, const void *old, const void *new, uns
 
 	if (len != 1 && len != 2 && len != 4 && len != 8 && len != 16)
 		broken(sim, "bad length of a compare-and-exchange");
+	if ((linear & (SIM_PAGE - 1)) + len > SIM_PAGE)
+		broken(sim, "a compare-and-exchange crosses a page");
+	check_address(sim, linear, acc);
 	r = check_rights(sim, linear, acc | INSN_ACC_WRITE, fault, &page);
 	if (r)
 		return r;
@@ -193,8 +215,10 @@ static int op_probe(void *v, u64 linear, unsigned int acc, bool *ram, struct ins
 {
 	struct sim *sim = v;
 	struct sim_page *page;
-	int r = check_rights(sim, linear, acc, fault, &page);
+	int r;
 
+	check_address(sim, linear, acc);
+	r = check_rights(sim, linear, acc, fault, &page);
 	*ram = !r && page->kind != SIM_MMIO && !sim->no_ram;
 	return r;
 }
@@ -204,6 +228,9 @@ static int op_pio_in(void *v, u16 port, unsigned int size, unsigned int count, v
 	struct sim *sim = v;
 	u8 *p = buf;
 
+	sim->work++;
+	if (size * count > SIM_PAGE)
+		broken(sim, "too many elements for a port");
 	if (to_user(sim, ACC_IN, port, size * count))
 		return INSN_USER;
 	for (; count--; p += size) {
@@ -219,6 +246,9 @@ static int op_pio_out(void *v, u16 port, unsigned int size, unsigned int count, 
 	const u8 *p = buf;
 	unsigned int i;
 
+	sim->work++;
+	if (size * count > SIM_PAGE)
+		broken(sim, "too many elements for a port");
 	if (to_user(sim, ACC_OUT, port, size * count))
 		return INSN_USER;
 	for (i = 0; i < size * count; i++)
@@ -405,7 +435,9 @@ static void init_segments(struct sim *sim, enum insn_cpu_mode mode)
 
 void sim_init(struct sim *sim, enum insn_cpu_mode mode)
 {
-	memset(sim, 0, sizeof(*sim));
+	/* Pages are cleared as they are added. */
+	memset(&sim->s, 0, offsetof(struct sim_state, page));
+	memset((u8 *)sim + sizeof(sim->s), 0, offsetof(struct sim, bulk) - sizeof(sim->s));
 	sim->cpl = mode == INSN_REAL ? 0 : 3;
 	sim->ctx.ops = &ops;
 	sim->ctx.v = sim;
@@ -419,24 +451,25 @@ void sim_init(struct sim *sim, enum insn_cpu_mode mode)
 	init_segments(sim, mode);
 }
 
+size_t sim_state_size(const struct sim_state *s)
+{
+	return offsetof(struct sim_state, page) + s->npages * sizeof(s->page[0]);
+}
+
 int sim_step(struct sim *sim)
 {
-	struct sim_state *before = NULL;
+	u64 before[INSN_NR_REGS];
 	int r;
 
-	if (sim->force_user) {
-		before = __builtin_malloc(sizeof(*before));
-		*before = sim->s;
-	}
+	memcpy(before, sim->s.regs, sizeof(before));
 	while ((r = insn_emulate(&sim->ctx)) == INSN_USER) {
 		if (!sim->pending.armed)
 			broken(sim, "INSN_USER from nowhere");
-		if (before && memcmp(before->regs, sim->s.regs, sizeof(before->regs)))
+		if (memcmp(before, sim->s.regs, sizeof(before)))
 			broken(sim, "registers changed by INSN_USER");
 	}
 	if (sim->pending.armed)
 		broken(sim, "a pending access was dropped");
-	__builtin_free(before);
 	return r;
 }
 

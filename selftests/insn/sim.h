@@ -10,7 +10,7 @@
 #include "random.h"
 
 #define SIM_PAGE	4096u
-#define SIM_PAGES	24
+#define SIM_PAGES	12
 
 /* What RSM leaves: with RF. */
 #define SIM_RSM_RIP	0x10800
@@ -32,12 +32,12 @@ struct sim_state {
 	u64 cr[9], xcr0, dr[8], msr_value;
 	u8 vec[32][INSN_VEC_MAX];
 	u8 mmx[8][8];
-	struct sim_page page[SIM_PAGES];
-	unsigned int npages;
 	u64 port_in;		/* next value that a port gives */
 	u64 port_out;		/* hash of what ports got */
 	u64 mmio_reads;		/* reads that a device saw */
 	u64 sys_calls;
+	unsigned int npages;
+	struct sim_page page[SIM_PAGES];	/* the last, as most of them are not there */
 };
 
 struct sim {
@@ -54,7 +54,8 @@ struct sim {
 		unsigned int kind, len;
 		bool armed;
 	} pending;
-	unsigned long user_exits, accesses;
+	unsigned long user_exits;
+	unsigned int work;	/* accesses to memory and ports, and probes, since it was set to 0 */
 	const char *broken;	/* a promise of the interface that was not kept */
 	struct insn_ctx ctx;
 	u8 bulk[SIM_PAGE];
@@ -67,6 +68,9 @@ u8 *sim_add_page(struct sim *sim, u64 linear, int kind);
 void sim_poke(struct sim *sim, u64 linear, const void *data, unsigned int len);
 void sim_peek(struct sim *sim, u64 linear, void *data, unsigned int len);
 u64 sim_peek64(struct sim *sim, u64 linear);
+
+/* Bytes of a state that mean something. */
+size_t sim_state_size(const struct sim_state *s);
 
 /* One insn_emulate() after another while the result is INSN_USER. */
 int sim_step(struct sim *sim);

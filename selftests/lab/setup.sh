@@ -4,6 +4,7 @@
 #   host             the packages that the lab needs on this machine
 #   compiler         those that building vmrun for this machine needs
 #   lint             the checker of shell scripts, on this machine
+#   clang            a compiler that has libFuzzer, on this machine
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
 #   machine          kernel, initrd and root image of the emulated machines
 #   virt             the root image that has libvirt and QEMU's tools and firmware as well
@@ -61,6 +62,11 @@ setup_compiler() {
 }
 
 setup_lint() { command -v shellcheck >/dev/null || install shellcheck; }
+
+setup_clang() {
+	echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p && n < 0; }' |
+		clang -x c -fsanitize=fuzzer,address,undefined -o /dev/null - 2>/dev/null || install clang libclang-rt-dev make
+}
 
 make_tree() {
 	local name=$1 dir opts=() line
@@ -226,6 +232,7 @@ main() {
 		case $1 in
 		host) ;;
 		lint) setup_lint ;;
+		clang) setup_clang ;;
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
 		guest) setup_guest "$2"; shift ;;
