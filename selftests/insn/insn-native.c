@@ -292,6 +292,16 @@ static void set_cpuid(void)
 	start.regs[INSN_RCX] = r >> 32 & 3;
 }
 
+/* Digits where decimal adjustments change their mind. */
+static void set_digits(void)
+{
+	static const u8 digits[8] = { 0, 5, 6, 8, 9, 10, 11, 15 };
+	u64 r = rnd();
+
+	start.regs[INSN_RAX] = (start.regs[INSN_RAX] & ~0xffull) | digits[r & 7] << 4 |
+		digits[r >> 3 & 7];
+}
+
 static void set_counts_and_pointers(void)
 {
 	u64 *r = start.regs, mask = insn_mask(snip.d.addr_size);
@@ -311,6 +321,8 @@ static void set_counts_and_pointers(void)
 		r[INSN_RDX] = rnd() % 2 ? rnd() % 100 : (u64)((s64)r[INSN_RAX] >> 63);
 	if (IS(cpuid))
 		set_cpuid();
+	if (IS(daa) || IS(das) || IS(aaa) || IS(aas))
+		set_digits();
 	/* XGETBV 1 tells what is in use: another matter. */
 	if (IS(xgetbv))
 		r[INSN_RCX] = rnd() << 32 | (rnd() % 2 ? 0 : 2 + rnd() % 100);

@@ -131,7 +131,7 @@ bool undefined_fault(const struct insn_ctx *ctx, unsigned int native_vector)
 	if (IS(cmps))
 		return true;
 	/* A far pointer of which half is beyond the segment, or not canonical. */
-	if (IS(lseg) && native_vector == EXC_PF &&
+	if (IS(lseg) && (native_vector == EXC_PF || native_vector == EXC_AC) &&
 	    (ctx->fault.vector == EXC_GP || ctx->fault.vector == EXC_SS))
 		return true;
 	/* An operand that has to be aligned, beyond the stack's limit. */
