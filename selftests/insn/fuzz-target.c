@@ -340,7 +340,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	kind = byte(&in);
 	for (i = 0; i < sizeof(bytes); i++)
 		bytes[i] = byte(&in);
-	check_decoder(mode, bytes, kind % 4 ? INSN_MAX_LEN : how & 15);
+	check_decoder(mode, bytes, kind % 4 ? sizeof(bytes) : how & 15);
 	make_vcpu(&in, mode, options, bytes, sizeof(bytes));
 	if (kind % 8 == 7 && mode != INSN_REAL && mode != INSN_LONG) {
 		switch_task(&in);

@@ -23,6 +23,15 @@ static void choose_map(u8 *code)
 		code[i] = start[i];
 }
 
+/* As long as instructions may be, and longer: nearly all prefixes. */
+static void put_prefixes(u8 *code, unsigned int n)
+{
+	static const u8 prefixes[] = { 0x66, 0x67, 0x2e, 0x36, 0x64, 0x65, 0xf2, 0xf3 };
+
+	while (n--)
+		*code++ = prefixes[rnd() % ARRAY_SIZE(prefixes)];
+}
+
 static void fuzz(void)
 {
 	unsigned long i, n = 200000;
@@ -37,6 +46,8 @@ static void fuzz(void)
 		input[FUZZ_MODE] = i % 5;
 		if (rnd() % 2)
 			choose_map(input + FUZZ_CODE);
+		else if (rnd() % 8 == 0)
+			put_prefixes(input + FUZZ_CODE, 8 + rnd() % 8);
 		LLVMFuzzerTestOneInput(input, FUZZ_MAX);
 		free(input);
 	}
@@ -65,6 +76,8 @@ static void decode(void)
 		rnd_fill(buf, sizeof(buf));
 		if (i % 3 == 0)
 			buf[0] = 0x0f;
+		else if (i % 7 == 0)
+			put_prefixes(buf, 8 + rnd() % 8);
 		len = insn_decode_bytes(&d, mode, buf, sizeof(buf));
 		CHECK(len != 0 && len >= -2 && len <= 15);
 		if (len < 0 || i % 16)
