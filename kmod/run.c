@@ -229,7 +229,7 @@ static bool stay_enter(struct vcpu *vcpu)
 		local_irq_enable();
 		return false;
 	}
-	if (vcpu->requests)
+	if (READ_ONCE(vcpu->requests))
 		fast_requests(vcpu);
 	pv_eoi_before_entry(vcpu);
 	trace_vmm_entry(vcpu->id, vcpu->regs.rip);
