@@ -112,6 +112,8 @@ const char *undefined_outcome(const struct insn_ctx *ctx, bool faulted)
 		return "MOVSXD of 16 bits: AMD reads 32, Intel 16";
 	if (d->desc->flags & D_NEAR && d->opsize && ctx->mode == INSN_LONG)
 		return "66 before a near branch: AMD obeys, Intel ignores it";
+	if (IS(push_seg) && d->op_size > 2 && !cpu_is_amd())
+		return "PUSH of a segment register: Intel's may leave the upper bytes alone";
 	if (IS(lseg) && d->op_size == 8 && cpu_is_amd())
 		return "LSS, LFS, LGS with REX.W: AMD ignores it";
 	if (is_vector_move(ctx) && faulted && ctx->fault.vector == EXC_AC && !cpu_is_amd())
