@@ -77,21 +77,21 @@ static void check_lapic(struct world *w, unsigned int cpu, const struct story *s
 	u32 tpr = lapic_reg(l, APIC_TASKPRI) & 0xff, ppr;
 	unsigned int i;
 
-	BUG_ON(isr != l->isr_top);
-	BUG_ON(irr >= 0 && !l->irr_dirty);
+	NEVER(isr != l->isr_top);
+	NEVER(irr >= 0 && !l->irr_dirty);
 	lapic_update_ppr(l);
 	ppr = lapic_reg(l, APIC_PROCPRI);
-	BUG_ON(ppr >> 4 != max((int)tpr >> 4, max(isr, 0) >> 4));
-	BUG_ON(world_forgot(w, cpu));
+	NEVER(ppr >> 4 != max((int)tpr >> 4, max(isr, 0) >> 4));
+	NEVER(world_forgot(w, cpu));
 	/* User space may say of a machine what it likes. */
 	if (!s->lines_known)
 		return;
-	BUG_ON((lapic_reg(l, APIC_IRR) | lapic_reg(l, APIC_ISR)) & 0xffff);
+	NEVER((lapic_reg(l, APIC_IRR) | lapic_reg(l, APIC_ISR)) & 0xffff);
 	if (lapic_reg(l, APIC_SPIV) & APIC_SPIV_APIC_ENABLED)
 		return;
 	/* The quirk by which the PIC is let through without firmware: LVT0 of the first one. */
 	for (i = APIC_LVTT; i <= APIC_LVTERR; i += 0x10)
-		BUG_ON(i != APIC_LVT0 && !(lapic_reg(l, i) & APIC_LVT_MASKED));
+		NEVER(i != APIC_LVT0 && !(lapic_reg(l, i) & APIC_LVT_MASKED));
 }
 
 /* Of a guest that minds its business: remote IRR is the interrupt's way to its EOI. */
@@ -108,7 +108,7 @@ static void check_remote_irr(struct world *w)
 		for (cpu = 0; cpu < w->config.nr_vcpus; cpu++)
 			somewhere |= lapic_vec_test(world_lapic(w, cpu), APIC_IRR, entry & 0xff) ||
 				     lapic_vec_test(world_lapic(w, cpu), APIC_ISR, entry & 0xff);
-		BUG_ON(!!(entry & BIT(14)) != somewhere);
+		NEVER(!!(entry & BIT(14)) != somewhere);
 	}
 }
 
@@ -116,7 +116,7 @@ static void check_world(struct world *w, const struct story *s)
 {
 	unsigned int i;
 
-	BUG_ON(current->nr_held || current->irqs_off || current->preempt || current->rcu);
+	NEVER(current->nr_held || current->irqs_off || current->preempt || current->rcu);
 	for (i = 0; i < w->config.nr_vcpus; i++)
 		check_lapic(w, i, s);
 	if (w->config.mode != IRQCHIP_KERNEL)
@@ -168,7 +168,7 @@ static void step(struct stage *st)
 		log[i].n = 0;
 		clock_set(start);
 		op_apply(st->w[i], &st->story, op, &log[i]);
-		BUG_ON(shim_sections - before > MAX_SECTIONS);
+		NEVER(shim_sections - before > MAX_SECTIONS);
 		max_sections = max(max_sections, shim_sections - before);
 		if (i != ORIGINAL)
 			compare(&log[ORIGINAL], &log[i], i);
@@ -186,13 +186,13 @@ static void touch_unsent(struct world *w, u32 pins)
 	unsigned int pin;
 	u64 select, low;
 
-	BUG_ON(world_read(w, 0, 0xfec00000, 4, &select));
+	NEVER(world_read(w, 0, 0xfec00000, 4, &select));
 	for_each_set_bit(pin, &bits, VMM_IOAPIC_PINS) {
-		BUG_ON(world_write(w, 0, 0xfec00000, 4, 0x10 + 2 * pin));
-		BUG_ON(world_read(w, 0, 0xfec00010, 4, &low));
-		BUG_ON(world_write(w, 0, 0xfec00010, 4, low));
+		NEVER(world_write(w, 0, 0xfec00000, 4, 0x10 + 2 * pin));
+		NEVER(world_read(w, 0, 0xfec00010, 4, &low));
+		NEVER(world_write(w, 0, 0xfec00010, 4, low));
 	}
-	BUG_ON(world_write(w, 0, 0xfec00000, 4, select));
+	NEVER(world_write(w, 0, 0xfec00000, 4, select));
 }
 
 static void move(struct stage *st, int to)
@@ -277,7 +277,7 @@ static void prepare(void)
 	signal(SIGABRT, print_history);
 	signal(SIGALRM, print_history);
 	shim_one_thread = true;
-	BUG_ON(irqfd_module_init());
+	NEVER(irqfd_module_init());
 }
 
 #ifdef CHIPS_LIBFUZZER

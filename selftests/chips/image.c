@@ -8,7 +8,7 @@ static void get_cpu(struct world *w, unsigned int n, struct image *image)
 
 	world_accept_init(w, n);
 	image->cpu[n].base = vcpu->apic_base;
-	BUG_ON(lapic_get(vcpu, &image->cpu[n].regs));
+	NEVER(lapic_get(vcpu, &image->cpu[n].regs));
 	image->cpu[n].deadline = lapic_get_tscdeadline(vcpu);
 }
 
@@ -23,9 +23,9 @@ void image_get(struct world *w, struct image *image)
 		return;
 	for (i = 0; i < KVM_NR_IRQCHIPS; i++) {
 		image->chip[i].chip_id = i;
-		BUG_ON(irqchip_get(&w->vm, &image->chip[i]));
+		NEVER(irqchip_get(&w->vm, &image->chip[i]));
 	}
-	BUG_ON(pit_get(&w->vm, &image->pit));
+	NEVER(pit_get(&w->vm, &image->pit));
 }
 
 int image_set(struct world *w, const struct image *image)
@@ -98,20 +98,20 @@ static void same_countdown(struct lapic *a, struct lapic *b)
 		return;
 	if (exact - ktime_get() > (s64)(ns * lapic_reg(a, APIC_TMICT)))
 		return;
-	BUG_ON(moved > exact + (s64)ns || moved < exact - (s64)ns);
+	NEVER(moved > exact + (s64)ns || moved < exact - (s64)ns);
 }
 
 static void move_timer(struct lapic *a, struct lapic *b)
 {
 	bool active = hrtimer_active(&a->timer.hr);
 
-	BUG_ON(a->timer.mode != b->timer.mode || a->timer.deadline != b->timer.deadline);
-	BUG_ON(a->timer.hw || atomic_read(&a->timer.expired));
+	NEVER(a->timer.mode != b->timer.mode || a->timer.deadline != b->timer.deadline);
+	NEVER(a->timer.hw || atomic_read(&a->timer.expired));
 	/* Whether a one-shot is over or about to be: it ends again. */
 	if (active && a->timer.mode != APIC_LVT_TIMER_TSCDEADLINE &&
 	    hrtimer_active(&b->timer.hr))
 		same_countdown(a, b);
-	BUG_ON(active && !hrtimer_active(&b->timer.hr) && !atomic_read(&b->timer.expired));
+	NEVER(active && !hrtimer_active(&b->timer.hr) && !atomic_read(&b->timer.expired));
 	hrtimer_cancel(&b->timer.hr);
 	atomic_set(&b->timer.expired, 0);
 	if (active)
@@ -124,11 +124,11 @@ static void move_cpu(struct world_vcpu *from, struct world_vcpu *to)
 {
 	struct lapic *a = from->vcpu.lapic, *b = to->vcpu.lapic;
 
-	BUG_ON(a->isr_top != b->isr_top);
+	NEVER(a->isr_top != b->isr_top);
 	move_timer(a, b);
 	/* Errors that the guest has not asked for yet. */
 	b->esr = a->esr;
-	BUG_ON(a->pending);
+	NEVER(a->pending);
 	b->pending = 0;
 	/* SIPI_RECEIVED and its like are KVM_GET_MP_STATE's and KVM_GET_VCPU_EVENTS'. */
 	to->sipi_wait = from->sipi_wait;

@@ -34,7 +34,7 @@ u64 bytes_u64(struct bytes *in)
 
 void log_add(struct log *log, u64 val)
 {
-	BUG_ON(log->n == ARRAY_SIZE(log->val));
+	NEVER(log->n == ARRAY_SIZE(log->val));
 	log->val[log->n++] = val;
 }
 
@@ -276,7 +276,7 @@ static void apply_enter(struct world *w, const struct story *s, const struct op 
 	u32 tpr;
 
 	vector = world_enter(w, op->cpu, false);
-	BUG_ON(vector >= 0);
+	NEVER(vector >= 0);
 	/* A look too many is always allowed; that there is none too few, world_forgot() knows. */
 	vcpu_request(l->vcpu, REQ_EVENT);
 	before = l->isr_top;
@@ -284,8 +284,8 @@ static void apply_enter(struct world *w, const struct story *s, const struct op 
 	vector = world_enter(w, op->cpu, op->val);
 	log_add(log, vector);
 	if (vector >= 0 && l->isr_top != before) {
-		BUG_ON(l->isr_top != vector || vector < 16);
-		BUG_ON(vector >> 4 <= max(before, 0) >> 4 || vector >> 4 <= (tpr & 0xff) >> 4);
+		NEVER(l->isr_top != vector || vector < 16);
+		NEVER(vector >> 4 <= max(before, 0) >> 4 || vector >> 4 <= (tpr & 0xff) >> 4);
 	}
 }
 
@@ -387,8 +387,8 @@ static void make_redir(struct story *s, struct op *op)
 
 static void ioapic_reg_write(struct world *w, u32 reg, u32 val)
 {
-	BUG_ON(world_write(w, 0, IOAPIC_BASE, 4, reg));
-	BUG_ON(world_write(w, 0, IOAPIC_BASE + WINDOW, 4, val));
+	NEVER(world_write(w, 0, IOAPIC_BASE, 4, reg));
+	NEVER(world_write(w, 0, IOAPIC_BASE + WINDOW, 4, val));
 }
 
 static void apply_redir(struct world *w, const struct story *s, const struct op *op, struct log *log)
@@ -410,10 +410,10 @@ static void apply_pin_mask(struct world *w, const struct story *s, const struct 
 {
 	u64 val;
 
-	BUG_ON(world_write(w, 0, IOAPIC_BASE, 4, WINDOW + 2 * op->reg));
-	BUG_ON(world_read(w, 0, IOAPIC_BASE + WINDOW, 4, &val));
+	NEVER(world_write(w, 0, IOAPIC_BASE, 4, WINDOW + 2 * op->reg));
+	NEVER(world_read(w, 0, IOAPIC_BASE + WINDOW, 4, &val));
 	log_add(log, val);
-	BUG_ON(world_write(w, 0, IOAPIC_BASE + WINDOW, 4, (val & ~MASKED) | op->val));
+	NEVER(world_write(w, 0, IOAPIC_BASE + WINDOW, 4, (val & ~MASKED) | op->val));
 }
 
 static void make_ioapic(struct story *s, struct op *op)
@@ -774,10 +774,10 @@ void story_prepare(struct world *w)
 
 	w->tame = true;
 	for (i = 0; i < w->config.nr_vcpus; i++)
-		BUG_ON(world_write(w, i, LAPIC_BASE + APIC_SPIV, 4, 0x1ff));
+		NEVER(world_write(w, i, LAPIC_BASE + APIC_SPIV, 4, 0x1ff));
 	if (w->config.mode != IRQCHIP_KERNEL)
 		return;
-	BUG_ON(world_write(w, 0, LAPIC_BASE + APIC_LVT0, 4, APIC_LVT_MASKED));
+	NEVER(world_write(w, 0, LAPIC_BASE + APIC_LVT0, 4, APIC_LVT_MASKED));
 	for (i = 0; i < ARRAY_SIZE(level_pins); i++)
 		prepare_pin(w, level_pins[i], LEVEL);
 	for (i = 0; i < ARRAY_SIZE(edge_pins); i++)

@@ -17,14 +17,14 @@ void peek_ioapic_move(struct world *to, struct world *from)
 {
 	struct ioapic *a = from->vm.irq.ioapic, *b = to->vm.irq.ioapic;
 
-	BUG_ON(memcmp(a->state.redirtbl, b->state.redirtbl, sizeof(a->state.redirtbl)));
-	BUG_ON(a->select != b->select || a->id != b->id);
-	BUG_ON((a->irr ^ b->irr) & level_pins(a));
+	NEVER(memcmp(a->state.redirtbl, b->state.redirtbl, sizeof(a->state.redirtbl)));
+	NEVER(a->select != b->select || a->id != b->id);
+	NEVER((a->irr ^ b->irr) & level_pins(a));
 	/*
 	 * Of a guest that lets its entry be, and has no other use for the vector. With one in
 	 * service and one behind it the first EOI counts; where it moved to, the second.
 	 */
-	BUG_ON(from->tame && (a->rtc_waits[0] & ~b->rtc_waits[0]));
+	NEVER(from->tame && (a->rtc_waits[0] & ~b->rtc_waits[0]));
 	/* That the line of an edge is high, and who drives it. */
 	b->irr = a->irr;
 	memcpy(b->levels, a->levels, sizeof(a->levels));
@@ -46,12 +46,12 @@ void peek_ioapic_check(struct world *w, bool lines)
 	u32 pin;
 
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++) {
-		BUG_ON(io->eoi_count[pin] >= STORM_LIMIT);
+		NEVER(io->eoi_count[pin] >= STORM_LIMIT);
 		if (!lines)
 			continue;
-		BUG_ON(!redir(io, pin).trig_mode && redir(io, pin).remote_irr);
+		NEVER(!redir(io, pin).trig_mode && redir(io, pin).remote_irr);
 		/* The RTC's may be told that it was coalesced, and is then not noted. */
-		BUG_ON(pin != RTC_PIN && !!(io->irr & BIT(pin)) != !!io->levels[pin]);
+		NEVER(pin != RTC_PIN && !!(io->irr & BIT(pin)) != !!io->levels[pin]);
 	}
 }
 

@@ -7,8 +7,8 @@ void peek_pic_move(struct world *to, struct world *from)
 {
 	struct pic *a = from->vm.irq.pic, *b = to->vm.irq.pic;
 
-	BUG_ON(memcmp(a->chip, b->chip, sizeof(a->chip)));
-	BUG_ON(a->output != b->output);
+	NEVER(memcmp(a->chip, b->chip, sizeof(a->chip)));
+	NEVER(a->output != b->output);
 	/* Who drives a line: the devices do it again as they see fit. */
 	memcpy(b->levels, a->levels, sizeof(a->levels));
 }
@@ -19,6 +19,6 @@ void peek_pic_check(struct world *w)
 	int i;
 
 	for (i = 0; i < 2; i++)
-		BUG_ON(pic->chip[i].priority_add > 7);
-	BUG_ON(pic->output != (pending_pin(&pic->chip[0], true) >= 0));
+		NEVER(pic->chip[i].priority_add > 7);
+	NEVER(pic->output != (pending_pin(&pic->chip[0], true) >= 0));
 }

@@ -15,8 +15,8 @@ static void same_tick(const struct pit *a, const struct pit *b)
 {
 	if (!hrtimer_active(&a->timer) || !runs_as_told(a))
 		return;
-	BUG_ON(!hrtimer_active(&b->timer));
-	BUG_ON(a->period_ns == b->period_ns &&
+	NEVER(!hrtimer_active(&b->timer));
+	NEVER(a->period_ns == b->period_ns &&
 	       hrtimer_get_expires(&a->timer) != hrtimer_get_expires(&b->timer));
 }
 
@@ -24,8 +24,8 @@ void peek_pit_move(struct world *to, struct world *from)
 {
 	struct pit *a = from->vm.irq.pit, *b = to->vm.irq.pit;
 
-	BUG_ON(memcmp(a->ch, b->ch, sizeof(a->ch)));
-	BUG_ON(a->speaker_on != b->speaker_on || a->flags != b->flags);
+	NEVER(memcmp(a->ch, b->ch, sizeof(a->ch)));
+	NEVER(a->speaker_on != b->speaker_on || a->flags != b->flags);
 	same_tick(a, b);
 	/* A one-shot that is over starts anew, as one that was not would be lost; and so does ... */
 	hrtimer_cancel(&b->timer);

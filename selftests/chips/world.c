@@ -125,11 +125,11 @@ static void create_vcpu(struct world *w, unsigned int n)
 	vcpu->tsc_khz = SHIM_TSC_KHZ;
 	vcpu->tsc_offset = 1000 * n;
 	w->cpu[n].hw_deadline = U64_MAX;
-	BUG_ON(lapic_create(vcpu));
+	NEVER(lapic_create(vcpu));
 	lapic_cpuid_changed(vcpu, true, !w->config.no_deadline);
 	lapic_reset(vcpu, false);
 	lapic_set_cmci(vcpu, w->config.cmci);
-	BUG_ON(xa_insert(&w->vm.vcpus, n, vcpu, GFP_KERNEL));
+	NEVER(xa_insert(&w->vm.vcpus, n, vcpu, GFP_KERNEL));
 	atomic_inc(&w->vm.nr_vcpus);
 }
 
@@ -142,7 +142,7 @@ static void create_irqfds(struct world *w)
 		w->fd[i] = shim_eventfd();
 		w->resample_fd[i] = shim_eventfd();
 		w->fd_gsi[i] = gsis[i];
-		BUG_ON(irqfd_ioctl(&w->vm, &(struct kvm_irqfd){
+		NEVER(irqfd_ioctl(&w->vm, &(struct kvm_irqfd){
 			.fd = w->fd[i], .gsi = gsis[i], .flags = KVM_IRQFD_FLAG_RESAMPLE,
 			.resamplefd = w->resample_fd[i] }));
 	}
@@ -154,10 +154,10 @@ static void create_chips(struct world *w)
 
 	mutex_lock(&vm->lock);
 	if (w->config.mode == IRQCHIP_SPLIT) {
-		BUG_ON(irqchip_create_split(vm, w->config.split_pins));
+		NEVER(irqchip_create_split(vm, w->config.split_pins));
 	} else {
-		BUG_ON(irqchip_create(vm));
-		BUG_ON(pit_create(vm, &(struct kvm_pit_config){ .flags = KVM_PIT_SPEAKER_DUMMY }));
+		NEVER(irqchip_create(vm));
+		NEVER(pit_create(vm, &(struct kvm_pit_config){ .flags = KVM_PIT_SPEAKER_DUMMY }));
 	}
 	mutex_unlock(&vm->lock);
 }
@@ -169,7 +169,7 @@ struct world *world_create(const struct world_config *config)
 	struct vm *vm = &w->vm;
 	unsigned int i;
 
-	BUG_ON(!w);
+	NEVER(!w);
 	if (!arena)
 		shim_arena(64);
 	arena = true;
@@ -182,7 +182,7 @@ struct world *world_create(const struct world_config *config)
 	mutex_init(&vm->irq_lock);
 	refcount_set(&vm->users, 1);
 	xa_init(&vm->vcpus);
-	BUG_ON(init_srcu_struct(&vm->srcu) || irq_vm_init(vm));
+	NEVER(init_srcu_struct(&vm->srcu) || irq_vm_init(vm));
 	vm->disabled_quirks = config->disabled_quirks;
 	vm->irq.x2apic_ids = config->x2apic_ids;
 	vm->irq.x2apic_no_broadcast_quirk = config->no_broadcast_quirk;
@@ -214,7 +214,7 @@ void world_destroy(struct world *w)
 	irq_vm_destroy(vm);
 	cleanup_srcu_struct(&vm->srcu);
 	xa_destroy(&vm->vcpus);
-	BUG_ON(clock_next(&w->clock) != KTIME_MAX);
+	NEVER(clock_next(&w->clock) != KTIME_MAX);
 	free(w);
 }
 
@@ -293,13 +293,13 @@ u8 world_inb(struct world *w, u16 port)
 {
 	u64 val;
 
-	BUG_ON(world_in(w, 0, port, 1, &val));
+	NEVER(world_in(w, 0, port, 1, &val));
 	return val;
 }
 
 void world_outb(struct world *w, u16 port, u8 val)
 {
-	BUG_ON(world_out(w, 0, port, 1, val));
+	NEVER(world_out(w, 0, port, 1, val));
 }
 
 void world_line(struct world *w, u32 gsi, int level)
@@ -369,7 +369,7 @@ ktime_t world_deadline(struct world *w, unsigned int cpu)
 {
 	struct lapic *l = world_lapic(w, cpu);
 
-	BUG_ON(l->timer.hw != (w->cpu[cpu].hw_deadline != U64_MAX));
+	NEVER(l->timer.hw != (w->cpu[cpu].hw_deadline != U64_MAX));
 	if (l->timer.hw)
 		return w->cpu[cpu].hw_deadline;
 	return hrtimer_active(&l->timer.hr) ? hrtimer_get_expires(&l->timer.hr) : KTIME_MAX;

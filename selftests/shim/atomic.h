@@ -19,7 +19,9 @@
  * barriers are those of this CPU and nothing slows it down, and looks for the
  * consequence: a wake-up that is lost, a page that is used after it was freed.
  * x86 reorders nothing but a load before an earlier store; weaker orders show
- * by happens-before or not at all. Dependencies are taken for acquires.
+ * by happens-before or not at all. Where an address depends on what was loaded,
+ * the load is taken for an acquire: by rcu_dereference(), and by pfn_to_kaddr()
+ * for the marked loads before it.
  */
 #ifndef SHIM_ATOMIC_H
 #define SHIM_ATOMIC_H
@@ -98,15 +100,18 @@ static inline void shim_fence_stores(void) { }
 
 #define READ_ONCE(x)							\
 	({								\
-		__auto_type once_ = __atomic_load_n(&(x), __ATOMIC_RELAXED); \
+		__auto_type where_ = &(x);				\
+		__auto_type once_ = __atomic_load_n(where_, __ATOMIC_RELAXED); \
 									\
-		shim_loaded(&(x));					\
+		shim_loaded(where_);					\
 		once_;							\
 	})
 #define WRITE_ONCE(x, val)						\
 	do {								\
-		shim_stores(&(x));					\
-		__atomic_store_n(&(x), (val), __ATOMIC_RELAXED);	\
+		__auto_type where_ = &(x);				\
+									\
+		shim_stores(where_);					\
+		__atomic_store_n(where_, (val), __ATOMIC_RELAXED);	\
 	} while (0)
 #define data_race(x)		(x)
 #define ASSERT_EXCLUSIVE_ACCESS(x)	do { } while (0)
@@ -126,8 +131,21 @@ static inline void shim_fence_stores(void) { }
 	})
 
 #define xchg(p, val)	shim_full(__atomic_exchange_n(p, val, __ATOMIC_SEQ_CST))
+/* One that fails is but a marked load. */
 #define try_cmpxchg(p, old, new)					\
-	shim_full(__atomic_compare_exchange_n(p, old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	({								\
+		__auto_type at_ = (p);					\
+		bool done_ = __atomic_compare_exchange_n(at_, old, new, false, \
+							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+									\
+		if (done_) {						\
+			shim_fence_loads();				\
+			shim_fence_stores();				\
+		} else {						\
+			shim_loaded(at_);				\
+		}							\
+		done_;							\
+	})
 #define try_cmpxchg64(p, old, new)	try_cmpxchg(p, old, new)
 #define cmpxchg(p, old, new)						\
 	({								\

@@ -139,11 +139,11 @@ static inline bool IS_ERR(const void *ptr)
 __attribute__((__noreturn__, __format__(printf, 3, 4)))
 void shim_bug(const char *file, int line, const char *fmt, ...);
 
-#define BUG()			shim_bug(__FILE__, __LINE__, "BUG")
-#define BUG_ON(cond)							\
+/* The programs' own: what must not be. */
+#define NEVER(cond)							\
 	do {								\
 		if (unlikely(cond))					\
-			shim_bug(__FILE__, __LINE__, "BUG: %s", #cond);	\
+			shim_bug(__FILE__, __LINE__, "must not be: %s", #cond); \
 	} while (0)
 #define WARN_ON_ONCE(cond)						\
 	({								\
@@ -168,9 +168,9 @@ static inline u64 shim_muldiv(u64 a, u64 b, u64 c)
 {
 	unsigned __int128 q;
 
-	BUG_ON(!c);
+	NEVER(!c);
 	q = (unsigned __int128)a * b / c;
-	BUG_ON(q > U64_MAX);
+	NEVER(q > U64_MAX);
 	return q;
 }
 
@@ -179,13 +179,13 @@ static inline u64 shim_muldiv(u64 a, u64 b, u64 c)
 
 static inline u64 div64_u64(u64 a, u64 b)
 {
-	BUG_ON(!b);
+	NEVER(!b);
 	return a / b;
 }
 
 static inline u64 div_u64_rem(u64 a, u32 b, u32 *rest)
 {
-	BUG_ON(!b);
+	NEVER(!b);
 	*rest = a % b;
 	return a / b;
 }

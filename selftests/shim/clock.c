@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <time.h>
+
 #include "shim.h"
 
 _Thread_local struct clock *clock_current;
+
+bool shim_real_time;
 
 static u64 time_now = NSEC_PER_SEC;
 
 ktime_t ktime_get(void)
 {
+	struct timespec now;
+
+	if (shim_real_time) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+	}
 	return __atomic_load_n(&time_now, __ATOMIC_RELAXED);
 }
 
@@ -92,7 +102,7 @@ ktime_t clock_next(struct clock *clock)
 void hrtimer_setup(struct hrtimer *t, enum hrtimer_restart (*fn)(struct hrtimer *t), int id,
 		   enum hrtimer_mode mode)
 {
-	BUG_ON(!clock_current);
+	NEVER(!clock_current);
 	INIT_LIST_HEAD(&t->link);
 	t->clock = clock_current;
 	t->function = fn;
@@ -233,12 +243,12 @@ struct workqueue_struct *alloc_workqueue(const char *name, unsigned int flags, i
 {
 	struct workqueue_struct *wq = calloc(1, sizeof(*wq));
 
-	BUG_ON(!wq);
+	NEVER(!wq);
 	pthread_mutex_init(&wq->lock, NULL);
 	pthread_cond_init(&wq->change, NULL);
 	INIT_LIST_HEAD(&wq->works);
 	if (!shim_one_thread)
-		BUG_ON(pthread_create(&wq->thread, NULL, worker, wq));
+		NEVER(pthread_create(&wq->thread, NULL, worker, wq));
 	return wq;
 }
 

@@ -21,6 +21,8 @@ typedef s64 ktime_t;
 #define ns_to_ktime(ns)		((ktime_t)(ns))
 #define ktime_before(a, b)	((a) < (b))
 
+/* Or it is the host's, and clock_run() only calls what has expired. */
+extern bool shim_real_time;
 ktime_t ktime_get(void);
 #define ktime_get_ns()		((u64)ktime_get())
 /* The TSC counts the same time, at this rate. */

@@ -123,7 +123,7 @@ int shim_eventfd(void)
 	struct file *file = calloc(1, sizeof(*file));
 	int fd = 0;
 
-	BUG_ON(!ctx || !file);
+	NEVER(!ctx || !file);
 	ctx->refs = 1;
 	spin_lock_init(&ctx->q.lock);
 	INIT_LIST_HEAD(&ctx->q.head);
@@ -132,7 +132,7 @@ int shim_eventfd(void)
 	spin_lock(&files_lock);
 	while (fd < MAX_FILES && files[fd])
 		fd++;
-	BUG_ON(fd == MAX_FILES);
+	NEVER(fd == MAX_FILES);
 	files[fd] = file;
 	spin_unlock(&files_lock);
 	return fd;

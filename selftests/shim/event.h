@@ -47,8 +47,9 @@ typedef struct poll_table_struct {
 	void (*func)(struct file *file, wait_queue_head_t *q, struct poll_table_struct *pt);
 } poll_table;
 
-static inline void init_poll_funcptr(poll_table *pt, void (*func)(struct file *file,
-				     wait_queue_head_t *q, poll_table *pt))
+static inline void init_poll_funcptr(poll_table *pt,
+				     void (*func)(struct file *file, wait_queue_head_t *q,
+						  poll_table *pt))
 {
 	pt->func = func;
 }

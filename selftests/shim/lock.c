@@ -7,7 +7,7 @@ void shim_hold(const void *lock, enum shim_hold how)
 {
 	struct task_struct *t = current;
 
-	BUG_ON(t->nr_held == SHIM_HELD);
+	NEVER(t->nr_held == SHIM_HELD);
 	t->held[t->nr_held].lock = lock;
 	t->held[t->nr_held++].how = how;
 	shim_sections++;
@@ -20,7 +20,7 @@ void shim_release(const void *lock)
 
 	while (i-- && t->held[i].lock != lock)
 		;
-	BUG_ON(i < 0);
+	NEVER(i < 0);
 	t->held[i] = t->held[--t->nr_held];
 }
 
@@ -42,7 +42,7 @@ void spin_lock_init(spinlock_t *l)
 
 void spin_lock(spinlock_t *l)
 {
-	BUG_ON(shim_holds(l, false));
+	NEVER(shim_holds(l, false));
 	preempt_disable();
 	pthread_mutex_lock(&l->m);
 	shim_hold(l, SHIM_EXCLUSIVE);
@@ -63,7 +63,7 @@ void mutex_init(struct mutex *l)
 void mutex_lock(struct mutex *l)
 {
 	shim_may_sleep(__func__);
-	BUG_ON(shim_holds(l, false));
+	NEVER(shim_holds(l, false));
 	pthread_mutex_lock(&l->m);
 	shim_hold(l, SHIM_EXCLUSIVE);
 }
@@ -87,7 +87,7 @@ void rwlock_init(rwlock_t *l)
 
 void read_lock(rwlock_t *l)
 {
-	BUG_ON(shim_holds(l, false));
+	NEVER(shim_holds(l, false));
 	preempt_disable();
 	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 	pthread_rwlock_rdlock(&l->l);
@@ -104,7 +104,7 @@ void read_unlock(rwlock_t *l)
 
 void write_lock(rwlock_t *l)
 {
-	BUG_ON(shim_holds(l, false));
+	NEVER(shim_holds(l, false));
 	preempt_disable();
 	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 	pthread_rwlock_wrlock(&l->l);

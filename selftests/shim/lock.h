@@ -40,7 +40,7 @@ void spin_unlock(spinlock_t *l);
 	} while (0)
 #define spin_lock_irq(l)						\
 	do {								\
-		BUG_ON(current->irqs_off);				\
+		NEVER(current->irqs_off);				\
 		local_irq_disable();					\
 		spin_lock(l);						\
 	} while (0)
@@ -65,8 +65,8 @@ static inline bool rwlock_is_contended(rwlock_t *l)
 }
 
 #define lockdep_is_held(l)		shim_holds(l, false)
-#define lockdep_assert(cond)		BUG_ON(!(cond))
-#define lockdep_assert_held(l)		BUG_ON(!shim_holds(l, false))
-#define lockdep_assert_held_write(l)	BUG_ON(!shim_holds(l, true))
+#define lockdep_assert(cond)		NEVER(!(cond))
+#define lockdep_assert_held(l)		NEVER(!shim_holds(l, false))
+#define lockdep_assert_held_write(l)	NEVER(!shim_holds(l, true))
 
 #endif /* SHIM_LOCK_H */

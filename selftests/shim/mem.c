@@ -44,13 +44,13 @@ static struct {
 
 void shim_arena(unsigned int pages)
 {
-	BUG_ON(arena.base);
+	NEVER(arena.base);
 	arena.size = pages;
 	arena.page = calloc(pages, sizeof(struct page));
 	/* Aligned as the largest page is, 2M: a huge page begins at a multiple of its size. */
 	arena.base = mmap(NULL, (pages + 512) * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	BUG_ON(!arena.page || arena.base == MAP_FAILED);
+	NEVER(!arena.page || arena.base == MAP_FAILED);
 	arena.base = (u8 *)ALIGN((unsigned long)arena.base, 512 * PAGE_SIZE);
 	poison(arena.base, pages * PAGE_SIZE);
 }
@@ -69,7 +69,7 @@ unsigned long shim_pfn(const struct page *page)
 
 void *shim_page_address(const struct page *page)
 {
-	BUG_ON(!page);
+	NEVER(!page);
 	return arena.base + (page - arena.page) * PAGE_SIZE;
 }
 
@@ -77,7 +77,7 @@ struct page *shim_virt_to_page(const void *address)
 {
 	unsigned long n = ((const u8 *)address - arena.base) / PAGE_SIZE;
 
-	BUG_ON((const u8 *)address < arena.base || n >= arena.size);
+	NEVER((const u8 *)address < arena.base || n >= arena.size);
 	return &arena.page[n];
 }
 
@@ -100,7 +100,7 @@ static int find_run(unsigned int n)
 	for (tries = 0; tries < arena.size / n; tries++) {
 		i = from / n * n;
 		from = i + 2 * n > arena.size ? 0 : i + n;
-		for (k = 0; k < n && i + k < arena.size && !arena.page[i + k].refs; k++)
+		for (k = 0; k < n && i + k < arena.size && !READ_ONCE(arena.page[i + k].refs); k++)
 			;
 		if (k == n)
 			return i;
@@ -122,7 +122,7 @@ struct page *shim_alloc_pages(unsigned int n, gfp_t flags)
 	pthread_mutex_lock(&arena.lock);
 	first = find_run(n);
 	for (i = 0; first >= 0 && i < n; i++)
-		arena.page[first + i].refs = 1;
+		WRITE_ONCE(arena.page[first + i].refs, 1);
 	arena.used += first >= 0 ? n : 0;
 	pthread_mutex_unlock(&arena.lock);
 	if (first < 0)
@@ -146,7 +146,7 @@ unsigned long get_zeroed_page(gfp_t flags)
 
 void get_page(struct page *page)
 {
-	BUG_ON(__atomic_fetch_add(&page->refs, 1, __ATOMIC_RELAXED) <= 0);
+	NEVER(__atomic_fetch_add(&page->refs, 1, __ATOMIC_RELAXED) <= 0);
 }
 
 void put_page(struct page *page)
@@ -154,7 +154,7 @@ void put_page(struct page *page)
 	int refs = __atomic_load_n(&page->refs, __ATOMIC_RELAXED);
 
 	do {
-		BUG_ON(refs <= 0);
+		NEVER(refs <= 0);
 		/* The last one: overwritten while it is still ours. */
 		if (refs == 1) {
 			__atomic_load_n(&page->refs, __ATOMIC_ACQUIRE);

@@ -61,7 +61,8 @@ struct page *shim_alloc_pages(unsigned int n, gfp_t flags);
 #define pfn_valid(pfn)		((pfn) >= SHIM_FIRST_PFN && shim_page(pfn))
 #define page_to_pfn(page)	shim_pfn(page)
 #define pfn_to_page(pfn)	shim_page(pfn)
-#define pfn_to_kaddr(pfn)	shim_page_address(shim_page(pfn))
+/* What leads to a table was read from another. */
+#define pfn_to_kaddr(pfn)	({ shim_fence_loads(); shim_page_address(shim_page(pfn)); })
 #define page_address(page)	shim_page_address(page)
 #define virt_to_page(p)		shim_virt_to_page(p)
 #define __pa(p)			((shim_pfn(virt_to_page(p)) << PAGE_SHIFT) + offset_in_page(p))

@@ -19,7 +19,7 @@ int shim_read_lock(struct srcu_struct *domain)
 	unsigned long *word = my_word(domain), val = __atomic_load_n(word, __ATOMIC_RELAXED);
 
 	val += val & DEPTH ? 1 : ENTRY + 1;
-	/* Before all that the section reads: who synchronizes and misses this is waited for by nobody. */
+	/* Before all that the section reads: either that is new, or who synchronizes sees this. */
 	__atomic_store_n(word, val, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -28,7 +28,7 @@ void shim_read_unlock(struct srcu_struct *domain)
 {
 	unsigned long *word = my_word(domain), val = __atomic_load_n(word, __ATOMIC_RELAXED);
 
-	BUG_ON(!(val & DEPTH));
+	NEVER(!(val & DEPTH));
 	__atomic_store_n(word, val - 1, __ATOMIC_RELEASE);
 }
 
@@ -52,10 +52,12 @@ void shim_synchronize(struct srcu_struct *domain)
 	unsigned int cpu;
 
 	shim_may_sleep(__func__);
-	BUG_ON(shim_reads(domain));
+	NEVER(shim_reads(domain));
+	/* The caller's stores before the looks at readers; pairs with shim_read_lock(). */
 	smp_mb();
 	for (cpu = 0; cpu < shim_nr_cpus(); cpu++)
 		wait_for(&domain->reader[cpu]);
+	/* And those before what the caller does next. */
 	smp_mb();
 }
 
@@ -64,7 +66,7 @@ void cleanup_srcu_struct(struct srcu_struct *s)
 	unsigned int cpu;
 
 	for (cpu = 0; cpu < SHIM_THREADS; cpu++)
-		BUG_ON(__atomic_load_n(&s->reader[cpu], __ATOMIC_ACQUIRE) & DEPTH);
+		NEVER(__atomic_load_n(&s->reader[cpu], __ATOMIC_ACQUIRE) & DEPTH);
 }
 
 void shim_free_rcu(void *p)

@@ -72,23 +72,23 @@ static inline void rcu_read_unlock(void)
 #define rcu_dereference_raw(p)		__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 #define rcu_dereference(p)						\
 	({								\
-		BUG_ON(!shim_reads(&shim_rcu));				\
+		NEVER(!shim_reads(&shim_rcu));				\
 		rcu_dereference_raw(p);					\
 	})
 #define srcu_dereference(p, s)						\
 	({								\
-		BUG_ON(!shim_reads(s));					\
+		NEVER(!shim_reads(s));					\
 		rcu_dereference_raw(p);					\
 	})
 #define srcu_dereference_check(p, s, cond)				\
 	({								\
-		BUG_ON(!(cond) && !shim_reads(s));			\
+		NEVER(!(cond) && !shim_reads(s));			\
 		rcu_dereference_raw(p);					\
 	})
 #define rcu_dereference_check(p, cond)	rcu_dereference_raw(p)
 #define rcu_dereference_protected(p, cond)				\
 	({								\
-		BUG_ON(!(cond));					\
+		NEVER(!(cond));					\
 		(p);							\
 	})
 #define rcu_access_pointer(p)		READ_ONCE(p)

@@ -19,7 +19,7 @@ SHIM_STUBS := $(filter-out $(SHIM_TAKEN) $(SHIM_TAKEN_X86) $(SHIM_REAL),$(sort \
 SHIM_SOURCES := $(wildcard $(SHIM)/*.c)
 SHIM_HEADERS := $(wildcard $(SHIM)/*.h $(SHIM)/include/linux/*.h $(KMOD)/*.h $(KMOD)/*/*.h)
 SHIM_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
-	-Wno-override-init -fno-strict-aliasing -fno-sanitize=shift-base -D_GNU_SOURCE -D__KERNEL__ -pthread -ffunction-sections -fdata-sections \
+	-Wno-override-init -Wno-maybe-uninitialized -fno-strict-aliasing -fno-sanitize=shift-base -D_GNU_SOURCE -D__KERNEL__ -pthread -ffunction-sections -fdata-sections \
 	-I$(INCLUDE) -I$(SHIM)/include -iquote . -iquote $(SHIM) -iquote $(KMOD) -iquote ../../uapi -iquote ../lib -include $(SHIM)/shim.h
 
 $(INCLUDE)/made: $(SHIM)/shim.mk | $(OUT)

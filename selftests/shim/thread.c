@@ -32,7 +32,7 @@ static struct task_struct *new_task(void)
 	unsigned int cpu = __atomic_fetch_add(&nr_tasks, 1, __ATOMIC_SEQ_CST);
 	struct task_struct *t = calloc(1, sizeof(*t));
 
-	BUG_ON(!t || cpu >= SHIM_THREADS);
+	NEVER(!t || cpu >= SHIM_THREADS);
 	t->cpu = cpu;
 	pthread_mutex_init(&t->sleep_lock, NULL);
 	pthread_cond_init(&t->wake, NULL);
@@ -123,7 +123,8 @@ void smp_call_function_many(const struct cpumask *mask, void (*fn)(void *info), 
 {
 	unsigned int cpu;
 
-	BUG_ON(!wait || current->irqs_off);
+	NEVER(!wait || current->irqs_off);
+	/* The caller's stores before the looks at who has interrupts off. */
 	smp_mb();
 	for (cpu = 0; cpu < shim_nr_cpus(); cpu++) {
 		if (!test_bit(cpu, mask->bits) || cpu == (unsigned int)current->cpu)
@@ -160,6 +161,7 @@ int wake_up_process(struct task_struct *task)
 	int woken;
 
 	pthread_mutex_lock(&task->sleep_lock);
+	/* The caller's stores before the look; pairs with set_current_state(). */
 	smp_mb();
 	woken = READ_ONCE(task->state) != TASK_RUNNING;
 	WRITE_ONCE(task->state, TASK_RUNNING);

@@ -12,6 +12,7 @@
 #define SHIM_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "atomic.h"
 
@@ -33,6 +34,7 @@ struct task_struct {
 	} held[SHIM_HELD];
 	int nr_held;
 	struct mm_struct *mm;
+	sigset_t real_blocked;
 	bool signal;			/* (a) signal_pending() */
 	unsigned long irq_sections;	/* (a) odd while interrupts are off */
 	bool ipi;			/* (a) an interrupt waits */

@@ -32,7 +32,7 @@ static void **slot(struct xarray *xa, unsigned long index)
 {
 	void ***leaf = &xa->leaf[index / SHIM_XA_LEAF];
 
-	BUG_ON(index >= SHIM_XA_LEAF * SHIM_XA_LEAVES);
+	NEVER(index >= SHIM_XA_LEAF * SHIM_XA_LEAVES);
 	if (!*leaf)
 		__atomic_store_n(leaf, shim_alloc(SHIM_XA_LEAF * sizeof(void *), 0), __ATOMIC_RELEASE);
 	if (!*leaf)
