@@ -2,13 +2,16 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -33,6 +36,7 @@ struct control {
 	struct loop_fd listener;
 	struct sockaddr_un addr;
 	struct list clients;
+	struct client *writes;	/* whose file the last snapshot goes to */
 };
 
 struct client {
@@ -41,152 +45,210 @@ struct client {
 	struct list node;
 	char line[LINE_MAX_LEN];
 	size_t len;
+	int passed;		/* the descriptor that came last; < 0: none */
 };
 
 /* ---- commands ---- */
 
-static int command_status(struct machine *m, const char *arg, char *reply,
-			  size_t size)
+struct request {
+	struct machine *m;
+	struct client *client;
+	const char *arg;
+	int fd;			/* who keeps it sets it to -1 */
+	char *reply;
+	size_t size;
+};
+
+static void __attribute__((format(printf, 2, 3))) reply(struct request *r, const char *fmt, ...)
 {
-	(void)arg;
-	return snprintf(reply, size,
-			"ok pid=%d cpus=%u mem=%lluM state=%s hvc0=%s kernel=%s\n",
-			(int)getpid(), m->cfg.cpus,
-			(unsigned long long)(m->cfg.mem >> 20),
-			machine_state_name(m), virtio_console_path(m),
-			m->cfg.kernel ? m->cfg.kernel : "-");
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->reply, r->size, fmt, ap);
+	va_end(ap);
 }
 
-static int command_powerdown(struct machine *m, const char *arg, char *reply,
-			     size_t size)
+static void command_status(struct request *r)
 {
-	(void)arg;
-	acpi_pm_press_power_button(m);
-	return snprintf(reply, size, "ok\n");
+	const struct machine *m = r->m;
+
+	reply(r, "ok pid=%d cpus=%u mem=%lluM state=%s hvc0=%s kernel=%s\n",
+	      (int)getpid(), m->cfg.cpus,
+	      (unsigned long long)(m->cfg.mem >> 20), machine_state_name(m),
+	      virtio_console_path(r->m), m->cfg.kernel ? m->cfg.kernel : "-");
 }
 
-static int command_quit(struct machine *m, const char *arg, char *reply,
-			size_t size)
+static void command_powerdown(struct request *r)
 {
-	(void)arg;
-	machine_request(m, MACHINE_QUIT);
-	return snprintf(reply, size, "ok\n");
+	acpi_pm_press_power_button(r->m);
+	reply(r, "ok\n");
 }
 
-static int command_pause(struct machine *m, const char *arg, char *reply,
-			 size_t size)
+static void command_quit(struct request *r)
 {
-	(void)arg;
-	if (!m->arrived)
-		return snprintf(reply, size, "error it has not arrived yet\n");
-	if (m->moved != MOVED_NO)
-		return snprintf(reply, size, "error the guest runs elsewhere\n");
-	machine_user_pause(m);
-	return snprintf(reply, size, "ok\n");
+	machine_request(r->m, MACHINE_QUIT);
+	reply(r, "ok\n");
 }
 
-static int command_resume(struct machine *m, const char *arg, char *reply,
-			  size_t size)
+static void command_pause(struct request *r)
+{
+	if (!r->m->arrived) {
+		reply(r, "error it has not arrived yet\n");
+	} else if (r->m->moved != MOVED_NO) {
+		reply(r, "error the guest runs elsewhere\n");
+	} else {
+		machine_user_pause(r->m);
+		reply(r, "ok\n");
+	}
+}
+
+static void command_resume(struct request *r)
 {
 	int err;
 
-	(void)arg;
-	if (!m->arrived)
-		return snprintf(reply, size, "error it has not arrived yet\n");
-	err = machine_user_resume(m);
+	if (!r->m->arrived) {
+		reply(r, "error it has not arrived yet\n");
+		return;
+	}
+	err = machine_user_resume(r->m);
 	if (err == -EINVAL)
-		return snprintf(reply, size, "error the guest runs elsewhere\n");
-	if (err)
-		return snprintf(reply, size, "error a disk: %s\n",
-				strerror(-err));
-	return snprintf(reply, size, "ok\n");
+		reply(r, "error the guest runs elsewhere\n");
+	else if (err)
+		reply(r, "error a disk: %s\n", strerror(-err));
+	else
+		reply(r, "ok\n");
 }
 
 /* A job that could not begin has failed already: the caller asks for it all the same. */
-static int job_begun(int err, char *reply, size_t size)
+static void job_begun(struct request *r, int err)
 {
 	if (err == -EBUSY)
-		return snprintf(reply, size, "error another snapshot or move is under way\n");
-	return snprintf(reply, size, "ok\n");
+		reply(r, "error another snapshot or move is under way\n");
+	else
+		reply(r, "ok\n");
 }
 
-static int command_snapshot(struct machine *m, const char *arg, char *reply,
-			    size_t size)
+/* A regular file, so that writing to it ends, and not one that can only be read. */
+static bool is_file(int fd)
 {
-	if (!m->arrived || m->moved != MOVED_NO)
-		return snprintf(reply, size, "error the guest is not here\n");
-	if (target_incomplete(m))
-		return snprintf(reply, size, "error its memory is not here yet\n");
-	return job_begun(snapshot_begin(m, arg), reply, size);
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+}
+
+static bool is_connection(int fd)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) &&
+	       type == SOCK_STREAM && fcntl(fd, F_GETFL) & O_NONBLOCK;
+}
+
+static void command_snapshot(struct request *r)
+{
+	if (!r->m->arrived || r->m->moved != MOVED_NO) {
+		reply(r, "error the guest is not here\n");
+	} else if (target_incomplete(r->m)) {
+		reply(r, "error its memory is not here yet\n");
+	} else if (!is_file(r->fd)) {
+		reply(r, "error no file that can be written came with it\n");
+	} else {
+		int err = snapshot_begin(r->m, r->arg, r->fd);
+
+		r->fd = -1;
+		if (!err)
+			r->client->control->writes = r->client;
+		job_begun(r, err);
+	}
 }
 
 /* downtime=MS bandwidth=BYTES streams=N timeout=S level=N postcopy=0|1 check=0|1 uri=URI */
-static int command_migrate(struct machine *m, const char *arg, char *reply,
-			   size_t size)
+static bool migrate_words(struct source_opts *opts, const char *arg)
 {
-	struct source_opts opts = { 0 };
 	int postcopy, check, used = 0;
 
-	if (!m->arrived)
-		return snprintf(reply, size, "error the guest is not here\n");
-	if (target_incomplete(m))
-		return snprintf(reply, size, "error its memory is not here yet\n");
 	if (sscanf(arg, "downtime=%" SCNu32 " bandwidth=%" SCNu64 " streams=%" SCNu32 " timeout=%" SCNu32 " level=%d postcopy=%d check=%d uri=%n",
-		   &opts.downtime_ms, &opts.bandwidth, &opts.streams,
-		   &opts.timeout_s, &opts.level, &postcopy, &check,
-		   &used) != 7 || !used ||
-	    !opts.streams || opts.streams > SOURCE_STREAMS_MAX ||
-	    !opts.timeout_s || opts.timeout_s > SOURCE_TIMEOUT_MAX_S)
-		return snprintf(reply, size, "error wrong words\n");
-	opts.postcopy = postcopy;
-	opts.check = check;
-	opts.uri = arg + used;
-	return job_begun(source_begin(m, &opts), reply, size);
+		   &opts->downtime_ms, &opts->bandwidth, &opts->streams,
+		   &opts->timeout_s, &opts->level, &postcopy, &check,
+		   &used) != 7 || !used)
+		return false;
+	opts->postcopy = postcopy;
+	opts->check = check;
+	opts->uri = arg + used;
+	return opts->streams && opts->streams <= SOURCE_STREAMS_MAX &&
+	       opts->timeout_s && opts->timeout_s <= SOURCE_TIMEOUT_MAX_S &&
+	       opts->level >= 0 && opts->level <= SOURCE_LEVEL_MAX;
 }
 
-static int command_query_job(struct machine *m, const char *arg, char *reply,
-			     size_t size)
+static void command_migrate(struct request *r)
 {
-	int n = snprintf(reply, size, "ok ");
+	struct source_opts opts = { 0 };
 
-	(void)arg;
+	if (!r->m->arrived)
+		reply(r, "error the guest is not here\n");
+	else if (target_incomplete(r->m))
+		reply(r, "error its memory is not here yet\n");
+	else if (!migrate_words(&opts, r->arg))
+		reply(r, "error wrong words\n");
+	else
+		job_begun(r, source_begin(r->m, &opts));
+}
+
+static void command_connection(struct request *r)
+{
+	if (!is_connection(r->fd)) {
+		reply(r, "error no connection came with it\n");
+	} else if (source_offer(r->m, r->fd)) {
+		reply(r, "error nobody waits for a connection\n");
+	} else {
+		r->fd = -1;
+		reply(r, "ok\n");
+	}
+}
+
+static void command_query_job(struct request *r)
+{
+	struct machine *m = r->m;
+	char text[JOB_TEXT_MAX];
+
 	snapshot_poll(m);
-	n += job_text(&m->job, reply + n, size - (size_t)n - 1);
+	job_text(&m->job, text, sizeof(text));
+	reply(r, "ok %s\n", text);
 	/* The last thing that anybody wants of a machine that has moved. */
 	if (m->moved == MOVED_AWAY && job_state(&m->job) == JOB_DONE)
 		loop_stop(&m->loop);
-	return n + snprintf(reply + n, size - (size_t)n, "\n");
 }
 
-static int command_cancel_job(struct machine *m, const char *arg, char *reply,
-			      size_t size)
+static void command_cancel_job(struct request *r)
 {
-	(void)arg;
-	job_cancel(m);
-	return snprintf(reply, size, "ok\n");
+	job_cancel(r->m);
+	reply(r, "ok\n");
 }
 
-static int command_query_stats(struct machine *m, const char *arg, char *reply,
-			       size_t size)
+static void command_query_stats(struct request *r)
 {
+	const struct machine *m = r->m;
 	char text[COUNTERS_TEXT_MAX];
 	unsigned int vcpu;
 	char end;
 
-	if (sscanf(arg, "%u%c", &vcpu, &end) != 1 || vcpu >= m->nr_vcpus)
-		return snprintf(reply, size, "error there is no such vCPU\n");
-	if (!m->vcpus[vcpu].counters)
-		return snprintf(reply, size, "error its device keeps no statistics\n");
-	if (counters_text(m->vcpus[vcpu].counters, text, sizeof(text)) < 0)
-		return snprintf(reply, size, "error its statistics cannot be read\n");
-	return snprintf(reply, size, "ok cpus=%u%s%s\n", m->nr_vcpus,
-			text[0] ? " " : "", text);
+	if (sscanf(r->arg, "%u%c", &vcpu, &end) != 1 || vcpu >= m->nr_vcpus)
+		reply(r, "error there is no such vCPU\n");
+	else if (!m->vcpus[vcpu].counters)
+		reply(r, "error its device keeps no statistics\n");
+	else if (counters_text(m->vcpus[vcpu].counters, text, sizeof(text)) < 0)
+		reply(r, "error its statistics cannot be read\n");
+	else
+		reply(r, "ok cpus=%u%s%s\n", m->nr_vcpus, text[0] ? " " : "",
+		      text);
 }
 
 static const struct {
 	const char *name;
 	bool wants_arg;
-	int (*run)(struct machine *m, const char *arg, char *reply, size_t size);
+	void (*run)(struct request *r);
 } commands[] = {
 	{ "status", false, command_status },
 	{ "powerdown", false, command_powerdown },
@@ -195,35 +257,58 @@ static const struct {
 	{ "resume", false, command_resume },
 	{ "snapshot", true, command_snapshot },
 	{ "migrate", true, command_migrate },
+	{ "connection", false, command_connection },
 	{ "query-job", false, command_query_job },
 	{ "cancel-job", false, command_cancel_job },
 	{ "query-stats", true, command_query_stats },
 };
 
+static void client_drop_passed(struct client *client)
+{
+	if (client->passed >= 0)
+		close(client->passed);
+	client->passed = -1;
+}
+
 static void client_command(struct client *client, char *line)
 {
-	char reply[REPLY_MAX] = "error unknown command\n";
+	char text[REPLY_MAX] = "error unknown command\n";
 	char *arg = strchr(line, ' ');
+	struct request r = { .m = client->control->m, .client = client,
+			     .fd = client->passed, .reply = text,
+			     .size = sizeof(text) };
 
 	if (arg)
 		*arg++ = '\0';
+	r.arg = arg;
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(commands[i].name, line) &&
 		    commands[i].wants_arg == !!arg)
-			commands[i].run(client->control->m, arg, reply,
-					sizeof(reply));
-	reply[sizeof(reply) - 2] = '\n';
+			commands[i].run(&r);
+	client->passed = r.fd;
+	client_drop_passed(client);
+	text[sizeof(text) - 2] = '\n';
 	/* A client that does not read loses the answer; nothing waits for it. */
-	send(client->lfd.fd, reply, strlen(reply),
-	     MSG_NOSIGNAL | MSG_DONTWAIT);
+	send(client->lfd.fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* ---- connections ---- */
 
+/* A file that nobody gives its name is not worth writing. */
+static void client_leave_snapshot(struct client *client)
+{
+	if (client->control->writes != client)
+		return;
+	client->control->writes = NULL;
+	snapshot_cancel(client->control->m);
+}
+
 static void client_close(struct client *client)
 {
+	client_leave_snapshot(client);
 	loop_del(&client->control->m->loop, &client->lfd);
 	close(client->lfd.fd);
+	client_drop_passed(client);
 	list_del(&client->node);
 	free(client);
 }
@@ -242,14 +327,44 @@ static void client_lines(struct client *client)
 	}
 }
 
+/* More than the one descriptor that there is room for, to the byte, the kernel does not give. */
+static void client_take_passed(struct client *client, struct msghdr *msg)
+{
+	struct cmsghdr *head = CMSG_FIRSTHDR(msg);
+
+	if (!head || head->cmsg_level != SOL_SOCKET ||
+	    head->cmsg_type != SCM_RIGHTS ||
+	    head->cmsg_len != CMSG_LEN(sizeof(int)))
+		return;
+	client_drop_passed(client);
+	memcpy(&client->passed, CMSG_DATA(head), sizeof(int));
+}
+
+static ssize_t client_read(struct client *client)
+{
+	union {
+		char room[CMSG_LEN(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { client->line + client->len,
+			     LINE_MAX_LEN - client->len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+			      .msg_control = control.room,
+			      .msg_controllen = sizeof(control.room) };
+	ssize_t n = recvmsg(client->lfd.fd, &msg, MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		client_take_passed(client, &msg);
+	return n;
+}
+
 static void client_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct client *client = lfd->opaque;
 	ssize_t n;
 
 	(void)events;
-	n = read(lfd->fd, client->line + client->len,
-		 LINE_MAX_LEN - client->len);
+	n = client_read(client);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
@@ -278,6 +393,7 @@ static void control_ready(struct loop_fd *lfd, uint32_t events)
 		return;
 	}
 	client->control = control;
+	client->passed = -1;
 	client->lfd.fd = fd;
 	client->lfd.ready = client_ready;
 	client->lfd.opaque = client;
@@ -373,6 +489,11 @@ int control_create(struct machine *m)
 	msg_warn("no control socket (%s): 'vmrun list' and 'vmrun stop' will not find this machine",
 		 strerror(-err));
 	return 0;
+}
+
+const char *control_path(const struct machine *m)
+{
+	return m->control ? m->control->addr.sun_path : NULL;
 }
 
 void control_unlink(struct machine *m)

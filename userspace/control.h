@@ -7,14 +7,19 @@
  *	powerdown	ok		(presses the power button)
  *	quit		ok		(ends the machine)
  *	pause, resume	ok
- *	snapshot FILE	ok		(has begun: a job)
+ *	snapshot NAME	ok		(has begun: a job; the file comes with the line)
  *	migrate …	ok		(likewise: see command_migrate())
+ *	connection	ok		(for that, when it wants one: it comes with the line)
  *	query-job	ok job=… state=… …	(job.h)
  *	cancel-job	ok
  *	query-stats N	ok cpus=… COUNTER=TOTAL …	(vCPU N's that are not zero)
  *
  * Anything else is answered "error …". The connection stays open until the
  * client closes it or the machine is gone.
+ *
+ * This process opens nothing by its name any more (sandbox/sandbox.h). A descriptor comes as SCM_RIGHTS, one with a
+ * line: for snapshot a regular file that can be written, for connection a stream socket, connected and not
+ * blocking. A snapshot ends when its client goes.
  */
 #ifndef VMRUN_CONTROL_H
 #define VMRUN_CONTROL_H
@@ -26,5 +31,7 @@ int control_create(struct machine *m);
 void control_destroy(struct machine *m);
 /* Takes the name away, for a process that cannot end in order. Any thread. */
 void control_unlink(struct machine *m);
+/* That name; NULL: there is none. */
+const char *control_path(const struct machine *m);
 
 #endif

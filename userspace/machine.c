@@ -19,11 +19,14 @@
 #include "dev/rtc.h"
 #include "dev/serial.h"
 #include "device.h"
+#include "migrate/channel.h"
 #include "migrate/snapshot.h"
 #include "migrate/source.h"
 #include "migrate/target.h"
 #include "migrate/verify.h"
 #include "pci.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/violation.h"
 #include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
@@ -382,6 +385,16 @@ static void machine_undo_files(struct machine *m)
 	snapshot_close(m->snapshot);
 }
 
+static int machine_setup_sandbox(struct machine *m)
+{
+	return sandbox_create(&m->sandbox, &m->cfg);
+}
+
+static void machine_undo_sandbox(struct machine *m)
+{
+	sandbox_destroy(m->sandbox);
+}
+
 static void machine_undo_boot(struct machine *m)
 {
 	boot_close(m->boot);
@@ -528,12 +541,37 @@ static int machine_setup_devices(struct machine *m)
 	return err;
 }
 
+static void machine_restore_term(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (m->term)
+		term_restore(m->term);
+}
+
+static int machine_confine(struct machine *m)
+{
+	const char *const sockets[] = {
+		control_path(m),
+		m->cfg.origin == ORIGIN_INCOMING ? channel_path(m->cfg.from) : NULL,
+	};
+
+	violation_at_end(machine_restore_term, m);
+	return sandbox_enter(m->sandbox, sockets, ARRAY_SIZE(sockets));
+}
+
+static void machine_undo_nothing(struct machine *m)
+{
+	(void)m;
+}
+
 /* The order is the order of dependence; teardown goes backwards. */
 static const struct {
 	int (*setup)(struct machine *m);
 	void (*undo)(struct machine *m);
 } machine_steps[] = {
 	{ machine_setup_state, machine_undo_state },
+	{ machine_setup_sandbox, machine_undo_sandbox },
 	{ machine_setup_files, machine_undo_files },
 	{ machine_setup_boot, machine_undo_boot },
 	{ machine_setup_loop, machine_undo_loop },
@@ -545,6 +583,9 @@ static const struct {
 	{ control_create, control_destroy },
 	{ term_create, term_destroy },
 	{ machine_setup_devices, devices_destroy },
+	{ target_create, target_destroy },
+	/* the last one: nothing can be opened any more */
+	{ machine_confine, machine_undo_nothing },
 };
 
 static void machine_undo(struct machine *m, size_t steps)

@@ -70,6 +70,8 @@ struct machine_config {
 	enum machine_origin origin;
 	const char *from;	/* where to await it, or the file */
 	enum verify verify;	/* when the file's memory is checked */
+	const char *user;	/* to become; NULL: stay who we are */
+	bool no_seccomp;
 };
 
 /*
@@ -99,6 +101,7 @@ struct boot;
 struct control;
 struct kvm_chips;
 struct pci_host;
+struct sandbox;
 struct snapshot;
 struct source;
 struct target;
@@ -109,6 +112,7 @@ struct writer;
 
 struct machine {
 	struct machine_config cfg;
+	struct sandbox *sandbox;
 	struct kvm kvm;
 	struct kvm_chips *chips;	/* their state after creation */
 	struct mem mem;

@@ -135,6 +135,34 @@ static int run_incoming(void *to, const char *value)
 	return channel_check("--incoming", value);
 }
 
+int opts_set_user(struct machine_config *cfg, const char *value)
+{
+	if (!value[0])
+		return msg_fail(-EINVAL, "--user: the user's name is missing");
+	cfg->user = value;
+	return 0;
+}
+
+int opts_set_seccomp(struct machine_config *cfg, const char *value)
+{
+	bool on;
+
+	if (opts_switch(value, &on))
+		return msg_fail(-EINVAL, "--seccomp %s: give on or off", value);
+	cfg->no_seccomp = !on;
+	return 0;
+}
+
+static int run_user(void *to, const char *value)
+{
+	return opts_set_user(&((struct opts_run *)to)->cfg, value);
+}
+
+static int run_seccomp(void *to, const char *value)
+{
+	return opts_set_seccomp(&((struct opts_run *)to)->cfg, value);
+}
+
 static int run_no_reboot(void *to, const char *value)
 {
 	(void)value;
@@ -183,6 +211,8 @@ static const struct opt run_opts[] = {
 	  "await a machine that moves here: tcp:HOST:PORT or unix:PATH" },
 	{ "--no-reboot", NULL, run_no_reboot,
 	  "end with status 3 when the guest resets" },
+	{ "--user", "NAME", run_user, OPTS_USER_HELP },
+	{ "--seccomp", "on|off", run_seccomp, OPTS_SECCOMP_HELP },
 	{ "--help", NULL, NULL, "this text" },
 };
 

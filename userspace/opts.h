@@ -50,6 +50,13 @@ struct opts_named {
 	bool help;
 };
 
+/* Options that run and restore have in common. */
+int opts_set_user(struct machine_config *cfg, const char *value);
+int opts_set_seccomp(struct machine_config *cfg, const char *value);
+
+#define OPTS_USER_HELP		"give up root for this user's rights, once all is open"
+#define OPTS_SECCOMP_HELP	"on or off: without its filters of system calls, to debug it (on)"
+
 /*
  * The arguments behind the subcommand. Strings are kept by reference. 0, or
  * -EINVAL after a message.

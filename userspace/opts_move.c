@@ -13,7 +13,6 @@
 #include "util/msg.h"
 
 #define LEVEL_DEFAULT	1
-#define LEVEL_MAX	19
 #define DOWNTIME_MAX_MS	600000
 
 /* ---- restore ---- */
@@ -54,12 +53,24 @@ static int restore_verify(void *to, const char *value)
 			value);
 }
 
+static int restore_user(void *to, const char *value)
+{
+	return opts_set_user(&((struct opts_restore *)to)->cfg, value);
+}
+
+static int restore_seccomp(void *to, const char *value)
+{
+	return opts_set_seccomp(&((struct opts_restore *)to)->cfg, value);
+}
+
 static const struct opt restore_opts[] = {
 	{ "--name", "NAME", restore_name, "for the other commands (vm-PID)" },
 	{ "--device", "PATH", restore_device,
 	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
 	{ "--verify", "WHEN", restore_verify,
 	  "check the file's memory behind the running guest, first or never (behind)" },
+	{ "--user", "NAME", restore_user, OPTS_USER_HELP },
+	{ "--seccomp", "on|off", restore_seccomp, OPTS_SECCOMP_HELP },
 	{ "--help", NULL, NULL, "this text" },
 };
 
@@ -126,9 +137,9 @@ static int migrate_compress(void *to, const char *value)
 	}
 	if (strncmp(value, "zstd", 4) ||
 	    (value[4] && (value[4] != '=' ||
-			  opts_number(value + 5, 1, LEVEL_MAX, &level))))
+			  opts_number(value + 5, 1, SOURCE_LEVEL_MAX, &level))))
 		return msg_fail(-EINVAL, "--compress %s: give none, zstd or zstd=LEVEL with a level from 1 to %d",
-				value, LEVEL_MAX);
+				value, SOURCE_LEVEL_MAX);
 	move->level = (int)level;
 	return 0;
 }

@@ -23,6 +23,12 @@ int opts_number(const char *text, unsigned long min, unsigned long max,
 	return errno || *value < min || *value > max ? -ERANGE : 0;
 }
 
+int opts_switch(const char *text, bool *on)
+{
+	*on = !strcmp(text, "on");
+	return *on || !strcmp(text, "off") ? 0 : -EINVAL;
+}
+
 static int opts_size_shift(const char *suffix, unsigned int *shift)
 {
 	static const char letters[] = "KMGT";

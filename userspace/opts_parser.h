@@ -41,6 +41,9 @@ int opts_parse_named(struct opts_parser *p, const char **name);
 
 void opts_help_table(FILE *out, const struct opt *opts, size_t nr);
 
+/* "on", "off". Return: 0 or -EINVAL. */
+int opts_switch(const char *text, bool *on);
+
 /* Values. Return: 0, -EINVAL for what is none, -ERANGE. */
 int opts_number(const char *text, unsigned long min, unsigned long max,
 		unsigned long *value);

@@ -124,13 +124,53 @@ int registry_ask(int fd, const char *command, char *reply, size_t size)
 	return registry_ask_for(fd, REPLY_TIMEOUT_MS, command, reply, size);
 }
 
+static int registry_send(int fd, const char *command, int passed)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .room = { 0 } };
+	struct iovec iov = { (void *)command, strlen(command) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *head;
+
+	if (passed >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		head = CMSG_FIRSTHDR(&msg);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &passed, sizeof(int));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int registry_ask_for(int fd, int ms, const char *command, char *reply,
 		     size_t size)
 {
-	size_t len = 0;
+	return registry_ask_with(fd, ms, command, -1, reply, size);
+}
 
-	if (send(fd, command, strlen(command), MSG_NOSIGNAL) < 0)
-		return -errno;
+/*
+ * The machine may have fallen into its guest's hands, and terminals obey control characters, those behind ASCII
+ * (U+0080 … U+009F) as well.
+ */
+static void registry_clean(char *reply)
+{
+	for (unsigned char *c = (unsigned char *)reply; *c; c++)
+		if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
+			*c = '?';
+}
+
+int registry_ask_with(int fd, int ms, const char *command, int passed,
+		      char *reply, size_t size)
+{
+	size_t len = 0;
+	int err = registry_send(fd, command, passed);
+
+	if (err)
+		return err;
 	while (len < size - 1) {
 		ssize_t n;
 
@@ -145,6 +185,7 @@ int registry_ask_for(int fd, int ms, const char *command, char *reply,
 	}
 	reply[len] = '\0';
 	reply[strcspn(reply, "\n")] = '\0';
+	registry_clean(reply);
 	return strncmp(reply, "ok", 2) ? -EPROTO : 0;
 }
 

@@ -36,6 +36,9 @@ int registry_ask(int fd, const char *command, char *reply, size_t size);
 /* Waits for so many milliseconds at most. */
 int registry_ask_for(int fd, int ms, const char *command, char *reply,
 		     size_t size);
+/* With a descriptor for the machine. */
+int registry_ask_with(int fd, int ms, const char *command, int passed,
+		      char *reply, size_t size);
 
 /* The subcommands; both report errors and return 0 or -errno. */
 int registry_list(void);

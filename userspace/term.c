@@ -234,7 +234,9 @@ static int term_open_output(struct term *term)
 	sigaction(TERM_STOP_SIGNAL, &action, NULL);
 	pthread_mutex_init(&term->out_lock, NULL);
 	pthread_cond_init(&term->out_changed, NULL);
-	err = thread_start(&term->writer, "console", term_writer, term);
+	err = thread_start(&term->writer, &(struct thread_spec){
+		.name = "console", .sandbox = term->m->sandbox, .role = ROLE_CONSOLE,
+		.run = term_writer, .arg = term });
 	if (err) {
 		pthread_cond_destroy(&term->out_changed);
 		pthread_mutex_destroy(&term->out_lock);

@@ -17,6 +17,7 @@
 #include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "util/thread.h"
 
 /* Does nothing: its arrival ends KVM_RUN and other sleeping calls. */
 #define VCPU_KICK_SIGNAL SIGUSR1
@@ -114,11 +115,19 @@ static int vcpus_check_mem(struct machine *m, const struct kvm_cpuid2 *cpuid)
 	return 0;
 }
 
+void vcpus_take_kicks(void)
+{
+	struct sigaction action = { .sa_handler = vcpu_kicked };
+
+	sigaction(VCPU_KICK_SIGNAL, &action, NULL);
+}
+
 int vcpus_create(struct machine *m)
 {
 	struct kvm_cpuid2 *cpuid = NULL;
 	int err;
 
+	vcpus_take_kicks();
 	err = vcpus_check_count(m);
 	if (err)
 		return err;
@@ -321,11 +330,21 @@ static bool vcpu_held(struct vcpu *v)
 	return true;
 }
 
+static void vcpu_open_kicks(void)
+{
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, VCPU_KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
 	struct machine *m = v->m;
 
+	vcpu_open_kicks();
 	while (!__atomic_load_n(&m->quit, __ATOMIC_SEQ_CST)) {
 		/*
 		 * Pairs with vcpus_kick(): either the flags are seen below, or
@@ -360,42 +379,23 @@ static int vcpu_start(struct vcpu *v)
 	char name[16];
 	int err;
 
-	err = -pthread_create(&v->thread, NULL, vcpu_thread, v);
-	if (err)
-		return err;
-	v->started = true;
 	snprintf(name, sizeof(name), "vcpu%u", v->id);
-	pthread_setname_np(v->thread, name);
-	return 0;
+	err = thread_start(&v->thread, &(struct thread_spec){
+		.name = name, .sandbox = v->m->sandbox, .role = ROLE_VCPU,
+		.run = vcpu_thread, .arg = v });
+	v->started = !err;
+	return err;
 }
 
-/* New threads inherit the mask: the kick signal open, all others blocked. */
-static int vcpus_start_masked(struct machine *m)
+int vcpus_start(struct machine *m)
 {
 	for (unsigned int i = 0; i < m->nr_vcpus; i++) {
 		int err = vcpu_start(&m->vcpus[i]);
 
 		if (err)
-			return err;
+			return msg_fail(err, "cannot start the vCPU threads: %s",
+					strerror(-err));
 	}
-	return 0;
-}
-
-int vcpus_start(struct machine *m)
-{
-	struct sigaction action = { .sa_handler = vcpu_kicked };
-	sigset_t mask, old;
-	int err;
-
-	sigaction(VCPU_KICK_SIGNAL, &action, NULL);
-	sigfillset(&mask);
-	sigdelset(&mask, VCPU_KICK_SIGNAL);
-	pthread_sigmask(SIG_SETMASK, &mask, &old);
-	err = vcpus_start_masked(m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		return msg_fail(err, "cannot start the vCPU threads: %s",
-				strerror(-err));
 	return 0;
 }
 

@@ -47,6 +47,9 @@ struct vcpu {
 int vcpus_create(struct machine *m);
 void vcpus_destroy(struct machine *m);
 
+/* The signal of vcpus_kick() gets its handler; vcpus_create() does it. */
+void vcpus_take_kicks(void);
+
 /* Starts the threads, or ends them and waits until they are gone. */
 int vcpus_start(struct machine *m);
 void vcpus_stop(struct machine *m);

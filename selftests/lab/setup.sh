@@ -53,7 +53,7 @@ setup_compiler() {
 	local need=() header
 	command -v cc >/dev/null || need+=(gcc libc6-dev)
 	[ ${#need[@]} = 0 ] && echo '#include <gelf.h>' | cc -E - >/dev/null 2>&1 || need+=(libelf-dev)
-	for header in zstd xxhash; do
+	for header in zstd xxhash seccomp; do
 		[ ${#need[@]} = 0 ] && echo "#include <$header.h>" | cc -E - >/dev/null 2>&1 || need+=("lib$header-dev")
 	done
 	[ ${#need[@]} = 0 ] && { echo '#include <slirp/libslirp.h>' | cc -E - || pkg-config --exists slirp; } >/dev/null 2>&1 ||

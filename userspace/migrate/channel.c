@@ -212,10 +212,15 @@ int channel_connect(const char *uri, int cancel, char *why, size_t size)
 	return fd;
 }
 
+const char *channel_path(const char *uri)
+{
+	return strncmp(uri, "unix:", 5) ? NULL : uri + 5;
+}
+
 void channel_unlink(const char *uri)
 {
-	if (!strncmp(uri, "unix:", 5))
-		unlink(uri + 5);
+	if (channel_path(uri))
+		unlink(channel_path(uri));
 }
 
 int channel_accept(int listener, int cancel, int patience_ms)

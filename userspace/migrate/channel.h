@@ -25,7 +25,9 @@ int channel_check(const char *what, const char *uri);
 /* Return: a socket, or -errno with a line in @why. */
 int channel_listen(const char *uri, char *why, size_t size);
 int channel_connect(const char *uri, int cancel, char *why, size_t size);
-/* A unix: address leaves its socket file behind; this takes it away. */
+/* The socket file of a unix: address; NULL: it is none. */
+const char *channel_path(const char *uri);
+/* Such an address leaves that file behind; this takes it away. */
 void channel_unlink(const char *uri);
 
 void channel_init(struct channel *ch, int fd, int cancel, int patience_ms);

@@ -2,6 +2,7 @@
 #include "migrate/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -9,34 +10,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "migrate/channel.h"
 #include "opts.h"
 #include "registry.h"
 #include "util/msg.h"
 
-#define REPLY_MAX	1024
+#define REPLY_MAX	(JOB_TEXT_MAX + 64)
 #define POLL_MS		100
 #define PATIENCE_MS	60000	/* a machine that stops or copies itself is busy */
 #define BAR_WIDTH	30
+#define WHY_MAX		200
+#define PART		".part"
 
 struct client {
 	const char *command, *name;
 	int fd;
 	bool bar;		/* a terminal sees progress */
+	const char *uri;	/* of a move; NULL: this is none */
+	uint64_t brought;	/* connections to there */
 	char reply[REPLY_MAX];
 };
 
+/* What signals touch */
 static volatile sig_atomic_t interrupted;
+static int interrupt_fd = -1;		/* eventfd, for who waits in poll() */
+static const char *interrupt_part;	/* a file that must not stay; NULL: none */
 
 /* The second one leaves at once, whatever becomes of the job. */
 static void on_interrupt(int sig)
 {
+	int saved = errno;
+
 	(void)sig;
-	if (interrupted)
+	if (interrupted) {
+		if (interrupt_part)
+			unlink(interrupt_part);
 		_exit(EXIT_FAILURE);
+	}
 	interrupted = 1;
+	eventfd_write(interrupt_fd, 1);
+	errno = saved;
 }
 
 /* ---- asking ---- */
@@ -49,10 +66,10 @@ static int client_open(struct client *c, const char *command, const char *name)
 	return c->fd < 0 ? c->fd : 0;
 }
 
-static int client_ask(struct client *c, const char *line)
+static int client_ask_with(struct client *c, const char *line, int passed)
 {
-	int err = registry_ask_for(c->fd, PATIENCE_MS, line, c->reply,
-				   sizeof(c->reply));
+	int err = registry_ask_with(c->fd, PATIENCE_MS, line, passed, c->reply,
+				    sizeof(c->reply));
 
 	if (err == -EPROTO && !strncmp(c->reply, "error ", 6))
 		return msg_fail(err, "%s %s: %s", c->command, c->name,
@@ -64,6 +81,11 @@ static int client_ask(struct client *c, const char *line)
 		return msg_fail(err, "%s %s: the machine does not answer",
 				c->command, c->name);
 	return 0;
+}
+
+static int client_ask(struct client *c, const char *line)
+{
+	return client_ask_with(c, line, -1);
 }
 
 /* The value of a word "key=…" in the answer; the last key's is the rest of the line. */
@@ -151,18 +173,46 @@ static void catch_interrupts(void)
 {
 	struct sigaction action = { .sa_handler = on_interrupt };
 
+	interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/*
+ * The machine cannot connect to anybody by itself: it is brought as many connections as it wants. Return: 0, or -errno
+ * after a message; then the move is to end.
+ */
+static int bring_connections(struct client *c)
+{
+	char why[WHY_MAX];
+	int fd, err = 0;
+
+	while (!err && !interrupted && c->brought < client_number(c, "wanted")) {
+		fd = channel_connect(c->uri, interrupt_fd, why, sizeof(why));
+		if (fd == -ECANCELED)
+			break;
+		if (fd < 0)
+			return msg_fail(fd, "%s %s: %s: %s", c->command, c->name,
+					c->uri, why);
+		/* Refused when the job has ended meanwhile, which it tells itself. */
+		registry_ask_with(c->fd, PATIENCE_MS, "connection\n", fd,
+				  c->reply, sizeof(c->reply));
+		close(fd);
+		c->brought++;
+		err = client_ask(c, "query-job\n");
+	}
+	return err;
 }
 
 /* The first Ctrl-c asks for an end; the answer tells whether it came in time. */
 static int follow(struct client *c)
 {
+	int err, failed = 0;
 	bool asked = false;
-	int err;
 
 	for (;;) {
-		if (interrupted && !asked) {
+		if ((interrupted || failed) && !asked) {
 			asked = true;
 			err = client_ask(c, "cancel-job\n");
 			if (err)
@@ -173,23 +223,24 @@ static int follow(struct client *c)
 			return err;
 		if (!client_is(c, "state", "running"))
 			break;
+		if (c->uri && !failed)
+			failed = bring_connections(c);
 		if (c->bar)
 			show_bar(c);
-		nap();
+		if (!failed || asked)
+			nap();
 	}
 	end_bar(c);
-	if (client_is(c, "state", "done"))
-		return 0;
+	if (failed || client_is(c, "state", "done"))
+		return failed;
 	return msg_fail(-EIO, "%s %s: %s", c->command, c->name,
 			client_word(c, "why"));
 }
 
-static int run_job(struct client *c, const char *line)
+static int run_job(struct client *c, const char *line, int passed)
 {
-	int err;
+	int err = client_ask_with(c, line, passed);
 
-	catch_interrupts();
-	err = client_ask(c, line);
 	return err ? err : follow(c);
 }
 
@@ -211,7 +262,9 @@ int client_migrate(const struct opts_migrate *opts)
 			 "migrate downtime=%" PRIu32 " bandwidth=%" PRIu64 " streams=%" PRIu32 " timeout=%" PRIu32 " level=%d postcopy=%d check=%d uri=%s\n",
 			 move->downtime_ms, move->bandwidth, move->streams,
 			 move->timeout_s, move->level, move->postcopy, move->check, move->uri);
-		err = run_job(&c, line);
+		c.uri = move->uri;
+		catch_interrupts();
+		err = run_job(&c, line, -1);
 	}
 	if (!err && !opts->cancel) {
 		printf("%s is at %s: %" PRIu64 " rounds, ", c.name, move->uri,
@@ -228,35 +281,43 @@ int client_migrate(const struct opts_migrate *opts)
 	return err;
 }
 
-/* The machine has its own working directory. */
-static int absolute(const char *file, char *path, size_t size)
+/* Into a file under another name, which has its own when it is complete. */
+static int write_snapshot(struct client *c, const char *file, char *part)
 {
-	char cwd[PATH_MAX];
-	int n;
+	char line[PATH_MAX + 16];
+	int fd = mkostemps(part, (int)strlen(PART), O_CLOEXEC), err;
 
-	if (file[0] == '/')
-		n = snprintf(path, size, "%s", file);
-	else if (getcwd(cwd, sizeof(cwd)))
-		n = snprintf(path, size, "%s/%s", cwd, file);
-	else
-		return -errno;
-	return (size_t)n < size && !strchr(path, '\n') ? 0 : -ENAMETOOLONG;
+	if (fd < 0)
+		return msg_fail(-errno, "snapshot %s: %s: %s", c->name, file,
+				strerror(errno));
+	interrupt_part = part;
+	catch_interrupts();
+	snprintf(line, sizeof(line), "snapshot %s\n", file);
+	err = run_job(c, line, fd);
+	close(fd);
+	interrupt_part = NULL;
+	if (!err && rename(part, file))
+		err = msg_fail(-errno, "snapshot %s: %s: %s", c->name, file,
+			       strerror(errno));
+	if (err)
+		unlink(part);
+	return err;
 }
 
 int client_snapshot(const char *name, const char *file)
 {
-	char path[PATH_MAX], line[PATH_MAX + 16];
+	char part[PATH_MAX];
 	struct client c;
-	int err = absolute(file, path, sizeof(path));
+	int err;
 
-	if (err)
-		return msg_fail(err, "snapshot %s %s: %s", name, file,
-				strerror(-err));
+	if ((size_t)snprintf(part, sizeof(part), "%s.XXXXXX" PART, file) >= sizeof(part) ||
+	    strchr(file, '\n'))
+		return msg_fail(-ENAMETOOLONG, "snapshot %s %s: %s", name, file,
+				strerror(ENAMETOOLONG));
 	err = client_open(&c, "snapshot", name);
 	if (err)
 		return err;
-	snprintf(line, sizeof(line), "snapshot %s\n", path);
-	err = run_job(&c, line);
+	err = write_snapshot(&c, file, part);
 	close(c.fd);
 	return err;
 }

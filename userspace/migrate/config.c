@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cpuid.h"
 #include "machine.h"
@@ -11,6 +10,7 @@
 #include "section.h"
 #include "util/list.h"
 #include "vcpu.h"
+#include "virtio/blk.h"
 
 #define CONFIG_VERSION	1
 
@@ -44,13 +44,6 @@ static void config_free(struct config *c)
 	free(c->cpuid);
 }
 
-static uint64_t disk_size(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) ? 0 : (uint64_t)st.st_size;
-}
-
 static void config_put(struct machine *m, struct stream *s)
 {
 	const struct machine_config *cfg = &m->cfg;
@@ -66,7 +59,7 @@ static void config_put(struct machine *m, struct stream *s)
 	for (unsigned int i = 0; i < cfg->nr_disks; i++) {
 		stream_put_string(s, cfg->disks[i].path);
 		stream_put_u8(s, cfg->disks[i].ro);
-		stream_put_u64(s, disk_size(cfg->disks[i].path));
+		stream_put_u64(s, virtio_blk_file_size(m, i));
 	}
 	stream_put_u8(s, cfg->net.kind);
 	stream_put_string(s, cfg->net.tap);
@@ -172,9 +165,11 @@ static int differ(char *why, size_t size, const char *what,
 	return -EINVAL;
 }
 
-static int check_disks(const struct machine_config *cfg, const struct config *c,
-		       char *why, size_t size)
+static int check_disks(struct machine *m, const struct config *c, char *why,
+		       size_t size)
 {
+	const struct machine_config *cfg = &m->cfg;
+
 	if (c->nr_disks != cfg->nr_disks)
 		return differ(why, size, "disks:", c->nr_disks, cfg->nr_disks);
 	for (unsigned int i = 0; i < cfg->nr_disks; i++) {
@@ -183,7 +178,7 @@ static int check_disks(const struct machine_config *cfg, const struct config *c,
 				 cfg->disks[i].path);
 			return -EINVAL;
 		}
-		if (c->disks[i].size != disk_size(cfg->disks[i].path)) {
+		if (c->disks[i].size != virtio_blk_file_size(m, i)) {
 			snprintf(why, size, "disk %s has another size here",
 				 cfg->disks[i].path);
 			return -EINVAL;
@@ -192,9 +187,11 @@ static int check_disks(const struct machine_config *cfg, const struct config *c,
 	return 0;
 }
 
-static int check_board(const struct machine_config *cfg, const struct config *c,
-		       char *why, size_t size)
+static int check_board(struct machine *m, const struct config *c, char *why,
+		       size_t size)
 {
+	const struct machine_config *cfg = &m->cfg;
+
 	if (c->mem != cfg->mem)
 		return differ(why, size, "--mem (MiB)", c->mem >> 20,
 			      cfg->mem >> 20);
@@ -203,7 +200,7 @@ static int check_board(const struct machine_config *cfg, const struct config *c,
 	if (!c->net != !cfg->net.kind)
 		return differ(why, size, "network cards:", !!c->net,
 			      !!cfg->net.kind);
-	return check_disks(cfg, c, why, size);
+	return check_disks(m, c, why, size);
 }
 
 static struct kvm_cpuid2 *own_cpuid(struct machine *m)
@@ -235,7 +232,7 @@ int config_check(struct machine *m, struct stream *s, char *why, size_t size)
 
 	if (err)
 		return err;
-	err = check_board(&m->cfg, &c, why, size);
+	err = check_board(m, &c, why, size);
 	if (!err)
 		err = check_cpu(m, &c, why, size);
 	config_free(&c);

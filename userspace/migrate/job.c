@@ -97,11 +97,11 @@ int job_text(struct job *job, char *text, size_t size)
 
 	pthread_mutex_lock(&job->lock);
 	n = snprintf(text, size,
-		     "job=%s state=%s phase=%s total=%" PRIu64 " done=%" PRIu64 " remaining=%" PRIu64 " sent=%" PRIu64 " rate=%" PRIu64 " dirty-rate=%" PRIu64 " round=%" PRIu32 " throttle=%" PRIu32 " expected-downtime=%" PRIu64 " downtime=%" PRIu64 " why=%s",
+		     "job=%s state=%s phase=%s total=%" PRIu64 " done=%" PRIu64 " remaining=%" PRIu64 " sent=%" PRIu64 " rate=%" PRIu64 " dirty-rate=%" PRIu64 " round=%" PRIu32 " throttle=%" PRIu32 " expected-downtime=%" PRIu64 " downtime=%" PRIu64 " wanted=%" PRIu32 " why=%s",
 		     job->kind, states[job->state], job->phase, p->total,
 		     p->done, p->remaining, p->sent, p->rate, p->dirty_rate,
 		     p->round, p->throttle, p->expected_downtime, p->downtime,
-		     job->why);
+		     p->wanted, job->why);
 	if (job->state != JOB_RUNNING)
 		job->seen = true;
 	pthread_mutex_unlock(&job->lock);

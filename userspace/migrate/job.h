@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOB_WHY_MAX 256
+#define JOB_WHY_MAX	256
+#define JOB_TEXT_MAX	1024
 
 enum job_state { JOB_NONE, JOB_RUNNING, JOB_DONE, JOB_FAILED };
 
@@ -27,6 +28,7 @@ struct job_progress {
 	uint32_t throttle;		/* per cent of the time that vCPUs are held */
 	uint64_t expected_downtime;
 	uint64_t downtime;		/* once it is over */
+	uint32_t wanted;		/* connections that it has asked for so far */
 };
 
 struct job {
@@ -53,7 +55,7 @@ void job_fail(struct job *job, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 enum job_state job_state(struct job *job);
 
-/* A line for the control socket: "state=… key=value …". */
+/* For the control socket, in one line: "state=… key=value …". */
 int job_text(struct job *job, char *text, size_t size);
 
 /* Ends what runs, without leaving anything behind, and waits for it. */

@@ -35,7 +35,7 @@ struct postcopy {
 
 /* ---- the descriptor ---- */
 
-static int uffd_open(void)
+int postcopy_prepare(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), dev;
@@ -59,19 +59,6 @@ static int uffd_open(void)
 		return err;
 	}
 	return fd;
-}
-
-int postcopy_possible(char *why, size_t size)
-{
-	int fd = uffd_open();
-
-	if (fd < 0) {
-		snprintf(why, size, "post-copy needs userfaultfd, which is not to be had: %s",
-			 strerror(-fd));
-		return fd;
-	}
-	close(fd);
-	return 0;
 }
 
 static int uffd_register(struct postcopy *pc)
@@ -172,23 +159,22 @@ static int postcopy_setup(struct postcopy *pc, const void *missing)
 	pages_clip(&pc->m->mem, pc->missing);
 	/* A huge page that appears by itself would fill what is to be asked for. */
 	madvise(pc->m->mem.host, pc->m->mem.size, MADV_NOHUGEPAGE);
-	pc->uffd = uffd_open();
-	if (pc->uffd < 0)
-		return pc->uffd;
 	err = uffd_register(pc);
 	return err ? err : drop_missing(pc);
 }
 
-int postcopy_create(struct postcopy **pcp, struct machine *m,
+int postcopy_create(struct postcopy **pcp, struct machine *m, int uffd,
 		    const void *missing, char *why, size_t size)
 {
 	struct postcopy *pc = calloc(1, sizeof(*pc));
 	int err;
 
-	if (!pc)
+	if (!pc) {
+		close(uffd);
 		return -ENOMEM;
+	}
 	pc->m = m;
-	pc->uffd = -1;
+	pc->uffd = uffd;
 	framer_init(&pc->framer, 0);
 	err = postcopy_setup(pc, missing);
 	if (err) {
@@ -286,7 +272,9 @@ int postcopy_start(struct postcopy *pc, struct channel *ch)
 
 	eventfd_read(pc->quit, &count);
 	pc->ch = ch;
-	err = thread_start(&pc->thread, "postcopy", postcopy_thread, pc);
+	err = thread_start(&pc->thread, &(struct thread_spec){
+		.name = "postcopy", .sandbox = pc->m->sandbox, .role = ROLE_MIGRATE,
+		.run = postcopy_thread, .arg = pc });
 	pc->started = !err;
 	return err;
 }

@@ -14,11 +14,11 @@ struct channel;
 struct machine;
 struct postcopy;
 
-/* Return: 0, or -errno with the reason. */
-int postcopy_possible(char *why, size_t size);
+/* userfaultfd(2), for later: what that needs is given up then. Return: a descriptor, or -errno. */
+int postcopy_prepare(void);
 
-/* From now on the pages of @missing are absent; the bitmap is copied. */
-int postcopy_create(struct postcopy **pc, struct machine *m,
+/* From now on the pages of @missing are absent; the bitmap is copied, and @uffd kept until postcopy_destroy(). */
+int postcopy_create(struct postcopy **pc, struct machine *m, int uffd,
 		    const void *missing, char *why, size_t size);
 void postcopy_destroy(struct postcopy *pc);
 

@@ -189,8 +189,9 @@ int senders_start(struct source *src)
 
 		err = sender_open(s);
 		if (!err && n > 1) {
-			err = thread_start(&s->thread, "migrate-send",
-					   sender_thread, s);
+			err = thread_start(&s->thread, &(struct thread_spec){
+				.name = "migrate-send", .sandbox = src->m->sandbox,
+				.role = ROLE_MIGRATE, .run = sender_thread, .arg = s });
 			s->started = !err;
 		}
 	}

@@ -3,7 +3,7 @@
 #include "migrate/snapshot.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -20,8 +21,8 @@
 #include "migrate/file.h"
 #include "migrate/job.h"
 #include "migrate/state.h"
+#include "sandbox/sandbox.h"
 #include "util/list.h"
-#include "util/msg.h"
 
 /* What the copy tells: shared with it. */
 struct report {
@@ -32,10 +33,9 @@ struct report {
 
 struct writer {
 	struct machine *m;
-	char *path, *part;	/* part: the name while it is incomplete */
+	char *name;
 	int fd;
-	pid_t pid;
-	struct loop_fd lfd;	/* pidfd */
+	struct loop_fd lfd;	/* the copy, as a pidfd */
 	struct report *report;
 	uint64_t *table;
 	struct stream state;
@@ -131,9 +131,7 @@ static int write_rest(struct writer *w)
 
 static int write_sync(struct writer *w)
 {
-	if (fsync(w->fd) || rename(w->part, w->path))
-		return -errno;
-	return 0;
+	return fsync(w->fd) ? -errno : 0;
 }
 
 static const struct {
@@ -152,6 +150,8 @@ static __attribute__((noreturn)) void writer_child(struct writer *w, pid_t paren
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	w->report->step = "sandbox";
+	err = sandbox_thread(w->m->sandbox, ROLE_WRITER, -1, true);
 	for (size_t i = 0; !err && i < ARRAY_SIZE(steps); i++) {
 		w->report->step = steps[i].name;
 		err = steps[i].run(w);
@@ -164,38 +164,43 @@ static __attribute__((noreturn)) void writer_child(struct writer *w, pid_t paren
 
 static void writer_free(struct writer *w)
 {
-	if (w->fd >= 0)
-		close(w->fd);
+	close(w->fd);
 	if (w->report)
 		munmap(w->report, sizeof(*w->report));
 	stream_destroy(&w->state);
 	free(w->table);
-	free(w->path);
-	free(w->part);
+	free(w->name);
 	free(w);
 }
 
-/* The copy has ended. */
+/* Waits until the copy has ended. Return: whether all went well. */
+static bool writer_wait(struct writer *w)
+{
+	siginfo_t info = { 0 };
+	int err;
+
+	do {
+		err = waitid(P_PIDFD, (id_t)w->lfd.fd, &info, WEXITED);
+	} while (err && errno == EINTR);
+	return !err && info.si_code == CLD_EXITED && !info.si_status;
+}
+
+/* The copy has ended, or will at once. */
 static void writer_reap(struct writer *w)
 {
 	struct machine *m = w->m;
-	int status = 0;
+	bool good = writer_wait(w);
 
-	waitpid(w->pid, &status, 0);
 	loop_del(&m->loop, &w->lfd);
 	close(w->lfd.fd);
 	m->writer = NULL;
-	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
+	if (good)
 		job_done(&m->job);
-	} else {
-		unlink(w->part);
-		if (w->report->err)
-			job_fail(&m->job, "%s: %s", w->path,
-				 strerror(-w->report->err));
-		else
-			job_fail(&m->job, "%s: it was ended before it was complete",
-				 w->path);
-	}
+	else if (w->report->err)
+		job_fail(&m->job, "%s: %s", w->name, strerror(-w->report->err));
+	else
+		job_fail(&m->job, "%s: it was ended before it was complete",
+			 w->name);
 	writer_free(w);
 }
 
@@ -219,7 +224,7 @@ void snapshot_cancel(struct machine *m)
 {
 	if (!m->writer)
 		return;
-	kill(m->writer->pid, SIGKILL);
+	pidfd_send_signal(m->writer->lfd.fd, SIGKILL, NULL, 0);
 	writer_reap(m->writer);
 }
 
@@ -243,38 +248,46 @@ static int writer_prepare(struct writer *w)
 	h->table_off = h->ram_off + h->ram_len;
 	h->table_len = chunks * sizeof(*w->table);
 	h->state_off = h->table_off + h->table_len;
-	w->fd = open(w->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	return w->fd < 0 ? -errno : 0;
+	return 0;
+}
+
+/*
+ * fork(), which also gives a descriptor of the copy: by that nothing else can be meant. The C library's own does
+ * more for a copy that goes on to use it; ours only makes system calls.
+ */
+static int writer_copy(int *pidfd)
+{
+	return (int)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
 }
 
 /* The machine stands still. */
 static int writer_fork(struct writer *w)
 {
-	pid_t parent = getpid();
+	pid_t parent = getpid(), pid;
 	int err = state_save(w->m, &w->state);
 
 	if (err)
 		return err;
 	w->header.state_len = w->state.len;
 	w->header.state_hash = XXH3_64bits(w->state.data, w->state.len);
-	w->pid = fork();
-	if (!w->pid)
+	pid = writer_copy(&w->lfd.fd);
+	if (!pid)
 		writer_child(w, parent);
-	return w->pid < 0 ? -errno : 0;
+	return pid < 0 ? -errno : 0;
 }
 
 static int writer_watch(struct writer *w)
 {
 	int err;
 
-	w->lfd.fd = pidfd_open(w->pid, 0);
-	if (w->lfd.fd < 0)
-		return -errno;
 	w->lfd.ready = writer_ready;
 	w->lfd.opaque = w;
 	err = loop_add(&w->m->loop, &w->lfd, EPOLLIN);
-	if (err)
+	if (err) {
+		pidfd_send_signal(w->lfd.fd, SIGKILL, NULL, 0);
+		writer_wait(w);
 		close(w->lfd.fd);
+	}
 	return err;
 }
 
@@ -287,53 +300,56 @@ static int writer_start(struct writer *w)
 	machine_pause(w->m);
 	err = machine_is_asked(w->m) ? -EAGAIN : writer_fork(w);
 	machine_resume(w->m);
-	if (!err) {
-		err = writer_watch(w);
-		if (err) {
-			kill(w->pid, SIGKILL);
-			waitpid(w->pid, NULL, 0);
-		}
-	}
-	if (err)
-		unlink(w->part);
-	return err;
+	return err ? err : writer_watch(w);
 }
 
-static struct writer *writer_alloc(struct machine *m, const char *path)
+static struct writer *writer_alloc(struct machine *m, const char *name, int fd)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->m = m;
-	w->fd = -1;
-	w->path = strdup(path);
-	if (!w->path || asprintf(&w->part, "%s.part", path) < 0) {
-		w->part = NULL;
-		writer_free(w);
+	w->name = strdup(name);
+	if (!w->name) {
+		free(w);
 		return NULL;
 	}
+	w->fd = fd;
 	stream_init(&w->state);
 	return w;
 }
 
-int snapshot_begin(struct machine *m, const char *path)
+static int snapshot_start(struct machine *m, const char *name, int fd)
 {
-	struct writer *w;
+	struct writer *w = writer_alloc(m, name, fd);
+	int err;
+
+	if (!w) {
+		close(fd);
+		return -ENOMEM;
+	}
+	err = writer_start(w);
+	if (err)
+		writer_free(w);
+	else
+		m->writer = w;
+	return err;
+}
+
+int snapshot_begin(struct machine *m, const char *name, int fd)
+{
 	int err = job_begin(&m->job, "snapshot");
 
-	if (err)
-		return err;
-	m->job.progress.total = m->mem.size;
-	w = writer_alloc(m, path);
-	err = w ? writer_start(w) : -ENOMEM;
 	if (err) {
-		job_fail(&m->job, "%s: %s", path, strerror(-err));
-		if (w)
-			writer_free(w);
+		close(fd);
 		return err;
 	}
-	job_phase(&m->job, "writing");
-	m->writer = w;
-	return 0;
+	m->job.progress.total = m->mem.size;
+	err = snapshot_start(m, name, fd);
+	if (err)
+		job_fail(&m->job, "%s: %s", name, strerror(-err));
+	else
+		job_phase(&m->job, "writing");
+	return err;
 }

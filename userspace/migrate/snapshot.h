@@ -32,12 +32,13 @@ struct machine_config;
 /* ---- writing: loop's thread; progress and outcome are the machine's job ---- */
 
 /*
- * The guest stands still only while its state is taken; a copy of this process (fork()) writes
- * what memory was at that moment. The file appears under its name when it is complete.
+ * The guest stands still only while its state is taken; a copy of this process writes what memory was
+ * at that moment to @fd, an empty file, which is closed in any case. Its name is the business of who opened it,
+ * who also takes it away when the job fails; @name is for messages.
  *
  * Return: 0 if it has begun, or -errno; then the job tells why.
  */
-int snapshot_begin(struct machine *m, const char *path);
+int snapshot_begin(struct machine *m, const char *name, int fd);
 void snapshot_cancel(struct machine *m);
 /* Brings the job's progress up to date. */
 void snapshot_poll(struct machine *m);

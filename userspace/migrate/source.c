@@ -2,6 +2,7 @@
 #include "migrate/source.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "migrate/move.h"
 #include "migrate/source_impl.h"
 #include "migrate/state.h"
+#include "util/list.h"
 #include "util/msg.h"
 #include "util/thread.h"
 
@@ -94,15 +96,74 @@ static int source_hello(struct source *src)
 	return err;
 }
 
-/* Return: a socket, or -errno with the job failed. */
+/* ---- connections: brought by who asked for the move ---- */
+
+int source_offer(struct machine *m, int fd)
+{
+	struct source *src = m->source;
+	int err = -ENOENT;
+
+	if (!src || job_state(&m->job) != JOB_RUNNING)
+		return err;
+	pthread_mutex_lock(&src->lock);
+	if (src->nr_offered < ARRAY_SIZE(src->offered)) {
+		src->offered[src->nr_offered++] = fd;
+		err = 0;
+	}
+	pthread_mutex_unlock(&src->lock);
+	if (!err)
+		eventfd_write(src->offers, 1);
+	return err;
+}
+
+static int source_take_offer(struct source *src)
+{
+	int fd = -EAGAIN;
+
+	pthread_mutex_lock(&src->lock);
+	if (src->nr_offered) {
+		fd = src->offered[0];
+		memmove(src->offered, src->offered + 1, --src->nr_offered * sizeof(fd));
+	}
+	pthread_mutex_unlock(&src->lock);
+	return fd;
+}
+
+static void source_ask_for_offer(struct source *src)
+{
+	pthread_mutex_lock(&src->m->job.lock);
+	src->m->job.progress.wanted++;
+	pthread_mutex_unlock(&src->m->job.lock);
+}
+
+static int source_await_offer(struct source *src)
+{
+	struct pollfd fds[2] = { { .fd = src->offers, .events = POLLIN },
+				 { .fd = src->cancel, .events = POLLIN } };
+	eventfd_t count;
+	int n;
+
+	do {
+		n = poll(fds, 2, src->patience_ms);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (fds[1].revents)
+		return -ECANCELED;
+	return n && !eventfd_read(src->offers, &count) ? 0 : -ETIMEDOUT;
+}
+
 int source_connect(struct source *src)
 {
-	char why[JOB_WHY_MAX - 64];
-	int fd = channel_connect(src->uri, src->cancel, why, sizeof(why));
+	int err;
 
-	if (fd < 0 && fd != -ECANCELED)
-		job_fail(&src->m->job, "%s: %s", src->uri, why);
-	return fd;
+	source_ask_for_offer(src);
+	err = source_await_offer(src);
+	if (!err)
+		return source_take_offer(src);
+	if (err == -ETIMEDOUT)
+		job_fail(&src->m->job, "%s: nobody brought a connection", src->uri);
+	return err;
 }
 
 /* ---- rounds while the guest runs ---- */
@@ -305,6 +366,10 @@ static void source_free(struct source *src)
 	free(src->uri);
 	if (src->cancel >= 0)
 		close(src->cancel);
+	if (src->offers >= 0)
+		close(src->offers);
+	while (src->nr_offered)
+		close(src->offered[--src->nr_offered]);
 	pthread_cond_destroy(&src->changed);
 	pthread_mutex_destroy(&src->lock);
 	free(src);
@@ -329,6 +394,7 @@ static struct source *source_alloc(struct machine *m,
 	src->todo = calloc(src->words, sizeof(*src->todo));
 	src->uri = strdup(opts->uri);
 	src->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	src->offers = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
 	src->recover = m->moved != MOVED_NO;
 	if (src->recover) {
 		src->session = m->session;
@@ -338,7 +404,7 @@ static struct source *source_alloc(struct machine *m,
 		src->session = now_ns();
 	}
 	m->session = src->session;
-	if (!src->todo || !src->uri || src->cancel < 0 ||
+	if (!src->todo || !src->uri || src->cancel < 0 || src->offers < 0 ||
 	    pages_init(&src->pages, &m->mem)) {
 		source_free(src);
 		return NULL;
@@ -367,7 +433,9 @@ static int source_start(struct machine *m, const struct source_opts *opts)
 	if (!src)
 		return -ENOMEM;
 	m->source = src;
-	err = thread_start(&src->thread, "migrate", source_thread, src);
+	err = thread_start(&src->thread, &(struct thread_spec){
+		.name = "migrate", .sandbox = m->sandbox, .role = ROLE_MIGRATE,
+		.run = source_thread, .arg = src });
 	if (err) {
 		m->source = NULL;
 		source_free(src);

@@ -16,6 +16,7 @@
 #define SOURCE_DOWNTIME_MS	300
 #define SOURCE_TIMEOUT_S	60	/* guests of many gigabytes take long to load */
 #define SOURCE_TIMEOUT_MAX_S	3600
+#define SOURCE_LEVEL_MAX	19
 
 struct machine;
 
@@ -35,6 +36,12 @@ struct source_opts {
  * again. Return: 0 if it has begun, or -errno; then the job tells why.
  */
 int source_begin(struct machine *m, const struct source_opts *opts);
+
+/*
+ * Loop's thread. A connection to opts.uri, which this process may not make by itself: the job says how many it
+ * wants (job_progress.wanted), and who asked for the move brings them. It is kept, unless the return value is -errno.
+ */
+int source_offer(struct machine *m, int fd);
 
 /* Any thread; the job ends soon. Too late once the guest is handed over. */
 void source_cancel(struct machine *m);

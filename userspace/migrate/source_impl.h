@@ -47,6 +47,9 @@ struct source {
 	int patience_ms;
 	struct channel ch;
 	struct framer framer;
+	int offers;		/* eventfd: how many of these wait */
+	int offered[SOURCE_STREAMS_MAX + 1];	/* under lock, as is the next */
+	unsigned int nr_offered;
 	uint64_t session;
 	struct pages pages;
 	uint64_t *todo;
@@ -82,7 +85,7 @@ static inline uint64_t now_ns(void)
 
 /* ---- source.c ---- */
 
-/* Return: a socket, or -errno with the job failed. */
+/* Waits for the next connection. Return: a socket, or -errno with the job failed. */
 int source_connect(struct source *src);
 int source_send(struct source *src, enum frame_type type, const void *data,
 		size_t len);

@@ -44,8 +44,10 @@ struct receiver {
 struct target {
 	struct machine *m;
 	pthread_t thread;
+	bool started;
 	int cancel;		/* eventfd */
 	int listener;
+	int uffd;		/* for post-copy; or -errno, why not */
 	struct channel ch;
 	struct framer in, out;	/* a loader sends while the main thread reads */
 	uint32_t flags, streams;
@@ -160,8 +162,9 @@ static int receivers_start(struct target *t)
 
 		err = receiver_join(t, r);
 		if (!err)
-			err = thread_start(&r->thread, "migrate-recv",
-					   receiver_thread, r);
+			err = thread_start(&r->thread, &(struct thread_spec){
+				.name = "migrate-recv", .sandbox = t->m->sandbox,
+				.role = ROLE_MIGRATE, .run = receiver_thread, .arg = r });
 		r->started = !err;
 	}
 	return err;
@@ -254,6 +257,14 @@ static int target_hello_flags(struct target *t, struct stream *s)
 	return 0;
 }
 
+static int target_can_postcopy(struct target *t)
+{
+	if (t->uffd >= 0 || t->postcopy)
+		return 0;
+	return target_why(t, t->uffd, "post-copy needs userfaultfd, which is not to be had: %s",
+			  strerror(-t->uffd));
+}
+
 static int target_hello(struct target *t, const void *data, size_t len)
 {
 	struct stream s;
@@ -265,7 +276,7 @@ static int target_hello(struct target *t, const void *data, size_t len)
 	if (!err && !t->running)
 		err = loop_call(&t->m->loop, target_check_config, &load);
 	if (!err && t->flags & MOVE_POSTCOPY)
-		err = postcopy_possible(t->why, WHY_MAX);
+		err = target_can_postcopy(t);
 	stream_destroy(&s);
 	return err;
 }
@@ -292,9 +303,12 @@ static int target_check(struct target *t, const void *data, size_t len)
 
 static int target_missing(struct target *t, const void *data, size_t len)
 {
+	int uffd = t->uffd;
+
 	if (len != mem_log_words(&t->m->mem) * sizeof(uint64_t))
 		return -EPROTO;
-	return postcopy_create(&t->postcopy, t->m, data, t->why, WHY_MAX);
+	t->uffd = -EBUSY;
+	return postcopy_create(&t->postcopy, t->m, uffd, data, t->why, WHY_MAX);
 }
 
 static int target_load_now(struct target *t)
@@ -327,7 +341,9 @@ static int target_state(struct target *t, const void *data, size_t len)
 		return err ? err : target_load_now(t);
 	err = postcopy_start(t->postcopy, &t->ch);
 	if (!err)
-		err = thread_start(&t->loader, "migrate-load", loader_thread, t);
+		err = thread_start(&t->loader, &(struct thread_spec){
+			.name = "migrate-load", .sandbox = t->m->sandbox,
+			.role = ROLE_MIGRATE, .run = loader_thread, .arg = t });
 	t->loading = !err;
 	return err;
 }
@@ -629,39 +645,63 @@ static void target_free(struct target *t)
 	}
 	if (t->cancel >= 0)
 		close(t->cancel);
+	if (t->uffd >= 0)
+		close(t->uffd);
 	t->m->target = NULL;
 	free(t);
 }
 
-int target_start(struct machine *m)
+static int target_listen(struct target *t)
 {
-	struct target *t = calloc(1, sizeof(*t));
+	const char *from = t->m->cfg.from;
 	char why[WHY_MAX];
+
+	t->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->cancel < 0)
+		return msg_fail(-errno, "--incoming %s: %s", from,
+				strerror(errno));
+	t->listener = channel_listen(from, why, sizeof(why));
+	if (t->listener < 0)
+		return msg_fail(t->listener, "--incoming %s: %s", from, why);
+	return 0;
+}
+
+int target_create(struct machine *m)
+{
+	struct target *t;
 	int err;
 
+	if (m->cfg.origin != ORIGIN_INCOMING)
+		return 0;
+	t = calloc(1, sizeof(*t));
 	if (!t)
 		return msg_fail(-ENOMEM, "out of memory");
 	t->m = m;
 	t->ch.fd = -1;
+	t->listener = -1;
 	m->target = t;
 	framer_init(&t->in, 0);
 	framer_init(&t->out, 0);
 	stream_init(&t->state);
-	t->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	t->listener = channel_listen(m->cfg.from, why, sizeof(why));
-	err = t->cancel < 0 ? -errno : t->listener < 0 ? t->listener : 0;
-	if (err) {
-		msg_fail(err, "--incoming %s: %s", m->cfg.from,
-			 t->listener < 0 ? why : strerror(-err));
+	t->uffd = postcopy_prepare();
+	err = target_listen(t);
+	if (err)
 		target_free(t);
-		return err;
-	}
-	err = thread_start(&t->thread, "incoming", target_thread, t);
-	if (err) {
-		target_free(t);
+	return err;
+}
+
+int target_start(struct machine *m)
+{
+	struct target *t = m->target;
+	int err;
+
+	err = thread_start(&t->thread, &(struct thread_spec){
+		.name = "incoming", .sandbox = m->sandbox, .role = ROLE_MIGRATE,
+		.run = target_thread, .arg = t });
+	if (err)
 		return msg_fail(err, "--incoming %s: %s", m->cfg.from,
 				strerror(-err));
-	}
+	t->started = true;
 	msg_warn("'%s' is awaited at %s", m->cfg.name, m->cfg.from);
 	return 0;
 }
@@ -673,7 +713,8 @@ void target_destroy(struct machine *m)
 	if (!t)
 		return;
 	eventfd_write(t->cancel, 1);
-	pthread_join(t->thread, NULL);
+	if (t->started)
+		pthread_join(t->thread, NULL);
 	postcopy_destroy(t->postcopy);
 	target_free(t);
 }

@@ -10,7 +10,10 @@
 
 struct machine;
 
-/* Listens at machine.cfg.from; reports errors. A machine that does not get its guest fails. */
+/* Listens at machine.cfg.from, if a guest is to come from there; reports errors. */
+int target_create(struct machine *m);
+
+/* Awaits it; reports errors. A machine that does not get its guest fails. */
 int target_start(struct machine *m);
 
 /* Whether the guest runs here without all of its memory (post-copy). */

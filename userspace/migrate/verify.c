@@ -53,7 +53,9 @@ static int verifier_start_behind(struct machine *m)
 	if (!v)
 		return msg_fail(-ENOMEM, "out of memory");
 	v->m = m;
-	err = thread_start(&v->thread, "verify", verifier_thread, v);
+	err = thread_start(&v->thread, &(struct thread_spec){
+		.name = "verify", .sandbox = m->sandbox, .role = ROLE_VERIFY,
+		.run = verifier_thread, .arg = v });
 	if (err) {
 		free(v);
 		return msg_fail(err, "cannot start a thread: %s",

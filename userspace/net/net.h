@@ -13,6 +13,7 @@
 #define NET_HDR_SIZE	12
 
 struct net_backend;
+struct sandbox;
 
 /**
  * struct net_ops - what a backend does; all on the event loop's thread or with the card's lock held
@@ -39,6 +40,6 @@ struct net_backend {
 
 /* Both report their failures. Return: 0 or -errno. */
 int net_tap_open(struct net_backend **be, const char *ifname);
-int net_user_open(struct net_backend **be);
+int net_user_open(struct net_backend **be, struct sandbox *sandbox);
 
 #endif

@@ -4,9 +4,8 @@
  * server (10.0.2.0/24, router .2, name server .3, guest .15) and turns its
  * connections into sockets of this process.
  *
- * libslirp wants poll() around it, so it gets a thread. Every call into it is
- * made under slirp_lock. Frames for the guest wait in a ring under fifo_lock,
- * the inner of the two, from where the card takes them.
+ * libslirp wants poll() around it, so it gets a thread, and no other calls it: who does needs
+ * the right to make sockets. Frames wait in a ring for each direction.
  */
 #include "net/net.h"
 
@@ -27,7 +26,7 @@
 #include "virtio/queue.h"
 
 #define FRAME_MAX	1522	/* MTU 1500, Ethernet header, VLAN tag */
-#define FIFO_SIZE	512
+#define RING_SIZE	512
 #define MAX_FDS		4096
 
 struct user_timer {
@@ -42,19 +41,24 @@ struct user_frame {
 	uint8_t data[FRAME_MAX];
 };
 
+struct user_ring {
+	unsigned int head, count;
+	struct user_frame frame[RING_SIZE];
+};
+
 struct user {
 	struct net_backend be;
 	pthread_t thread;
-	pthread_mutex_t slirp_lock;	/* the next five */
-	Slirp *slirp;
+	Slirp *slirp;			/* the thread's own, as are the next four */
 	struct list timers;
 	struct pollfd *fds;		/* [0] is ->wake */
 	unsigned int nr_fds, room_fds;
+	struct user_frame frame;	/* the one that is being sent */
+	int wake;			/* eventfd: the thread has something to do */
+	pthread_mutex_t lock;		/* the rest, and whether be.fd is readable */
+	pthread_cond_t drained;		/* to_net is not full any more */
 	bool quit;
-	int wake;			/* eventfd: the set of sockets may have changed */
-	pthread_mutex_t fifo_lock;	/* the rest, and whether be.fd is readable */
-	unsigned int head, count;
-	struct user_frame fifo[FIFO_SIZE];
+	struct user_ring to_guest, to_net;
 };
 
 static struct user *to_user(struct net_backend *be)
@@ -70,7 +74,21 @@ static int64_t now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-/* ---- what libslirp calls, under slirp_lock ---- */
+/* ---- rings; the lock is held ---- */
+
+/* Where the next frame goes. The ring is not full. */
+static struct user_frame *ring_tail(struct user_ring *r)
+{
+	return &r->frame[(r->head + r->count) % RING_SIZE];
+}
+
+static void ring_pop(struct user_ring *r)
+{
+	r->head = (r->head + 1) % RING_SIZE;
+	r->count--;
+}
+
+/* ---- what libslirp calls ---- */
 
 /* When the ring is full the frame is lost, as on any wire; TCP repeats it. */
 static ssize_t cb_send_packet(const void *buf, size_t len, void *opaque)
@@ -80,15 +98,15 @@ static ssize_t cb_send_packet(const void *buf, size_t len, void *opaque)
 
 	if (len > FRAME_MAX)
 		return len;
-	pthread_mutex_lock(&u->fifo_lock);
-	if (u->count < FIFO_SIZE) {
-		f = &u->fifo[(u->head + u->count) % FIFO_SIZE];
+	pthread_mutex_lock(&u->lock);
+	if (u->to_guest.count < RING_SIZE) {
+		f = ring_tail(&u->to_guest);
 		memcpy(f->data, buf, len);
 		f->len = len;
-		if (!u->count++)
+		if (!u->to_guest.count++)
 			eventfd_write(u->be.fd, 1);
 	}
-	pthread_mutex_unlock(&u->fifo_lock);
+	pthread_mutex_unlock(&u->lock);
 	return len;
 }
 
@@ -131,13 +149,11 @@ static void cb_timer_free(void *timer, void *opaque)
 
 static void cb_timer_mod(void *timer, int64_t expires, void *opaque)
 {
-	struct user *u = opaque;
 	struct user_timer *t = timer;
 
-	if (!t)
-		return;
-	t->expires = expires;
-	eventfd_write(u->wake, 1);
+	(void)opaque;
+	if (t)
+		t->expires = expires;
 }
 
 /* The set is built anew for every poll(). */
@@ -147,11 +163,10 @@ static void cb_poll_fd(int fd, void *opaque)
 	(void)opaque;
 }
 
+/* It says that there is something new, and it says it to itself. */
 static void cb_notify(void *opaque)
 {
-	struct user *u = opaque;
-
-	eventfd_write(u->wake, 1);
+	(void)opaque;
 }
 
 static const SlirpCb callbacks = {
@@ -247,6 +262,46 @@ again:
 	}
 }
 
+/* Return: whether there was one; it is in u->frame. */
+static bool take_frame(struct user *u)
+{
+	struct user_ring *r = &u->to_net;
+	bool any;
+
+	pthread_mutex_lock(&u->lock);
+	any = r->count && !u->quit;
+	if (any) {
+		u->frame.len = r->frame[r->head].len;
+		memcpy(u->frame.data, r->frame[r->head].data, u->frame.len);
+		if (r->count == RING_SIZE)
+			pthread_cond_signal(&u->drained);
+		ring_pop(r);
+	}
+	pthread_mutex_unlock(&u->lock);
+	return any;
+}
+
+static bool wants_out(struct user *u)
+{
+	bool quit;
+
+	pthread_mutex_lock(&u->lock);
+	quit = u->quit;
+	pthread_mutex_unlock(&u->lock);
+	return quit;
+}
+
+/* The guest's connections have their turn as well. */
+static void take_frames(struct user *u)
+{
+	unsigned int i;
+
+	for (i = 0; i < RING_SIZE && take_frame(u); i++)
+		slirp_input(u->slirp, u->frame.data, u->frame.len);
+	if (i == RING_SIZE)
+		eventfd_write(u->wake, 1);
+}
+
 static void *run(void *opaque)
 {
 	struct user *u = opaque;
@@ -254,23 +309,18 @@ static void *run(void *opaque)
 	eventfd_t count;
 	int ret;
 
-	pthread_mutex_lock(&u->slirp_lock);
-	while (!u->quit) {
+	while (!wants_out(u)) {
 		u->nr_fds = 0;
 		add_poll(u->wake, SLIRP_POLL_IN, u);
 		timeout = 60000;
 		slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
 		timeout = timers_timeout(u, timeout);
-		pthread_mutex_unlock(&u->slirp_lock);
-
 		ret = poll(u->fds, u->nr_fds, timeout);
 		eventfd_read(u->wake, &count);
-
-		pthread_mutex_lock(&u->slirp_lock);
 		slirp_pollfds_poll(u->slirp, ret < 0, get_revents, u);
 		timers_fire(u);
+		take_frames(u);
 	}
-	pthread_mutex_unlock(&u->slirp_lock);
 	return NULL;
 }
 
@@ -291,34 +341,42 @@ static ssize_t user_recv(struct net_backend *be, const struct iovec *iov, unsign
 	ssize_t ret = -EAGAIN;
 	eventfd_t count;
 
-	pthread_mutex_lock(&u->fifo_lock);
-	if (u->count) {
-		ret = frame_copy(&u->fifo[u->head], iov, n);
-		u->head = (u->head + 1) % FIFO_SIZE;
-		if (!--u->count)
+	pthread_mutex_lock(&u->lock);
+	if (u->to_guest.count) {
+		ret = frame_copy(&u->to_guest.frame[u->to_guest.head], iov, n);
+		ring_pop(&u->to_guest);
+		if (!u->to_guest.count)
 			eventfd_read(be->fd, &count);
 	}
-	pthread_mutex_unlock(&u->fifo_lock);
+	pthread_mutex_unlock(&u->lock);
 	return ret;
 }
 
+/* The thread never waits for the card, so the card may wait for the thread. */
 static void user_send(struct net_backend *be, const struct iovec *iov, unsigned int n)
 {
 	struct user *u = to_user(be);
-	uint8_t frame[FRAME_MAX + 1];
+	struct user_frame *f;
 	size_t len;
+	char more;
 
-	len = iov_to_buf(iov, n, NET_HDR_SIZE, frame, sizeof(frame));
-	if (!len || len > FRAME_MAX)
-		return;
-	pthread_mutex_lock(&u->slirp_lock);
-	slirp_input(u->slirp, frame, len);
-	pthread_mutex_unlock(&u->slirp_lock);
+	pthread_mutex_lock(&u->lock);
+	while (u->to_net.count == RING_SIZE) {
+		eventfd_write(u->wake, 1);
+		pthread_cond_wait(&u->drained, &u->lock);
+	}
+	f = ring_tail(&u->to_net);
+	len = iov_to_buf(iov, n, NET_HDR_SIZE, f->data, FRAME_MAX);
+	if (len && !iov_to_buf(iov, n, NET_HDR_SIZE + len, &more, 1)) {
+		f->len = len;
+		u->to_net.count++;
+	}
+	pthread_mutex_unlock(&u->lock);
 }
 
 static void user_sent(struct net_backend *be)
 {
-	cb_notify(to_user(be));
+	eventfd_write(to_user(be)->wake, 1);
 }
 
 static void user_free(struct user *u)
@@ -331,8 +389,8 @@ static void user_free(struct user *u)
 		close(u->wake);
 	if (u->be.fd >= 0)
 		close(u->be.fd);
-	pthread_mutex_destroy(&u->slirp_lock);
-	pthread_mutex_destroy(&u->fifo_lock);
+	pthread_cond_destroy(&u->drained);
+	pthread_mutex_destroy(&u->lock);
 	free(u->fds);
 	free(u);
 }
@@ -341,9 +399,9 @@ static void user_close(struct net_backend *be)
 {
 	struct user *u = to_user(be);
 
-	pthread_mutex_lock(&u->slirp_lock);
+	pthread_mutex_lock(&u->lock);
 	u->quit = true;
-	pthread_mutex_unlock(&u->slirp_lock);
+	pthread_mutex_unlock(&u->lock);
 	eventfd_write(u->wake, 1);
 	pthread_join(u->thread, NULL);
 	user_free(u);
@@ -371,7 +429,13 @@ static Slirp *router_create(struct user *u)
 	return slirp_new(&cfg, &callbacks, u);
 }
 
-int net_user_open(struct net_backend **be)
+static int start_thread(struct user *u, struct sandbox *sandbox)
+{
+	return thread_start(&u->thread, &(struct thread_spec){
+		.name = "net-user", .sandbox = sandbox, .role = ROLE_NET, .run = run, .arg = u });
+}
+
+int net_user_open(struct net_backend **be, struct sandbox *sandbox)
 {
 	struct user *u = calloc(1, sizeof(*u));
 	int ret;
@@ -380,8 +444,8 @@ int net_user_open(struct net_backend **be)
 		return msg_fail(-ENOMEM, "out of memory for the user network");
 	u->be.ops = &user_ops;
 	list_init(&u->timers);
-	pthread_mutex_init(&u->slirp_lock, NULL);
-	pthread_mutex_init(&u->fifo_lock, NULL);
+	pthread_mutex_init(&u->lock, NULL);
+	pthread_cond_init(&u->drained, NULL);
 	u->be.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	u->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (u->be.fd < 0 || u->wake < 0) {
@@ -389,7 +453,7 @@ int net_user_open(struct net_backend **be)
 		goto fail;
 	}
 	u->slirp = router_create(u);
-	ret = u->slirp ? thread_start(&u->thread, "net-user", run, u) : -EIO;
+	ret = u->slirp ? start_thread(u, sandbox) : -EIO;
 	if (ret)
 		goto fail;
 	*be = &u->be;

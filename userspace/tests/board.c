@@ -137,6 +137,11 @@ void machine_throttle(struct machine *m, uint32_t percent)
 
 void board_init(struct board *b)
 {
+	board_init_mem(b, BOARD_MEM);
+}
+
+void board_init_mem(struct board *b, uint64_t mem)
+{
 	unsigned int i;
 
 	memset(b, 0, sizeof(*b));
@@ -146,7 +151,7 @@ void board_init(struct board *b)
 		fake.irqfd[i] = -1;
 	b->m.cfg.name = "test";
 	list_init(&b->m.devices);
-	if (mem_init(&b->m.mem, BOARD_MEM) || bus_init(&b->m.bus) || irq_init(&b->m.irq) ||
+	if (mem_init(&b->m.mem, mem) || bus_init(&b->m.bus) || irq_init(&b->m.irq) ||
 	    loop_init(&b->m.loop))
 		abort();
 }

@@ -41,6 +41,8 @@ struct fake_kvm {
 extern struct fake_kvm fake;
 
 void board_init(struct board *b);
+/* With so many bytes of RAM instead of BOARD_MEM. */
+void board_init_mem(struct board *b, uint64_t mem);
 void board_start_loop(struct board *b);
 void board_stop_loop(struct board *b);
 void board_destroy(struct board *b);

@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,9 +99,15 @@ static void memory_make(void)
 }
 
 /* Whether it worked; the loop hears of the writer's end. */
-static bool write_file(const char *to)
+static bool write_file(const char *to, int flags)
 {
-	if (snapshot_begin(&b.m, to))
+	int fd;
+
+	/* a file that is mapped must stay what it is */
+	if (flags & O_CREAT)
+		unlink(to);
+	fd = open(to, flags | O_CLOEXEC, 0600);
+	if (fd < 0 || snapshot_begin(&b.m, to, fd))
 		return false;
 	board_start_loop(&b);
 	while (job_state(&b.m.job) == JOB_RUNNING)
@@ -135,7 +143,7 @@ static void test_way_back(void)
 	struct snapshot *sn = NULL;
 
 	memory_make();
-	ok(write_file(path), "a file is written");
+	ok(write_file(path, O_WRONLY | O_CREAT), "a file is written");
 	ok(!inspect(), "and nothing is wrong with it");
 	if (snapshot_open(&sn, path))
 		return;
@@ -314,11 +322,20 @@ static void test_newer(void)
 
 static void test_no_file(void)
 {
-	char full[] = "/dev/full/x";
+	struct rlimit old, limit;
 
-	ok(!write_file(full) && strstr(b.m.job.why, full), "no place for it (%s)",
-	   b.m.job.why);
-	ok(access("/dev/full/x.part", F_OK), "nothing is left behind");
+	if (getrlimit(RLIMIT_FSIZE, &old))
+		abort();
+	limit = old;
+	limit.rlim_cur = SNAPSHOT_RAM + RAM / 2;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	ok(!write_file(path, O_WRONLY | O_CREAT) && strstr(b.m.job.why, path) &&
+	   strstr(b.m.job.why, strerror(EFBIG)), "no place for it (%s)", b.m.job.why);
+	setrlimit(RLIMIT_FSIZE, &old);
+	ok(!write_file(path, O_RDONLY) && strstr(b.m.job.why, path),
+	   "one that cannot be written (%s)", b.m.job.why);
+	unlink(path);
 	snprintf(path, sizeof(path), "%s/none", dir);
 	ok(inspect() == -ENOENT, "no file");
 	snprintf(path, sizeof(path), "/dev/null");

@@ -309,7 +309,7 @@ static void test_start_stop(void)
 	unsigned int i;
 
 	for (i = 0; i < 50; i++) {
-		if (net_user_open(&be))
+		if (net_user_open(&be, NULL))
 			break;
 		be->ops->close(be);
 	}

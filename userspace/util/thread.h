@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Threads of devices: all signals belong to the main and the vCPU threads. */
+/*
+ * Threads: all signals are blocked in them but the one that tells of a forbidden system call (SIGSYS); what else
+ * one wants it opens itself.
+ */
 #ifndef VMRUN_UTIL_THREAD_H
 #define VMRUN_UTIL_THREAD_H
 
 #include <pthread.h>
-#include <signal.h>
 
-/* Return: 0 or -errno. @name has at most 15 characters. */
-static inline int thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
-{
-	sigset_t all, old;
-	int ret;
+#include "sandbox/sandbox.h"
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(thread, NULL, run, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!ret)
-		pthread_setname_np(*thread, name);
-	return -ret;
-}
+/**
+ * struct thread_spec - what a thread is to be
+ * @name: at most 15 characters
+ * @sandbox: NULL: without one
+ * @fd: the image of ROLE_DISK
+ */
+struct thread_spec {
+	const char *name;
+	struct sandbox *sandbox;
+	enum role role;
+	int fd;
+	void *(*run)(void *arg);
+	void *arg;
+};
+
+/* @run begins in its sandbox. Return: 0 or -errno. */
+int thread_start(pthread_t *thread, const struct thread_spec *spec);
 
 #endif

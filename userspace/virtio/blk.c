@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 #include "machine.h"
 #include "util/msg.h"
@@ -266,7 +267,9 @@ static int realize(struct virtio_dev *v)
 {
 	struct blk *b = to_blk(v);
 
-	return thread_start(&b->thread, v->name, run, b);
+	return thread_start(&b->thread, &(struct thread_spec){
+		.name = v->name, .sandbox = v->dev.m->sandbox, .role = ROLE_DISK,
+		.fd = b->disk.fd, .run = run, .arg = b });
 }
 
 static void unrealize(struct virtio_dev *v)
@@ -363,6 +366,20 @@ int virtio_blk_unlock_all(struct machine *m)
 		ret = ret ? ret : err;
 	}
 	return ret;
+}
+
+uint64_t virtio_blk_file_size(struct machine *m, unsigned int index)
+{
+	struct list *pos;
+	struct stat st;
+
+	list_for_each(pos, &m->devices) {
+		struct device *dev = container_of(pos, struct device, node);
+
+		if (is_disk(dev) && !index--)
+			return fstat(disk_of(dev)->fd, &st) ? 0 : (uint64_t)st.st_size;
+	}
+	return 0;
 }
 
 static unsigned int count_disks(struct machine *m)

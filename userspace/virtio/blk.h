@@ -22,6 +22,9 @@ int virtio_blk_create(struct machine *m, const struct disk_config *cfg);
 int virtio_blk_lock_all(struct machine *m);
 int virtio_blk_unlock_all(struct machine *m);
 
+/* Bytes of the file behind the disk with that index, as it is now; 0 for a block device. */
+uint64_t virtio_blk_file_size(struct machine *m, unsigned int index);
+
 /**
  * virtio_blk_request - carry out one request; open to the tests
  * @sync: writes must be stable when they complete, because the driver did not accept FLUSH

@@ -233,9 +233,9 @@ static void mac_from_name(uint8_t mac[6], const char *name)
 	mac[5] = hash;
 }
 
-static int backend_open(struct net_backend **be, const struct net_config *cfg)
+static int backend_open(struct net_backend **be, struct machine *m, const struct net_config *cfg)
 {
-	return cfg->kind == NET_TAP ? net_tap_open(be, cfg->tap) : net_user_open(be);
+	return cfg->kind == NET_TAP ? net_tap_open(be, cfg->tap) : net_user_open(be, m->sandbox);
 }
 
 int virtio_net_create(struct machine *m, const struct net_config *cfg)
@@ -248,7 +248,7 @@ int virtio_net_create(struct machine *m, const struct net_config *cfg)
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return msg_fail(-ENOMEM, "out of memory for the network card");
-	ret = backend_open(&n->be, cfg);
+	ret = backend_open(&n->be, m, cfg);
 	if (ret) {
 		free(n);
 		return ret;
