@@ -97,6 +97,10 @@ refused 'append too long' '--append: 3000' run --kernel "$K" --append "$(head -c
 refused 'net nonsense' '--net bridge' run --kernel "$K" --net bridge
 refused 'name with a slash' '--name ../x' run --kernel "$K" --name ../x
 refused 'no device node' "$dir/vmm: not there" run --kernel "$K" --device "$dir/vmm"
+refused 'no such user' '--user nobody-at-all: there is no such user' run --kernel "$K" --user nobody-at-all
+refused 'no user' '--user: the user.s name is missing' run --kernel "$K" --user ''
+refused 'seccomp nonsense' '--seccomp maybe: give on or off' run --kernel "$K" --seccomp maybe
+refused 'seccomp nonsense for restore' '--seccomp maybe: give on or off' restore "$K" --seccomp maybe
 hint='load the module'
 grep -qE '^flags.* (vmx|svm)' /proc/cpuinfo || hint='neither VT-x nor AMD-V'
 refused 'and what is to be done about it' "$dir/vmm: .*$hint" run --kernel "$K" --device "$dir/vmm"
@@ -143,6 +147,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 		vmrun=$old
 	}
 	refused_as_nobody 'kernel unreadable' 'Permission denied' run --kernel "$K"
+	refused_as_nobody 'another user' 'only root can become' run --kernel "$K" --user root
 	chmod 644 "$K"
 	refused_as_nobody 'disk unreadable' "--disk $dir/disk: Permission denied" run --kernel "$K" --disk "$dir/disk"
 	refused_as_nobody 'device without permission' 'disk: permission denied' run --kernel "$K" --device "$dir/disk"

@@ -73,6 +73,11 @@ static void test_good(void)
 	   "user network");
 	ok(!parse("--kernel k --append root=/dev/vda=1") &&
 	   !strcmp(run.cfg.append, "root=/dev/vda=1"), "append");
+	ok(!parse("--kernel k") && !run.cfg.user && !run.cfg.no_seccomp,
+	   "filters, and the same user, unless told otherwise");
+	ok(!parse("--kernel k --user u --seccomp off") &&
+	   !strcmp(run.cfg.user, "u") && run.cfg.no_seccomp &&
+	   !parse("--kernel k --seccomp on") && !run.cfg.no_seccomp, "sandbox");
 	ok(!parse("--help") && run.help, "help");
 }
 
@@ -89,7 +94,8 @@ static void test_bad(void)
 		"--kernel k --net tap=", "--kernel k --net tap=waytoolongname00",
 		"--kernel k --name ../x", "--kernel k --name .x",
 		"--kernel k --name a/b", "--kernel k --disk ,ro",
-		"--kernel k --no-reboot=1",
+		"--kernel k --no-reboot=1", "--kernel k --user=",
+		"--kernel k --seccomp", "--kernel k --seccomp no",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -108,6 +114,18 @@ static void test_stop(void)
 	   "stop with a bad grace");
 	ok(!registry_name_valid("") && !registry_name_valid("a b") &&
 	   registry_name_valid("web-1.example_x"), "names");
+}
+
+static void test_restore(void)
+{
+	char file[] = "f", user[] = "--user=u", off[] = "--seccomp=off", bad[] = "--seccomp=?";
+	struct opts_restore restore;
+
+	ok(!opts_parse_restore(&restore, 3, (char *[]){ file, user, off }) &&
+	   !strcmp(restore.cfg.from, "f") && !strcmp(restore.cfg.user, "u") &&
+	   restore.cfg.no_seccomp, "restore");
+	ok(opts_parse_restore(&restore, 2, (char *[]){ file, bad }),
+	   "restore with a bad switch");
 }
 
 static void test_stats(void)
@@ -139,6 +157,7 @@ int main(void)
 	test_good();
 	test_bad();
 	test_stop();
+	test_restore();
 	test_stats();
 	return tap_done();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* virtio-net with the user network, virtio-rng and virtio-console, by their drivers' side. */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -7,11 +8,13 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "device.h"
 #include "net/net.h"
 #include "pci.h"
+#include "sandbox/sandbox.h"
 #include "stream.h"
 #include "tests/board.h"
 #include "tests/tap.h"
@@ -29,6 +32,7 @@ enum { RXQ, TXQ };
 static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 
 struct card {
+	const char *mode;
 	struct driver d;
 	struct dqueue rx, tx;
 	uint8_t mac[6];
@@ -138,6 +142,101 @@ static void dhcp_discover(const struct card *c, uint8_t *f)
 	memcpy(f + 46, "\x12\x34\x56\x78", 4);
 	memcpy(f + 70, c->mac, 6);
 	memcpy(f + 278, options, sizeof(options));
+}
+
+/* An IP header and @len bytes behind it, to 10.0.2.@host. Return: the frame's length. */
+static uint32_t ip_frame(const struct card *c, uint8_t *f, uint8_t proto, uint8_t host, uint32_t len)
+{
+	static const uint8_t head[20] = {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 10, 0, 2, 15, 10, 0, 2, 0};
+	uint16_t sum;
+
+	memcpy(f, "\x52\x55\x0a\x00\x02\x02", 6);
+	memcpy(f + 6, c->mac, 6);
+	f[12] = 8;
+	f[13] = 0;
+	memcpy(f + 14, head, 20);
+	f[16] = (20 + len) >> 8;
+	f[17] = 20 + len;
+	f[23] = proto;
+	f[33] = host;
+	sum = ip_sum(f + 14, 20);
+	f[24] = sum >> 8;
+	f[25] = sum;
+	return 34 + len;
+}
+
+/* A SYN without options from port 1025; the sum is over the addresses, too. */
+static uint32_t tcp_syn(const struct card *c, uint8_t *f, uint16_t port)
+{
+	static const uint8_t tcp[20] = {4, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0};
+	uint32_t len = ip_frame(c, f, 6, 2, sizeof(tcp));
+	uint8_t all[32];
+	uint16_t sum;
+
+	memcpy(f + 34, tcp, sizeof(tcp));
+	f[36] = port >> 8;
+	f[37] = port;
+	memcpy(all, f + 26, 8);
+	memcpy(all + 8, "\x00\x06\x00\x14", 4);
+	memcpy(all + 12, f + 34, sizeof(tcp));
+	sum = ip_sum(all, sizeof(all));
+	f[50] = sum >> 8;
+	f[51] = sum;
+	return len;
+}
+
+static uint32_t udp_datagram(const struct card *c, uint8_t *f, uint8_t host, uint16_t port)
+{
+	static const uint8_t udp[12] = {4, 2, 0, 0, 0, 12, 0, 0, 'd', 'a', 't', 'a'};
+	uint32_t len = ip_frame(c, f, 17, host, sizeof(udp));
+
+	memcpy(f + 34, udp, sizeof(udp));
+	f[36] = port >> 8;
+	f[37] = port;
+	return len;
+}
+
+static int server(int type, uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval patience = { 5, 0 };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, type, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) || getsockname(fd, (struct sockaddr *)&at, &len) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+		abort();
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* What the guest says to its router gets to this host. */
+static void test_connections(struct card *c)
+{
+	uint16_t port;
+	char got[8] = "";
+	uint8_t f[2048];
+	int fd = server(SOCK_STREAM, &port), peer;
+
+	card_up(c, 8);
+	listen(fd, 1);
+	send_frame(c, f, tcp_syn(c, f, port));
+	peer = accept(fd, NULL, NULL);
+	ok(peer >= 0, "%s: a connection to this host", c->mode);
+	ok(receive(c, 0x0800, f) >= 54 && f[23] == 6 && (f[47] & 0x12) == 0x12, "%s: the guest hears of it", c->mode);
+	close(peer);
+	close(fd);
+	fd = server(SOCK_DGRAM, &port);
+	send_frame(c, f, udp_datagram(c, f, 2, port));
+	ok(recv(fd, got, sizeof(got), 0) == 4 && !memcmp(got, "data", 4), "%s: a datagram", c->mode);
+	close(fd);
+	/* The name server is looked for in a file, and after a second once more. No query: nobody answers. */
+	for (int i = 0; i < 3; i++) {
+		send_frame(c, f, udp_datagram(c, f, 3, 53));
+		usleep(600000);
+	}
+	arp_request(c, f);
+	ok(send_frame(c, f, 60) && receive(c, 0x0806, f), "%s: it survives questions for its name server", c->mode);
 }
 
 static void test_traffic(struct card *c)
@@ -316,11 +415,30 @@ static void test_start_stop(void)
 	ok(i == 50, "the user network starts and stops");
 }
 
+/* The user network's thread as it is in a machine: with the filter of its role. */
+static void test_confined(void)
+{
+	struct machine_config cfg = { .net.kind = NET_USER };
+	struct card c = { .mode = "confined" };
+	struct board b;
+
+	board_init(&b);
+	if (!ok(!sandbox_create(&b.m.sandbox, &cfg), "a sandbox"))
+		return;
+	pci_create(&b.m);
+	board_start_loop(&b);
+	ok(!virtio_net_create(&b.m, &cfg.net) && driver_probe(&c.d, &b, 1), "a card in it");
+	test_traffic(&c);
+	test_connections(&c);
+	board_destroy(&b);
+	sandbox_destroy(b.m.sandbox);
+}
+
 int main(void)
 {
 	struct net_config user = { .kind = NET_USER }, none = { .kind = NET_NONE };
 	struct net_config tap = { .kind = NET_TAP, .tap = "this-name-is-too-long" };
-	struct card c;
+	struct card c = { .mode = "free" };
 	struct board b;
 
 	test_start_stop();
@@ -333,6 +451,7 @@ int main(void)
 	ok(!virtio_net_create(&b.m, &user) && driver_probe(&c.d, &b, 1),
 	   "a card is created and found");
 	test_traffic(&c);
+	test_connections(&c);
 	test_no_buffers(&c);
 	test_small_buffer(&c);
 	test_state(&c);
@@ -342,5 +461,6 @@ int main(void)
 	else
 		tap_skip("a console", "no pseudo-terminals here");
 	board_destroy(&b);
+	test_confined();
 	return tap_done();
 }
