@@ -298,6 +298,10 @@ static void test_signals(void)
 {
 	static const struct virtq_chain none;
 	struct fixture f;
+
+	setup(&f);
+	ok(!virtq_should_signal(&f.vq), "a queue that was not set up has nothing to tell");
+	teardown(&f);
 	uint16_t event;
 
 	setup(&f);

@@ -221,6 +221,9 @@ bool virtq_should_signal(struct virtq *vq)
 	uint16_t old = vq->signalled, now = vq->used_idx, event;
 	bool valid = vq->signalled_valid;
 
+	/* a driver may kick what it has not set up */
+	if (!vq->enabled)
+		return false;
 	vq->signalled = now;
 	vq->signalled_valid = true;
 	/* full barrier: pairs with the driver's "enable interrupts, then look at used->idx" */
