@@ -21,6 +21,7 @@
 #define RTC_IRQ		8
 #define RTC_CELLS	128
 #define NSEC_PER_SEC	1000000000ull
+#define RTC_OFFSET_MAX	1000000000000ll	/* seconds: further than any date in the cells */
 
 enum {
 	RTC_SECONDS, RTC_SECONDS_ALARM, RTC_MINUTES, RTC_MINUTES_ALARM,
@@ -91,6 +92,14 @@ static int rtc_decode_hour(const struct rtc *rtc, uint8_t value)
 	return value & RTC_HOUR_PM ? hour + 12 : hour;
 }
 
+/* A guest may set a date that four digits do not hold, by what it writes into their cells. */
+static int rtc_year(const struct tm *tm)
+{
+	long year = tm->tm_year + 1900l;
+
+	return year < 0 ? 0 : year > 9999 ? 9999 : (int)year;
+}
+
 static void rtc_fill(struct rtc *rtc, int64_t seconds)
 {
 	time_t t = (time_t)seconds;
@@ -104,8 +113,8 @@ static void rtc_fill(struct rtc *rtc, int64_t seconds)
 	rtc->cells[RTC_WEEKDAY] = rtc_encode(rtc, tm.tm_wday + 1);
 	rtc->cells[RTC_DAY] = rtc_encode(rtc, tm.tm_mday);
 	rtc->cells[RTC_MONTH] = rtc_encode(rtc, tm.tm_mon + 1);
-	rtc->cells[RTC_YEAR] = rtc_encode(rtc, tm.tm_year % 100);
-	rtc->cells[RTC_CENTURY] = rtc_encode(rtc, 19 + tm.tm_year / 100);
+	rtc->cells[RTC_YEAR] = rtc_encode(rtc, rtc_year(&tm) % 100);
+	rtc->cells[RTC_CENTURY] = rtc_encode(rtc, rtc_year(&tm) / 100);
 }
 
 static int64_t rtc_now(const struct rtc *rtc)
@@ -368,6 +377,10 @@ static int rtc_load(struct device *dev, struct stream *s, uint32_t version)
 	rtc->index = stream_get_u8(s) & (RTC_CELLS - 1);
 	stream_get_bytes(s, rtc->cells, sizeof(rtc->cells));
 	rtc->offset = (int64_t)stream_get_u64(s);
+	if (rtc->offset > RTC_OFFSET_MAX || rtc->offset < -RTC_OFFSET_MAX) {
+		rtc->offset = 0;
+		return -EPROTO;
+	}
 	rtc_update_timer(rtc);
 	irq_line(dev->m, RTC_IRQ, !!(rtc->cells[RTC_C] & RTC_C_IRQF));
 	return 0;

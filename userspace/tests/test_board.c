@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Clock, power management and keyboard controller. */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -7,9 +8,11 @@
 #include "dev/i8042.h"
 #include "dev/rtc.h"
 #include "device.h"
+#include "section.h"
 #include "stream.h"
 #include "tests/board.h"
 #include "tests/tap.h"
+#include "util/list.h"
 
 static struct board b;
 
@@ -139,6 +142,31 @@ static void test_state(void)
 	stream_destroy(&s);
 }
 
+/* Dates that four digits do not hold, and a distance from now that none of them has. */
+static void test_absurd_dates(void)
+{
+	static const uint8_t cells[] = { 0, 2, 4, 7, 8, 9, 0x32 };
+	struct device *rtc = device_find(&b.m, "rtc");
+	struct section sec = { .version = 1 };
+	size_t i;
+
+	for (unsigned int value = 0; value < 256; value++) {
+		for (i = 0; i < ARRAY_SIZE(cells); i++)
+			cmos_set(cells[i], (uint8_t)value);
+		cmos_set(0x0b, value & 1 ? 0x06 : 0x02);
+		for (i = 0; i < ARRAY_SIZE(cells); i++)
+			cmos(cells[i]);
+	}
+	ok(true, "absurd dates");
+	stream_init(&sec.body);
+	ok(!rtc->ops->save(rtc, &sec.body), "and they can be saved");
+	ok(!device_load(rtc, &sec), "and loaded");
+	memset(sec.body.data + sec.body.len - 8, 0x7f, 8);
+	sec.body.pos = 0;
+	ok(device_load(rtc, &sec) == -EPROTO, "a distance from now that no date has is refused");
+	section_destroy(&sec);
+}
+
 int main(void)
 {
 	board_init(&b);
@@ -149,6 +177,7 @@ int main(void)
 	test_pm();
 	test_reset();
 	test_state();
+	test_absurd_dates();
 	board_destroy(&b);
 	return tap_done();
 }
