@@ -102,7 +102,7 @@ static int source_serve_until(struct source *src, enum frame_type want)
 		if (!err && type == FRAME_REQUEST)
 			err = source_serve(src, data, len);
 		if (!err && type == FRAME_REFUSE) {
-			job_fail(&src->m->job, "the destination refuses: %.*s",
+			job_blame(&src->m->job, "the destination refuses: %.*s",
 				 (int)len, (const char *)data);
 			err = -EREMOTEIO;
 		}
@@ -130,7 +130,7 @@ static int source_stop_guest(void *opaque)
 	machine_pause(src->m);
 	clock_hold(src->m);
 	if (machine_is_asked(src->m)) {
-		job_fail(&src->m->job, "the machine resets or ends just now");
+		job_blame(&src->m->job, "the machine resets or ends just now");
 		return -EAGAIN;
 	}
 	err = state_save(src->m, &src->state);
@@ -163,7 +163,7 @@ static int source_keep_guest(void *opaque)
 
 	if (src->gave_away && virtio_blk_lock_all(m)) {
 		m->moved = MOVED_PERHAPS;
-		job_fail(&m->job, "a disk is in use by another process: once it is not, 'vmrun resume %s' runs the guest here",
+		job_blame(&m->job, "a disk is in use by another process: once it is not, 'vmrun resume %s' runs the guest here",
 			 m->cfg.name);
 		return -EBUSY;
 	}
@@ -199,7 +199,7 @@ static void source_went_wrong(struct source *src, int err)
 		return;
 	}
 	m->moved = MOVED_PERHAPS;
-	job_fail(&m->job, "%s when the guest was handed over, so it may run there: if it does not, 'vmrun resume %s' runs it here%s",
+	job_blame(&m->job, "%s when the guest was handed over, so it may run there: if it does not, 'vmrun resume %s' runs it here%s",
 		 channel_error(err), m->cfg.name, src->opts.postcopy ?
 		 "; if it does, move it there once more" : "");
 }

@@ -55,23 +55,41 @@ void job_done(struct job *job)
 	pthread_mutex_lock(&job->lock);
 	job->state = JOB_DONE;
 	job->phase = "-";
+	job->why[0] = '\0';
 	pthread_mutex_unlock(&job->lock);
 }
 
-/* Newlines would end the answer on the control socket. */
+/* Newlines would end the answer on the control socket. The lock is held. */
+static void job_set_why(struct job *job, const char *fmt, va_list ap)
+{
+	if (job->state != JOB_RUNNING || job->why[0])
+		return;
+	vsnprintf(job->why, sizeof(job->why), fmt, ap);
+	for (char *c = job->why; *c; c++)
+		if (*c < ' ' && *c >= 0)
+			*c = ' ';
+}
+
+void job_blame(struct job *job, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	pthread_mutex_lock(&job->lock);
+	job_set_why(job, fmt, ap);
+	pthread_mutex_unlock(&job->lock);
+	va_end(ap);
+}
+
 void job_fail(struct job *job, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	pthread_mutex_lock(&job->lock);
-	if (job->state == JOB_RUNNING) {
+	job_set_why(job, fmt, ap);
+	if (job->state == JOB_RUNNING)
 		job->state = JOB_FAILED;
-		vsnprintf(job->why, sizeof(job->why), fmt, ap);
-		for (char *c = job->why; *c; c++)
-			if (*c < ' ' && *c >= 0)
-				*c = ' ';
-	}
 	pthread_mutex_unlock(&job->lock);
 	va_end(ap);
 }

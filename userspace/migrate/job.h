@@ -50,7 +50,12 @@ void job_fini(struct job *job);
 int job_begin(struct job *job, const char *kind);
 void job_phase(struct job *job, const char *phase);
 void job_done(struct job *job);
-/* The first reason counts. */
+/*
+ * The first reason counts. A job that has failed is over: what it has begun is undone by then, and no thread of it
+ * calls the loop any more, which may wait for it now. Until that it is blamed only.
+ */
+void job_blame(struct job *job, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 void job_fail(struct job *job, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 enum job_state job_state(struct job *job);

@@ -32,7 +32,7 @@ int source_failed(struct source *src, int err)
 	       !frame_recv(&src->ch, &src->framer, &type, &data, &len)) {
 		if (type != FRAME_REFUSE)
 			continue;
-		job_fail(&src->m->job, "the destination refuses: %.*s",
+		job_blame(&src->m->job, "the destination refuses: %.*s",
 			 (int)len, (const char *)data);
 		break;
 	}
@@ -40,7 +40,7 @@ int source_failed(struct source *src, int err)
 	return err;
 }
 
-/* Waits for a frame of that type; a refusal is the job's failure. */
+/* Waits for a frame of that type; a refusal is the reason of the job's failure. */
 int source_expect(struct source *src, enum frame_type want, const void **data,
 		  size_t *len)
 {
@@ -50,7 +50,7 @@ int source_expect(struct source *src, enum frame_type want, const void **data,
 	if (err)
 		return err;
 	if (type == FRAME_REFUSE) {
-		job_fail(&src->m->job, "the destination refuses: %.*s",
+		job_blame(&src->m->job, "the destination refuses: %.*s",
 			 (int)*len, (const char *)*data);
 		return -EREMOTEIO;
 	}
@@ -162,7 +162,7 @@ int source_connect(struct source *src)
 	if (!err)
 		return source_take_offer(src);
 	if (err == -ETIMEDOUT)
-		job_fail(&src->m->job, "%s: nobody brought a connection", src->uri);
+		job_blame(&src->m->job, "%s: nobody brought a connection", src->uri);
 	return err;
 }
 

@@ -85,11 +85,11 @@ static inline uint64_t now_ns(void)
 
 /* ---- source.c ---- */
 
-/* Waits for the next connection. Return: a socket, or -errno with the job failed. */
+/* Waits for the next connection. Return: a socket, or -errno with the job blamed. */
 int source_connect(struct source *src);
 int source_send(struct source *src, enum frame_type type, const void *data,
 		size_t len);
-/* Waits for a frame of that type; a refusal is the job's failure, and -EREMOTEIO. */
+/* Waits for a frame of that type; a refusal is the reason of the job's failure, and -EREMOTEIO. */
 int source_expect(struct source *src, enum frame_type want, const void **data,
 		  size_t *len);
 /* Why sending failed is often told by the other side's last word. Return: @err. */

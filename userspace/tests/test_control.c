@@ -246,6 +246,49 @@ static void test_refusal(void)
 	channel_unlink(uri);
 }
 
+/* A destination that refuses when it is too late to refuse in comfort: the guest stands still already. */
+static void *refuse_late(void *opaque)
+{
+	struct channel ch;
+	enum frame_type type = FRAME_ALIVE;
+	struct framer framer;
+	const void *data;
+	size_t len;
+
+	channel_init(&ch, *(int *)opaque, -1, 5000);
+	framer_init(&framer, 0);
+	frame_send(&ch, &framer, FRAME_READY, NULL, 0);
+	while (type != FRAME_STATE && !frame_recv(&ch, &framer, &type, &data, &len))
+		;
+	frame_send(&ch, &framer, FRAME_REFUSE, "too late", 8);
+	framer_destroy(&framer);
+	channel_close(&ch);
+	return NULL;
+}
+
+/* Who asks again as soon as a move has failed must not meet its end. */
+static void test_refusals_in_a_row(void)
+{
+	static const char move[] = "migrate downtime=300 bandwidth=0 streams=1 timeout=60 level=0 postcopy=0 check=0 uri=unix:/x\n";
+	int fd = registry_open("test", rig.name), i, pair[2];
+	pthread_t thread;
+	bool good = true;
+
+	for (i = 0; good && i < 300; i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))
+			abort();
+		pthread_create(&thread, NULL, refuse_late, &pair[1]);
+		good = !strncmp(ask(fd, move, -1), "ok", 2) && !strncmp(ask(fd, "connection\n", pair[0]), "ok", 2);
+		close(pair[0]);
+		while (good && job_state(&rig.b.m.job) == JOB_RUNNING)
+			;
+		good = good && strstr(rig.b.m.job.why, "refuses: too late");
+		pthread_join(thread, NULL);
+	}
+	ok(good, "%s: %d refusals in a row (%s)", mode, i, reply);
+	close(fd);
+}
+
 static bool same_memory(void)
 {
 	return !memcmp(rig.b.m.mem.host, other.b.m.mem.host, RAM);
@@ -295,6 +338,7 @@ static void test_all(bool confined)
 	test_descriptors();
 	test_snapshot();
 	test_refusal();
+	test_refusals_in_a_row();
 	rig_stop(&rig);
 	test_snapshot_left(confined);
 	test_moves(confined);
