@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,10 +48,14 @@ static int build_filters(struct sandbox *sb)
 	return 0;
 }
 
-/* What the C library would look for in files when it is first needed. */
+/* What the C library would open files or ask the kernel for when it is first needed. */
 static void prepare_library(void)
 {
+	uint64_t any;
+
 	tzset();
+	if (getrandom(&any, sizeof(any), GRND_NONBLOCK) < 0)
+		return;
 }
 
 int sandbox_create(struct sandbox **sandbox, const struct machine_config *cfg)

@@ -37,8 +37,8 @@ int sandbox_create(struct sandbox **sandbox, const struct machine_config *cfg);
 void sandbox_destroy(struct sandbox *sandbox);
 
 /*
- * For the calling thread, which is the loop's; all files are open. @sockets: names that may still be removed from
- * their directories; any of the @nr may be NULL. Reports errors.
+ * For the calling thread, which is the loop's; all files are open. @sockets: names that are to be removed at the end, so
+ * files in their directories still can be; any of the @nr may be NULL. Reports errors.
  */
 int sandbox_enter(struct sandbox *sandbox, const char *const *sockets, unsigned int nr);
 
