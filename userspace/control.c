@@ -255,7 +255,8 @@ static const struct {
 	{ "quit", false, command_quit },
 	{ "pause", false, command_pause },
 	{ "resume", false, command_resume },
-	{ "snapshot", true, command_snapshot },
+	/* not "snapshot", by which machines of an older vmrun open a file of that name */
+	{ "snapshot-to", true, command_snapshot },
 	{ "migrate", true, command_migrate },
 	{ "connection", false, command_connection },
 	{ "query-job", false, command_query_job },

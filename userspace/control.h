@@ -7,7 +7,7 @@
  *	powerdown	ok		(presses the power button)
  *	quit		ok		(ends the machine)
  *	pause, resume	ok
- *	snapshot NAME	ok		(has begun: a job; the file comes with the line)
+ *	snapshot-to NAME	ok	(has begun: a job; the file comes with the line)
  *	migrate …	ok		(likewise: see command_migrate())
  *	connection	ok		(for that, when it wants one: it comes with the line)
  *	query-job	ok job=… state=… …	(job.h)
@@ -18,7 +18,7 @@
  * client closes it or the machine is gone.
  *
  * This process opens nothing by its name any more (sandbox/sandbox.h). A descriptor comes as SCM_RIGHTS, one with a
- * line: for snapshot a regular file that can be written, for connection a stream socket, connected and not
+ * line: for snapshot-to a regular file that can be written, for connection a stream socket, connected and not
  * blocking. A snapshot ends when its client goes.
  */
 #ifndef VMRUN_CONTROL_H

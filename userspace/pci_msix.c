@@ -237,10 +237,12 @@ void pci_msix_bar_write(struct pci_dev *d, uint64_t off, const void *data, unsig
 
 void pci_msix_reset(struct pci_dev *d)
 {
-	struct pci_msix_vec *v;
+	unsigned int i;
 
 	pthread_mutex_lock(&d->msix.lock);
-	for (v = d->msix.vec; v < d->msix.vec + d->msix.nr; v++) {
+	for (i = 0; i < d->msix.nr; i++) {
+		struct pci_msix_vec *v = &d->msix.vec[i];
+
 		v->addr = 0;
 		v->data = 0;
 		v->masked = true;
@@ -253,11 +255,13 @@ void pci_msix_reset(struct pci_dev *d)
 
 void pci_msix_save(struct pci_dev *d, struct stream *s)
 {
-	struct pci_msix_vec *v;
+	unsigned int i;
 
 	pthread_mutex_lock(&d->msix.lock);
 	stream_put_u16(s, d->msix.nr);
-	for (v = d->msix.vec; v < d->msix.vec + d->msix.nr; v++) {
+	for (i = 0; i < d->msix.nr; i++) {
+		struct pci_msix_vec *v = &d->msix.vec[i];
+
 		stream_put_u64(s, v->addr);
 		stream_put_u32(s, v->data);
 		stream_put_u8(s, v->masked);
@@ -268,12 +272,14 @@ void pci_msix_save(struct pci_dev *d, struct stream *s)
 
 int pci_msix_load(struct pci_dev *d, struct stream *s)
 {
-	struct pci_msix_vec *v;
+	unsigned int i;
 
 	if (stream_get_u16(s) != d->msix.nr)
 		stream_fail(s, -EPROTO);
 	pthread_mutex_lock(&d->msix.lock);
-	for (v = d->msix.vec; v < d->msix.vec + d->msix.nr; v++) {
+	for (i = 0; i < d->msix.nr; i++) {
+		struct pci_msix_vec *v = &d->msix.vec[i];
+
 		v->addr = stream_get_u64(s) & ~3ull;
 		v->data = stream_get_u32(s);
 		v->masked = stream_get_u8(s);
@@ -289,9 +295,11 @@ int pci_msix_load(struct pci_dev *d, struct stream *s)
 
 void pci_msix_destroy(struct pci_dev *d)
 {
-	struct pci_msix_vec *v;
+	unsigned int i;
 
-	for (v = d->msix.vec; v < d->msix.vec + d->msix.nr; v++) {
+	for (i = 0; i < d->msix.nr; i++) {
+		struct pci_msix_vec *v = &d->msix.vec[i];
+
 		if (v->connected)
 			irq_fd(d->m, v->gsi, v->efd, -1, false);
 		if (v->efd >= 0)

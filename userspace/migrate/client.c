@@ -292,7 +292,7 @@ static int write_snapshot(struct client *c, const char *file, char *part)
 				strerror(errno));
 	interrupt_part = part;
 	catch_interrupts();
-	snprintf(line, sizeof(line), "snapshot %s\n", file);
+	snprintf(line, sizeof(line), "snapshot-to %s\n", file);
 	err = run_job(c, line, fd);
 	close(fd);
 	interrupt_part = NULL;

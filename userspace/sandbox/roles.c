@@ -140,7 +140,7 @@ static const struct rule rules[] = {
 	CALL(MAIN | VCPU, epoll_ctl),
 	CALL(MAIN, epoll_wait),
 	CALL(MAIN, epoll_pwait),
-	CALL(MAIN | VCPU, timerfd_settime),
+	CALL(MAIN | VCPU | MIGRATE, timerfd_settime),
 	CALL(MAIN | VCPU | MIGRATE, eventfd2),
 	CALL(MAIN | NET | MIGRATE, close),
 	CALL(MAIN | MIGRATE, accept4),

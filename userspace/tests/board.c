@@ -127,10 +127,11 @@ bool machine_is_asked(struct machine *m)
 	return false;
 }
 
+/* As far as it can be seen from outside. */
 void machine_throttle(struct machine *m, uint32_t percent)
 {
-	(void)m;
-	(void)percent;
+	if (m->throttle_timer.fire)
+		loop_timer_set(&m->throttle_timer, percent, percent);
 }
 
 /* ---- the board ---- */

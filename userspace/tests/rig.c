@@ -113,6 +113,11 @@ static void *loop_main(void *opaque)
 	return NULL;
 }
 
+static void throttled(struct loop_timer *timer)
+{
+	(void)timer;
+}
+
 /* The vCPU parks at once, and stays so: machine.pause is set. */
 static int vcpu_make(struct rig *r)
 {
@@ -136,6 +141,9 @@ static int make(struct rig *r)
 	struct machine *m = &r->b.m;
 	int err = vcpu_make(r);
 
+	m->throttle_timer.fire = throttled;
+	if (!err)
+		err = loop_timer_init(&m->loop, &m->throttle_timer);
 	if (!err && r->confined)
 		err = sandbox_create(&m->sandbox, &m->cfg);
 	if (!err)
@@ -185,6 +193,7 @@ void rig_stop(struct rig *r)
 	sem_destroy(&r->there);
 	control_destroy(m);
 	term_destroy(m);
+	loop_timer_destroy(&m->loop, &m->throttle_timer);
 	free(r->vcpu.run);
 	job_fini(&m->job);
 	board_destroy(&r->b);

@@ -34,7 +34,7 @@ static char reply[4096];
 /* Return: what the machine answers; "" for nothing. */
 static const char *ask(int fd, const char *line, int passed)
 {
-	if (registry_ask_with(fd, 5000, line, passed, reply, sizeof(reply)) == -EPIPE)
+	if (registry_ask_with(fd, 60000, line, passed, reply, sizeof(reply)) == -EPIPE)
 		return "";
 	return reply;
 }
@@ -79,7 +79,7 @@ static void test_words(void)
 	ok(says("pause\n", "ok") && says("status\n", "ok") && strstr(reply, "state=paused") &&
 	   says("resume\n", "ok"), "%s: pause, resume", mode);
 	ok(says("frobnicate\n", "error unknown") && says("\n", "error unknown") && says("status now\n", "error unknown") &&
-	   says("snapshot\n", "error unknown"), "%s: words that are none", mode);
+	   says("snapshot-to\n", "error unknown") && says("snapshot /x\n", "error unknown"), "%s: words that are none", mode);
 	ok(says("query-stats 0\n", "error its device") && says("query-stats 1\n", "error there is no such") &&
 	   says("query-stats -1\n", "error there is no such") && says("query-stats 0x\n", "error there is no such"),
 	   "%s: statistics", mode);
@@ -134,9 +134,9 @@ static void test_descriptors(void)
 	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		abort();
 	before = count_fds();
-	ok(refused("snapshot x\n", -1, "error no file"), "%s: a snapshot without a file", mode);
-	ok(refused("snapshot x\n", readable, "error no file"), "%s: to one that can only be read", mode);
-	ok(refused("snapshot x\n", pipes[1], "error no file"), "%s: to a pipe", mode);
+	ok(refused("snapshot-to x\n", -1, "error no file"), "%s: a snapshot without a file", mode);
+	ok(refused("snapshot-to x\n", readable, "error no file"), "%s: to one that can only be read", mode);
+	ok(refused("snapshot-to x\n", pipes[1], "error no file"), "%s: to a pipe", mode);
 	ok(refused("connection\n", -1, "error no connection"), "%s: a connection that is none", mode);
 	ok(refused("connection\n", file, "error no connection"), "%s: a file instead", mode);
 	ok(refused("connection\n", pair[0], "error no connection"), "%s: one that may block", mode);
@@ -187,7 +187,7 @@ static void test_snapshot_left(bool confined)
 	if (rig_start(&other, "large", GIB(16), NULL, confined))
 		abort();
 	fd = registry_open("test", other.name);
-	ok(!strncmp(ask(fd, "snapshot left\n", file), "ok", 2) && job_state(&other.b.m.job) == JOB_RUNNING,
+	ok(!strncmp(ask(fd, "snapshot-to left\n", file), "ok", 2) && job_state(&other.b.m.job) == JOB_RUNNING,
 	   "%s: a snapshot of much", mode);
 	/* the writer, a copy of this process, has the client's descriptor as well */
 	shutdown(fd, SHUT_RDWR);
@@ -210,7 +210,7 @@ static struct opts_migrate move_to(const char *uri, uint32_t streams)
 
 static void *refuse(void *opaque)
 {
-	int listener = *(int *)opaque, fd = channel_accept(listener, -1, 5000);
+	int listener = *(int *)opaque, fd = channel_accept(listener, -1, 60000);
 	enum frame_type type = FRAME_ALIVE;
 	struct framer framer;
 	struct channel ch;
@@ -219,7 +219,7 @@ static void *refuse(void *opaque)
 
 	if (fd < 0)
 		return NULL;
-	channel_init(&ch, fd, -1, 5000);
+	channel_init(&ch, fd, -1, 60000);
 	framer_init(&framer, 0);
 	if (!frame_recv(&ch, &framer, &type, &data, &len) && type == FRAME_HELLO)
 		frame_send(&ch, &framer, FRAME_REFUSE, "not you", 7);
@@ -255,7 +255,7 @@ static void *refuse_late(void *opaque)
 	const void *data;
 	size_t len;
 
-	channel_init(&ch, *(int *)opaque, -1, 5000);
+	channel_init(&ch, *(int *)opaque, -1, 60000);
 	framer_init(&framer, 0);
 	frame_send(&ch, &framer, FRAME_READY, NULL, 0);
 	while (type != FRAME_STATE && !frame_recv(&ch, &framer, &type, &data, &len))
