@@ -41,6 +41,8 @@ make_initrd() {
 	(cd "$dir/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$dir/initrd"
 }
 
+declare -A process
+
 # machine LOG NAME PATTERN ARG...: a guest in the background; what it says is in $dir/LOG
 machine() {
 	local log=$1 name=$2 pattern=$3
@@ -48,7 +50,11 @@ machine() {
 	: >"$dir/$log"
 	vmrun run --name "$name" --kernel /guest/vmlinuz --initrd "$dir/initrd" --device "$VMM_DEVICE" \
 		--append "$(cat /guest/append) pattern=$pattern" "$@" </dev/null >"$dir/$log" 2>&1 &
+	process[$name]=$!
 }
+
+# ends NAME: that machine's process comes to an end, and to a good one
+ends() { wait "${process[$1]}"; }
 
 ticks() { grep -c 'pattern: tick' "$dir/$1"; }
 # The last tick's number in a log

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,11 +49,15 @@ static int build_filters(struct sandbox *sb)
 	return 0;
 }
 
-/* What the C library would open files or ask the kernel for when it is first needed. */
+/*
+ * What the C library would open files or ask the kernel for when it is first needed. Memory of threads goes back to the
+ * main arena: before it gives back a part of any other, malloc opens a file to see how the kernel overcommits.
+ */
 static void prepare_library(void)
 {
 	uint64_t any;
 
+	mallopt(M_ARENA_MAX, 1);
 	tzset();
 	if (getrandom(&any, sizeof(any), GRND_NONBLOCK) < 0)
 		return;
