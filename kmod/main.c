@@ -12,6 +12,7 @@
 #include "caps.h"
 #include "cpuid.h"
 #include "host.h"
+#include "host_check.h"
 #include "ioctl.h"
 #include "msr.h"
 #include "pv/pv.h"
@@ -141,6 +142,7 @@ static int __init vmm_init(void)
 	cpuid_init();
 	msr_init();
 	nx_huge_init();
+	host_check_init();
 	err = register_nodes();
 	if (err)
 		goto out_host;

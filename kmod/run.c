@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 
 #include "emulate.h"
+#include "host_check.h"
 #include "ioctl.h"
 #include "pv/pv.h"
 #include "regs_access.h"
@@ -296,6 +297,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	srcu_read_unlock(&vcpu->vm->srcu, vcpu->srcu_idx);
 	preempt_disable();
 	WRITE_ONCE(vcpu->cpu, smp_processor_id());
+	host_check_begin();
 	vcpu_set_state(vcpu, VCPU_LOADED);
 	vendor_call(set_root, vcpu, vcpu->vm->mem.root[vcpu->tdp.as_id]);
 	vendor_call(stay_begin, vcpu);
@@ -307,6 +309,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	} while (entered && pv_eoi_after_exit(vcpu) && vcpu_fast_exit(vcpu));
 	xstate_save(vcpu);
 	vendor_call(stay_end, vcpu);
+	host_check_end();
 	vcpu_set_state(vcpu, VCPU_OUTSIDE);
 	/* A fully preemptible host gives the CPU away right here, others in host_work(). */
 	yield_preempted(vcpu);

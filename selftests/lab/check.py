@@ -4,7 +4,7 @@
 
 Host tests come first. Then the machines, one boot for all tests that can share one; a test that takes
 the machine down costs that test and one more boot. Taken from the environment: VENDOR TESTS VMM_TESTS (another
-directory in place of selftests/) FULL (the long tests, too).
+directory in place of selftests/) FULL (the long tests, too) DEBUG (all on the debug build of the module).
 """
 import collections
 import os
@@ -61,7 +61,8 @@ class Boot:
         module = "kvm" if "kvm" in options else "none" if "none" in options else "vmm"
         root = os.environ.get("VMM_TESTS") or TOP + "/selftests"
         files = list(batch_files(self.tests, root)) + [(LAB + "/batch", "batch")]
-        stage = lab.make_stage(first.where, module, "batch", "exec bash /lab/batch", files, options.get("params", ""))
+        stage = lab.make_stage(first.where, module, "batch", "exec bash /lab/batch", files, options.get("params", ""),
+                               "debug" in options)
         box = None
         try:
             with open(stage + "/batch.list", "w", encoding="utf-8") as f:
@@ -247,6 +248,8 @@ def prepare(tests):
     lab.set_up(*lab.images({test.options.get("guest") for test in tests}, any("virt" in test.options for test in tests)))
     needs_vmm = any(not test.options.get("kvm") and test.where != "host" for test in tests)
     lab.build("vmm" if needs_vmm else "none")
+    if any("debug" in test.options for test in tests):
+        lab.build_module(debug=True)
     if os.path.exists(TOP + "/selftests/Makefile"):
         # What does not build fails when its turn comes: the rest is still worth running.
         try:

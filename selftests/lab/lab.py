@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make lab: boots an emulated machine, runs a command (or a shell) in it and exits with its status.
 
-Taken from the environment: VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT LINK
+Taken from the environment: VENDOR CMD SHARE SMP MEM KVM DEBUG KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT LINK
 """
 import contextlib
 import os
@@ -44,14 +44,15 @@ def run_quietly(command, failure):
         raise LabError(failure)
 
 
-def make_stage(vendor, module, mode, job, files=(), params=""):
-    """The directory that becomes /lab: the session's scripts, the module, vmrun, and what the caller adds."""
+def make_stage(vendor, module, mode, job, files=(), params="", debug=False):
+    """The directory that becomes /lab: the session's scripts, the module (@debug: its debug build), vmrun, and what the
+    caller adds."""
     stage = tempfile.mkdtemp(prefix="stage.", dir=Machine.run_root())
     os.mkdir(stage + "/bin")
     for name in ("session", "load"):
         shutil.copy(os.path.join(LAB, name), stage)
-    if module in ("vmm", "none") and os.path.exists(module_path()):
-        shutil.copy(module_path(), stage + "/vmm.ko")
+    if module in ("vmm", "none") and os.path.exists(module_path(debug)):
+        shutil.copy(module_path(debug), stage + "/vmm.ko")
     if os.path.exists(vmrun_path()):
         shutil.copy(vmrun_path(), stage + "/bin/vmrun")
     for source, name in files:
@@ -68,23 +69,33 @@ def make_stage(vendor, module, mode, job, files=(), params=""):
     return stage
 
 
-def build_dir(what):
-    script = '. %s/env.sh; build_dir %s' % (LAB, what)
+def debug_always():
+    """The debug build of the module, whatever a test asks for."""
+    return setting("DEBUG", "0") != "0"
+
+
+def build_dir(what, suffix=""):
+    script = '. %s/env.sh; VMM_BUILD=%s build_dir %s' % (LAB, suffix, what)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=True, text=True)
     return done.stdout.strip()
 
 
-def module_path():
-    return build_dir('"$(lab_kernel)"') + "/vmm.ko.lab"
+def module_path(debug=False):
+    return build_dir('"$(lab_kernel)"', "-debug" if debug or debug_always() else "") + "/vmm.ko.lab"
 
 
 def vmrun_path():
     return build_dir("userspace") + "/vmrun"
 
 
+def build_module(debug=False):
+    how = ["debug"] if debug or debug_always() else []
+    run_quietly([LAB + "/build-module", *how], "vmm.ko does not build (see above); KVM=1 runs the lab on the stock modules")
+
+
 def build(module):
     if module == "vmm":
-        run_quietly([LAB + "/build-module"], "vmm.ko does not build (see above); KVM=1 runs the lab on the stock modules")
+        build_module()
     done = subprocess.run([LAB + "/build-userspace"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         say("vmrun does not build (make userspace shows why); going on without it")

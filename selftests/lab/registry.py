@@ -9,7 +9,8 @@ NAME     begins with its group: first-boot, mm-swap
 WHERE    amd, intel or amd,intel: inside that machine; host: on this one (from the top of the checkout)
 SECONDS  its time limit
 OPTIONS  "-" or, separated by commas:
-           smp=N mem=MB model=NAME append=WORD   of the emulated machine (each combination is a boot of its own)
+           smp=N mem=MB model=NAME append=WORD   of the emulated machine (each combination is a boot of its own;
+                      append= may stand several times)
            guest      the Debian guest image is mounted on /guest; guest=NAME: another of guest/make-image
            virt       the machine has libvirt, QEMU's tools and firmware; with guest, on amd, /dev/vdc is a disk that
                       firmware boots that guest from
@@ -17,6 +18,7 @@ OPTIONS  "-" or, separated by commas:
            kvm        the stock modules instead of ours; /dev/kvm
            none       no module loaded: the test does it (/lab/vmm.ko)
            params=A=B parameters for vmm.ko
+           debug      the debug build of vmm.ko: see Kbuild
            alone      a boot of its own
            tries=N    so often at most, for what an emulator is known to break under the stock modules as well
            machine=amd|intel   (host tests) it boots that machine itself, so it takes its turn with its tests
@@ -35,7 +37,7 @@ import os
 from machine import LabError
 
 MACHINE_KEYS = ("smp", "mem", "model", "append", "params")
-FLAGS = ("guest", "kvm", "none", "alone", "virt")
+FLAGS = ("guest", "kvm", "none", "alone", "virt", "debug")
 
 
 class Test:
@@ -64,6 +66,8 @@ def parse_options(text, where):
             options[key] = True
         elif key == "also" and value:
             options.setdefault(key, []).append(value)
+        elif key == "append" and value:
+            options[key] = (options.get(key, "") + " " + value).lstrip()
         elif (key in MACHINE_KEYS or key in ("machine", "tries", "guest")) and value:
             options[key] = value
         else:

@@ -26,6 +26,14 @@ struct test {
 /* --device PATH, else $VMM_DEVICE, else /dev/vmm. */
 extern const char *test_device;
 
+/* --count N: how often what a test repeats is repeated, or 0. */
+extern unsigned long test_count;
+
+static inline unsigned long test_repeat(unsigned long usual)
+{
+	return test_count ? test_count : usual;
+}
+
 /* Of names on the command line: this one is among them, or there are none. */
 bool test_selected(const char *name, char **names, int n);
 
