@@ -71,14 +71,14 @@ enum host_reg {
 	SEL_CS, SEL_SS, SEL_DS, SEL_ES, SEL_FS, SEL_GS, NR_HOST_REGS
 };
 
-#define NAME(reg) [reg] = #reg
 static const char * const names[] = {
-	NAME(CR0), NAME(CR3), NAME(CR4), NAME(CR8), NAME(DR0), NAME(DR1), NAME(DR2), NAME(DR3),
-	NAME(DR6), NAME(DR7), NAME(FLAGS), NAME(XCR0), NAME(PKRU), NAME(GDT_BASE), NAME(GDT_LIMIT),
-	NAME(IDT_BASE), NAME(IDT_LIMIT), NAME(SEL_TR), NAME(SEL_LDT), NAME(SEL_CS), NAME(SEL_SS),
-	NAME(SEL_DS), NAME(SEL_ES), NAME(SEL_FS), NAME(SEL_GS),
+	[CR0] = "CR0", [CR3] = "CR3", [CR4] = "CR4", [CR8] = "CR8", [DR0] = "DR0",
+	[DR1] = "DR1", [DR2] = "DR2", [DR3] = "DR3", [DR6] = "DR6", [DR7] = "DR7",
+	[FLAGS] = "FLAGS", [XCR0] = "XCR0", [PKRU] = "PKRU", [GDT_BASE] = "GDT_BASE",
+	[GDT_LIMIT] = "GDT_LIMIT", [IDT_BASE] = "IDT_BASE", [IDT_LIMIT] = "IDT_LIMIT",
+	[SEL_TR] = "SEL_TR", [SEL_LDT] = "SEL_LDT", [SEL_CS] = "SEL_CS", [SEL_SS] = "SEL_SS",
+	[SEL_DS] = "SEL_DS", [SEL_ES] = "SEL_ES", [SEL_FS] = "SEL_FS", [SEL_GS] = "SEL_GS",
 };
-#undef NAME
 
 struct host_state {
 	u64 reg[NR_HOST_REGS];
@@ -175,7 +175,7 @@ static bool reg_is_right(const struct host_state *was, const struct host_state *
 	if (i >= DR0 && i <= DR7 && i != DR6)
 		return is->reg[DR7] != was->reg[DR7] &&
 		       is->reg[DR7] == (this_cpu_read(cpu_dr7) & ~DR7_FIXED);
-	/* Empty behind a thread that an interrupt had stopped (SDM 3A 6.14.4); exits of VT-x load it. */
+	/* Empty behind a thread that an interrupt had stopped (SDM 6.14.4); VT-x loads it. */
 	if (i == SEL_SS)
 		return !was->reg[i] && is->reg[i] == __KERNEL_DS;
 	return i == IDT_LIMIT && is->reg[i] == 0xffff;
