@@ -16,8 +16,8 @@
 
 #include "dev/acpi_pm.h"
 #include "machine.h"
+#include "sandbox/thread.h"
 #include "util/msg.h"
-#include "util/thread.h"
 
 #define TERM_BACKLOG	4096
 #define TERM_OUT	4096

@@ -14,10 +14,10 @@
 #include "counters.h"
 #include "cpuid.h"
 #include "machine.h"
+#include "sandbox/thread.h"
 #include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
-#include "util/thread.h"
 
 /* Does nothing: its arrival ends KVM_RUN and other sleeping calls. */
 #define VCPU_KICK_SIGNAL SIGUSR1

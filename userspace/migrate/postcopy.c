@@ -19,7 +19,7 @@
 #include "machine.h"
 #include "migrate/frame.h"
 #include "migrate/pages.h"
-#include "util/thread.h"
+#include "sandbox/thread.h"
 
 struct postcopy {
 	struct machine *m;

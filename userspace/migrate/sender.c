@@ -6,7 +6,7 @@
 
 #include "migrate/job.h"
 #include "migrate/source_impl.h"
-#include "util/thread.h"
+#include "sandbox/thread.h"
 
 #define ALIVE_MS	5000	/* no connection is silent for longer */
 

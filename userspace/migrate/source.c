@@ -14,9 +14,9 @@
 #include "migrate/move.h"
 #include "migrate/source_impl.h"
 #include "migrate/state.h"
+#include "sandbox/thread.h"
 #include "util/list.h"
 #include "util/msg.h"
-#include "util/thread.h"
 
 /* ---- what both sides say ---- */
 

@@ -22,9 +22,9 @@
 #include "migrate/postcopy.h"
 #include "migrate/source.h"
 #include "migrate/state.h"
+#include "sandbox/thread.h"
 #include "term.h"
 #include "util/msg.h"
-#include "util/thread.h"
 #include "vcpu.h"
 #include "virtio/blk.h"
 

@@ -8,8 +8,8 @@
 
 #include "machine.h"
 #include "migrate/snapshot.h"
+#include "sandbox/thread.h"
 #include "util/msg.h"
-#include "util/thread.h"
 
 struct verifier {
 	struct machine *m;

@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sandbox/thread.h"
 #include "util/list.h"
 #include "util/msg.h"
-#include "util/thread.h"
 #include "virtio/queue.h"
 
 #define FRAME_MAX	1522	/* MTU 1500, Ethernet header, VLAN tag */

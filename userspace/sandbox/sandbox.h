@@ -10,7 +10,7 @@
  *
  * Filters belong to threads: see roles.c. A thread that is made before sandbox_enter() goes through
  * the same steps by itself, before it runs any of its own code; one that is made later has inherited them, and only
- * adds its own filter. util/thread.h does both.
+ * adds its own filter. thread.h does both.
  */
 #ifndef VMRUN_SANDBOX_SANDBOX_H
 #define VMRUN_SANDBOX_SANDBOX_H

@@ -32,10 +32,10 @@
 #include "machine.h"
 #include "sandbox/filter.h"
 #include "sandbox/landlock.h"
+#include "sandbox/thread.h"
 #include "tests/tap.h"
 #include "util/list.h"
 #include "util/msg.h"
-#include "util/thread.h"
 
 #define PAGE		4096
 #define CALLS_MAX	1024

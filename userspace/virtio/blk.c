@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 
 #include "machine.h"
+#include "sandbox/thread.h"
 #include "util/msg.h"
-#include "util/thread.h"
 #include "virtio/virtio.h"
 
 #define HDR_SIZE	sizeof(struct virtio_blk_outhdr)

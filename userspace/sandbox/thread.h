@@ -3,8 +3,8 @@
  * Threads: all signals are blocked in them but the one that tells of a forbidden system call (SIGSYS); what else
  * one wants it opens itself.
  */
-#ifndef VMRUN_UTIL_THREAD_H
-#define VMRUN_UTIL_THREAD_H
+#ifndef VMRUN_SANDBOX_THREAD_H
+#define VMRUN_SANDBOX_THREAD_H
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "util/thread.h"
+#include "sandbox/thread.h"
 
 #include <semaphore.h>
 #include <signal.h>
