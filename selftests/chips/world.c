@@ -4,6 +4,7 @@
 #include "regs_access.h"
 #include "run.h"
 #include "vendor.h"
+#include "vm.h"
 #include "world.h"
 
 struct vmm_vendor_caps vendor_caps;
@@ -177,12 +178,8 @@ struct world *world_create(const struct world_config *config)
 	clock_init(&w->clock);
 	clock_current = &w->clock;
 	vendor_caps.timer = config->hw_timer;
-	mutex_init(&vm->lock);
-	mutex_init(&vm->slots_lock);
-	mutex_init(&vm->irq_lock);
-	refcount_set(&vm->users, 1);
-	xa_init(&vm->vcpus);
-	NEVER(init_srcu_struct(&vm->srcu) || irq_vm_init(vm));
+	shim_vm_init(vm);
+	NEVER(irq_vm_init(vm));
 	vm->disabled_quirks = config->disabled_quirks;
 	vm->irq.x2apic_ids = config->x2apic_ids;
 	vm->irq.x2apic_no_broadcast_quirk = config->no_broadcast_quirk;

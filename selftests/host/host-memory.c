@@ -8,20 +8,8 @@
 #include <linux/userfaultfd.h>
 #include <sys/syscall.h>
 
+#include "../lib/madvise.h"
 #include "host.h"
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
-#endif
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT	21
-#endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
-#ifndef MADV_HWPOISON
-#define MADV_HWPOISON	100
-#endif
 
 #define CPUS	2
 #define PART	(4 * MB)

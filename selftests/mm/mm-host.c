@@ -11,18 +11,12 @@
 #include <sys/swap.h>
 #include <sys/syscall.h>
 
+#include "../lib/madvise.h"
 #include "code.h"
 
 #define MB	(1ul << 20)
 #define SIZE	(16 * MB)
 #define GPA	(64 * MB)
-
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
-#endif
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT	21
-#endif
 
 struct host {
 	struct guest g;

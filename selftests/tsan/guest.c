@@ -14,6 +14,7 @@
 #include "stress.h"
 #include "time.h"
 #include "vendor.h"
+#include "vm.h"
 #include "xstate.h"
 #include "yield.h"
 
@@ -317,12 +318,8 @@ struct guest *guest_create(void)
 	clock_current = &g->clock;
 	vm->mm = &g->mm;
 	vm->halt_poll_ns = -1;
-	mutex_init(&vm->lock);
-	mutex_init(&vm->slots_lock);
-	mutex_init(&vm->irq_lock);
-	refcount_set(&vm->users, 1);
-	xa_init(&vm->vcpus);
-	NEVER(init_srcu_struct(&vm->srcu) || irq_vm_init(vm));
+	shim_vm_init(vm);
+	NEVER(irq_vm_init(vm));
 	mutex_lock(&vm->lock);
 	NEVER(irqchip_create(vm));
 	mutex_unlock(&vm->lock);

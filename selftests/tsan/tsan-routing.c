@@ -17,6 +17,7 @@
 #include "irq/lapic.h"
 #include "stress.h"
 #include "vendor.h"
+#include "vm.h"
 
 #define VECTOR_LINE	0x40	/* GSI 5, by one table or the other: and 0x41 */
 #define VECTOR_IRQFD	0x50	/* GSI 6 */
@@ -242,12 +243,8 @@ static void create(void)
 	shim_arena(64);
 	clock_init(&t.clock);
 	clock_current = &t.clock;
-	mutex_init(&vm->lock);
-	mutex_init(&vm->slots_lock);
-	mutex_init(&vm->irq_lock);
-	refcount_set(&vm->users, 1);
-	xa_init(&vm->vcpus);
-	NEVER(irqfd_module_init() || init_srcu_struct(&vm->srcu) || irq_vm_init(vm));
+	shim_vm_init(vm);
+	NEVER(irqfd_module_init() || irq_vm_init(vm));
 	mutex_lock(&vm->lock);
 	NEVER(irqchip_create(vm));
 	mutex_unlock(&vm->lock);

@@ -17,7 +17,7 @@
 #include "mm/tdp.h"
 #include "peek-nx.h"
 #include "stress.h"
-#include "vmm.h"
+#include "vm.h"
 
 #define VCPUS		2
 #define TLB		64
@@ -451,11 +451,8 @@ static void create(const struct kind *kind)
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&t.rest, &attr);
-	mutex_init(&vm->lock);
-	mutex_init(&vm->slots_lock);
-	refcount_set(&vm->users, 1);
-	xa_init(&vm->vcpus);
-	NEVER(init_srcu_struct(&vm->srcu) || mm_create(vm));
+	shim_vm_init(vm);
+	NEVER(mm_create(vm));
 	vendor_caps.dirty_log_size = kind->hw_log ? HW_LOG : 0;
 	vm->mem.manual_protect = kind->manual;
 	peek_nx_set(kind->nx);

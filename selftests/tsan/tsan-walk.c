@@ -16,6 +16,7 @@
 #include "regs_access.h"
 #include "stress.h"
 #include "vendor.h"
+#include "vm.h"
 
 #define RAM_PAGES	64
 #define LEAVES		4	/* pages of the guest's that are walked to */
@@ -207,11 +208,8 @@ static void create(void)
 	clock_current = &t.clock;
 	current->mm = &t.mm;
 	vm->mm = &t.mm;
-	mutex_init(&vm->lock);
-	mutex_init(&vm->slots_lock);
-	refcount_set(&vm->users, 1);
-	xa_init(&vm->vcpus);
-	NEVER(init_srcu_struct(&vm->srcu) || mm_create(vm));
+	shim_vm_init(vm);
+	NEVER(mm_create(vm));
 	make_tables();
 	create_vcpu(0);
 	create_vcpu(1);
