@@ -560,11 +560,6 @@ static int machine_confine(struct machine *m)
 	return sandbox_enter(m->sandbox, sockets, ARRAY_SIZE(sockets));
 }
 
-static void machine_undo_nothing(struct machine *m)
-{
-	(void)m;
-}
-
 /* The order is the order of dependence; teardown goes backwards. */
 static const struct {
 	int (*setup)(struct machine *m);
@@ -585,13 +580,14 @@ static const struct {
 	{ machine_setup_devices, devices_destroy },
 	{ target_create, target_destroy },
 	/* the last one: nothing can be opened any more */
-	{ machine_confine, machine_undo_nothing },
+	{ machine_confine, NULL },
 };
 
 static void machine_undo(struct machine *m, size_t steps)
 {
 	while (steps--)
-		machine_steps[steps].undo(m);
+		if (machine_steps[steps].undo)
+			machine_steps[steps].undo(m);
 }
 
 int machine_create(struct machine *m, const struct machine_config *cfg)

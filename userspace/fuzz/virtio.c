@@ -249,16 +249,22 @@ void virtio_seed_up(struct fuzz_out *out, uint64_t features, uint8_t log2_size)
 	fuzz_put_int(out, log2_size, 1);
 }
 
-void virtio_seed_desc(struct fuzz_out *out, uint8_t queue, uint8_t i, uint32_t addr, uint32_t len, uint8_t flags,
-		      uint8_t next)
+/* What take_desc() reads, behind the descriptor's index. */
+static void put_desc(struct fuzz_out *out, uint8_t i, uint32_t addr, uint32_t len, uint8_t flags, uint8_t next)
 {
-	fuzz_put_int(out, OP_DESC, 1);
-	fuzz_put_int(out, queue, 1);
 	fuzz_put_int(out, i, 1);
 	fuzz_put_int(out, addr, 3);
 	fuzz_put_int(out, len, 4);
 	fuzz_put_int(out, flags, 1);
 	fuzz_put_int(out, next, 1);
+}
+
+void virtio_seed_desc(struct fuzz_out *out, uint8_t queue, uint8_t i, uint32_t addr, uint32_t len, uint8_t flags,
+		      uint8_t next)
+{
+	fuzz_put_int(out, OP_DESC, 1);
+	fuzz_put_int(out, queue, 1);
+	put_desc(out, i, addr, len, flags, next);
 }
 
 void virtio_seed_publish(struct fuzz_out *out, uint8_t queue, uint8_t head)
@@ -292,11 +298,7 @@ static void indirect(struct fuzz_out *out, uint32_t table, uint8_t i, uint32_t a
 {
 	fuzz_put_int(out, OP_INDIRECT, 1);
 	fuzz_put_int(out, table, 3);
-	fuzz_put_int(out, i, 1);
-	fuzz_put_int(out, addr, 3);
-	fuzz_put_int(out, len, 4);
-	fuzz_put_int(out, flags, 1);
-	fuzz_put_int(out, next, 1);
+	put_desc(out, i, addr, len, flags, next);
 }
 
 #define NEXT	VRING_DESC_F_NEXT

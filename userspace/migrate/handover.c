@@ -102,8 +102,7 @@ static int source_serve_until(struct source *src, enum frame_type want)
 		if (!err && type == FRAME_REQUEST)
 			err = source_serve(src, data, len);
 		if (!err && type == FRAME_REFUSE) {
-			job_blame(&src->m->job, "the destination refuses: %.*s",
-				 (int)len, (const char *)data);
+			source_refused(src, data, len);
 			err = -EREMOTEIO;
 		}
 	} while (!err && type == FRAME_REQUEST);
@@ -164,7 +163,7 @@ static int source_keep_guest(void *opaque)
 	if (src->gave_away && virtio_blk_lock_all(m)) {
 		m->moved = MOVED_PERHAPS;
 		job_blame(&m->job, "a disk is in use by another process: once it is not, 'vmrun resume %s' runs the guest here",
-			 m->cfg.name);
+			  m->cfg.name);
 		return -EBUSY;
 	}
 	m->moved = MOVED_NO;
@@ -200,8 +199,8 @@ static void source_went_wrong(struct source *src, int err)
 	}
 	m->moved = MOVED_PERHAPS;
 	job_blame(&m->job, "%s when the guest was handed over, so it may run there: if it does not, 'vmrun resume %s' runs it here%s",
-		 channel_error(err), m->cfg.name, src->opts.postcopy ?
-		 "; if it does, move it there once more" : "");
+		  channel_error(err), m->cfg.name, src->opts.postcopy ?
+		  "; if it does, move it there once more" : "");
 }
 
 /* Return: 0 when the guest runs on the other side. */

@@ -21,6 +21,12 @@
 /* ---- what both sides say ---- */
 
 /* Why sending failed is often told by the other side's last word. */
+void source_refused(struct source *src, const void *data, size_t len)
+{
+	job_blame(&src->m->job, "the destination refuses: %.*s", (int)len,
+		  (const char *)data);
+}
+
 int source_failed(struct source *src, int err)
 {
 	enum frame_type type;
@@ -32,8 +38,7 @@ int source_failed(struct source *src, int err)
 	       !frame_recv(&src->ch, &src->framer, &type, &data, &len)) {
 		if (type != FRAME_REFUSE)
 			continue;
-		job_blame(&src->m->job, "the destination refuses: %.*s",
-			 (int)len, (const char *)data);
+		source_refused(src, data, len);
 		break;
 	}
 	src->ch.patience_ms = src->patience_ms;
@@ -50,8 +55,7 @@ int source_expect(struct source *src, enum frame_type want, const void **data,
 	if (err)
 		return err;
 	if (type == FRAME_REFUSE) {
-		job_blame(&src->m->job, "the destination refuses: %.*s",
-			 (int)*len, (const char *)*data);
+		source_refused(src, *data, *len);
 		return -EREMOTEIO;
 	}
 	return type == want ? 0 : -EPROTO;

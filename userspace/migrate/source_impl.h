@@ -92,6 +92,8 @@ int source_send(struct source *src, enum frame_type type, const void *data,
 /* Waits for a frame of that type; a refusal is the reason of the job's failure, and -EREMOTEIO. */
 int source_expect(struct source *src, enum frame_type want, const void **data,
 		  size_t *len);
+/* The text of a REFUSE is why the job fails. */
+void source_refused(struct source *src, const void *data, size_t len);
 /* Why sending failed is often told by the other side's last word. Return: @err. */
 int source_failed(struct source *src, int err);
 
