@@ -76,21 +76,24 @@ static u64 walk(struct cpu *c, gfn_t gfn, u32 access)
 	int level = fmt->levels;
 	u64 *table = t.vm.mem.root_table[0];
 
-	for (;; level--) {
+	for (;;) {
 		entry = &table[(gfn >> (9 * (level - 1))) % 512];
 		old = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
 		if (!(old & fmt->present))
 			return 0;
-		if (level == 1 || (old & fmt->leaf))
-			break;
-		table = shim_page_address(shim_page((old & TDP_ADDR_MASK) >> PAGE_SHIFT));
-	}
-	do {
+		if (level > 1 && !(old & fmt->leaf)) {
+			table = shim_page_address(shim_page((old & TDP_ADDR_MASK) >> PAGE_SHIFT));
+			level--;
+			continue;
+		}
 		if (!allows(old, access))
 			return 0;
 		want = old | fmt->accessed | (access & TDP_ACCESS_WRITE ? fmt->dirty : 0);
-	} while (!__atomic_compare_exchange_n(entry, &old, want, false, __ATOMIC_RELAXED,
-					      __ATOMIC_RELAXED));
+		/* Changed meanwhile: read again, as a table may stand there now. */
+		if (__atomic_compare_exchange_n(entry, &old, want, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			break;
+	}
 	if (c->logs && (want & ~old & fmt->dirty))
 		c->log[c->nr_log++] = gfn << PAGE_SHIFT;
 	/* A huge one is cached by small pages, each with its own address. */
