@@ -447,7 +447,16 @@ static void arg_interrupt(struct target *t, struct arg *a, unsigned int variant)
 	i->irq = 0x20 + pick(t->g, 64);
 }
 
-/* What the run timer sends stays open, or KVM_RUN might never end. */
+/* What the run timer sends stays open, or KVM_RUN might never end; so no mask from memory of unknown contents either. */
+static void settle_sigmask(struct arg *a)
+{
+	struct kvm_signal_mask *mask = a->buf;
+
+	mask->sigset[(SIGUSR1 - 1) / 8] &= ~(1u << (SIGUSR1 - 1) % 8);
+	if (a->value != (uintptr_t)mask)
+		a->value = (uintptr_t)a->end;
+}
+
 static void arg_sigmask(struct target *t, struct arg *a, unsigned int variant)
 {
 	struct kvm_signal_mask *mask = arg_buf(a, sizeof(*mask) + 8);
@@ -455,7 +464,7 @@ static void arg_sigmask(struct target *t, struct arg *a, unsigned int variant)
 	mask->len = 8;
 	memset(mask->sigset, 0, 8);
 	mask->sigset[pick(t->g, 8)] = 1u << pick(t->g, 8);
-	mask->sigset[(SIGUSR1 - 1) / 8] &= ~(1u << (SIGUSR1 - 1) % 8);
+	settle_sigmask(a);
 }
 
 static void arg_translate(struct target *t, struct arg *a, unsigned int variant)
@@ -606,7 +615,7 @@ const struct row rows[] = {
 	VCPU(KVM_INTERRUPT, .valid = arg_interrupt),
 	VCPU(KVM_NMI),
 	VCPU(KVM_SMI),
-	VCPU(KVM_SET_SIGNAL_MASK, .valid = arg_sigmask),
+	VCPU(KVM_SET_SIGNAL_MASK, .valid = arg_sigmask, .settle = settle_sigmask),
 	VCPU(KVM_TRANSLATE, .valid = arg_translate),
 	VCPU(KVM_SET_GUEST_DEBUG, .valid = arg_debug),
 	VCPU(KVM_X86_SETUP_MCE, .valid = arg_setup_mce),

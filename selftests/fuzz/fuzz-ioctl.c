@@ -382,15 +382,17 @@ static void live(unsigned long number)
 
 /* -------- watching -------- */
 
-static void show_stack(pid_t pid, int tid)
+/* Lines of a thread's file in /proc that begin with @what. */
+static void show(pid_t pid, int tid, const char *name, const char *what)
 {
 	char path[64], line[256];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stack", pid, tid);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
 	f = fopen(path, "r");
 	while (f && fgets(line, sizeof(line), f))
-		printf("#   %s", line);
+		if (!strncmp(line, what, strlen(what)))
+			printf("#   %s", line);
 	if (f)
 		fclose(f);
 }
@@ -414,7 +416,8 @@ static bool hangs(pid_t pid, uint64_t *since, uint64_t *seen)
 		if (!row)
 			continue;
 		printf("# thread %u hangs in %s\n", i, rows[row - 1].name);
-		show_stack(pid, sh->progress[i].tid);
+		show(pid, sh->progress[i].tid, "stack", "");
+		show(pid, sh->progress[i].tid, "status", "SigBlk");
 	}
 	return true;
 }

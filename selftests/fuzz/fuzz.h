@@ -172,6 +172,7 @@ struct row {
 	unsigned int variants;
 	unsigned long from;
 	void (*valid)(struct target *t, struct arg *a, unsigned int variant);
+	void (*settle)(struct arg *a);	/* takes back what must not be varied */
 	void (*after)(struct target *t, struct arg *a, long result);
 	long (*act)(struct target *t);
 	unsigned long prelude;	/* an ioctl of the same descriptor that must come before */

@@ -143,6 +143,8 @@ void arg_make(const struct row *row, struct target *t, struct arg *a, unsigned i
 	vary(t->g, t->w, a->buf, a->size);
 	if (one_in(t->g, 32))
 		a->value = bad_pointer(t->g, t->w, a);
+	if (row->settle)
+		row->settle(a);
 }
 
 size_t arg_output(const struct row *row, const struct arg *a)
