@@ -114,12 +114,16 @@ const char *undefined_outcome(const struct insn_ctx *ctx, bool faulted)
 		return "66 before a near branch: AMD obeys, Intel ignores it";
 	if (IS(push_seg) && d->op_size > 2 && !cpu_is_amd())
 		return "PUSH of a segment register: Intel's may leave the upper bytes alone";
+	if (IS(pop_seg) && d->op_size > 2 && faulted && ctx->fault.vector != EXC_GP && !cpu_is_amd())
+		return "POP of a segment register: Intel's may read the selector alone";
 	if (IS(lseg) && d->op_size == 8 && cpu_is_amd())
 		return "LSS, LFS, LGS with REX.W: AMD ignores it";
 	if (is_vector_move(ctx) && faulted && ctx->fault.vector == EXC_AC && !cpu_is_amd())
 		return "#AC for 16 bytes: Intel leaves it to the processor";
 	if (IS(loop) && d->rep)
 		return "REP before LOOP: on AMD it overrules the opcode";
+	if (d->map == INSN_MAP_1B && d->opcode == 0x90 && d->rep == 0xf3 && d->rex & 1)
+		return "F3 before XCHG of R8 with RAX: PAUSE on Intel";
 	if (d->map == INSN_MAP_0F && d->opcode == 0x0d && insn_mod(d) == 3)
 		return "0F 0D with a register: #UD on AMD, NOP on Intel";
 	if ((IS(mov_from_cr) || IS(mov_to_cr)) && d->lock && !cpu_is_amd())
@@ -132,6 +136,10 @@ bool undefined_fault(const struct insn_ctx *ctx, unsigned int native_vector)
 	/* Which of two faulting operands comes first. */
 	if (IS(cmps))
 		return true;
+	/* An operand of which half is not canonical, and that is not aligned either. */
+	if (ctx->mode == INSN_LONG && native_vector == EXC_AC &&
+	    (ctx->fault.vector == EXC_GP || ctx->fault.vector == EXC_SS))
+		return true;
 	/* A far pointer of which half is beyond the segment, or not canonical. */
 	if (IS(lseg) && (native_vector == EXC_PF || native_vector == EXC_AC) &&
 	    (ctx->fault.vector == EXC_GP || ctx->fault.vector == EXC_SS))
@@ -143,4 +151,29 @@ bool undefined_fault(const struct insn_ctx *ctx, unsigned int native_vector)
 bool undefined_progress(const struct insn_ctx *ctx)
 {
 	return IS(popa) || IS(pusha) || IS(enter);
+}
+
+static bool is_string(const struct insn_ctx *ctx)
+{
+	return IS(movs) || IS(cmps) || IS(stos) || IS(lods) || IS(scas);
+}
+
+/* AMD has what the last comparison has set; Intel what was there at the start (SDM vol. 2, REP). */
+u64 undefined_midway_flags(const struct insn_ctx *ctx)
+{
+	return (IS(scas) || IS(cmps)) && ctx->insn.rep && !cpu_is_amd() ? FL_ARITH : 0;
+}
+
+/* With addresses of 32 bits Intel clears the upper halves before the first round, and if there is none. */
+u64 undefined_string_bits(const struct insn_ctx *ctx)
+{
+	bool narrow = ctx->mode == INSN_LONG && ctx->insn.addr_size == 4;
+
+	return is_string(ctx) && ctx->insn.rep && narrow && !cpu_is_amd() ? ~0ull << 32 : 0;
+}
+
+/* Intel writes before it looks whether the target is in the segment. */
+bool undefined_push(const struct insn_ctx *ctx)
+{
+	return (IS(call_rel) || IS(call_abs)) && ctx->fault.vector == EXC_GP && !cpu_is_amd();
 }
