@@ -32,6 +32,10 @@
 #error "vmm needs Linux 6.1 or later"
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#include <asm/gsseg.h>		/* load_gs_index(), where the kernel has no PARAVIRT_XXL */
+#endif
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 #include <trace/events/ipi.h>	/* smp_send_reschedule() is a macro over it */
 #endif
