@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT LINK FULL DEBUG ROWS SUITE SIDE VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL DEBUG_KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT LINK FULL DEBUG ROWS SUITE SIDE VMM_CACHE
 
 .PHONY: all module userspace run check check-full conformance conformance-report bench bench-smoke lab setup symbols gates
 .PHONY: clean help
@@ -84,14 +84,14 @@ help:
 	@echo "make                      build vmm.ko and userspace/vmrun (KDIR= chooses the kernel)"
 	@echo "make run                  boot a Debian guest under vmm (VENDOR=amd|intel)"
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
-	@echo "                          (DEBUG=1: on the module's debug build)"
+	@echo "                          (DEBUG=1: on the module's debug build; DEBUG_KERNEL=1|kcsan|preempt: on a kernel that finds mistakes)"
 	@echo "make check-full           and those that take too long for every day"
 	@echo "make conformance          KVM's selftests, on KVM and on vmm (VENDOR= TESTS= SUITE=6.12|6.1 SIDE=kvm|vmm)"
 	@echo "make conformance-report   docs/conformance.md from their last results"
 	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"
 	@echo "make bench-smoke          fails if a round trip has become longer than docs/benchmarks.json has it"
 	@echo "make lab                  an emulated machine with vmm loaded: CMD='...' or a shell"
-	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 DEBUG=1 KERNEL= GUEST=1 VIRT=1 LINK=name TIMEOUT= PARAMS= APPEND= MODEL=)"
+	@echo "                          (VENDOR= SHARE=dir SMP= MEM= KVM=1 DEBUG=1 DEBUG_KERNEL= KERNEL= GUEST=1 VIRT=1 LINK=name TIMEOUT= PARAMS= APPEND= MODEL=)"
 	@echo "make symbols              the kernel symbols that vmm.ko imports, judged"
 	@echo "make setup                fetch and build all that the others need, now"
 	@echo "make clean"

@@ -20,9 +20,22 @@ tree_kernels() {
 		sed 's/^linux-headers-//' | sort -V
 }
 
-# lab_kernel: the kernel that the machines boot: KERNEL= or the newest in the tree
+# debug_kernel: the flavour that DEBUG_KERNEL asks for (1: kasan), or nothing
+debug_kernel() {
+	case ${DEBUG_KERNEL:-0} in
+	0) ;;
+	1) echo kasan ;;
+	*) echo "$DEBUG_KERNEL" ;;
+	esac
+}
+
+# lab_kernel: the kernel that the machines boot: that of DEBUG_KERNEL=, KERNEL=, or the newest of Debian's in the tree
 lab_kernel() {
-	if [ -n "${KERNEL:-}" ]; then
+	local flavour
+	flavour=$(debug_kernel)
+	if [ -n "$flavour" ]; then
+		cat "$VMM_CACHE/trixie/usr/src/vmm-$flavour/release" 2>/dev/null || die "the $flavour kernel has not been built yet"
+	elif [ -n "${KERNEL:-}" ]; then
 		[ -e "$VMM_CACHE/trixie/boot/vmlinuz-$KERNEL" ] ||
 			die "no kernel $KERNEL in the lab; it has: $(cd "$VMM_CACHE/trixie/boot" && echo vmlinuz-*)"
 		echo "$KERNEL"
@@ -30,6 +43,14 @@ lab_kernel() {
 		find "$VMM_CACHE/trixie/boot" -maxdepth 1 -name 'vmlinuz-*' -printf '%f\n' |
 			sed 's/^vmlinuz-//' | sort -V | tail -n 1
 	fi
+}
+
+# kernel_image KERNEL: its bzImage; those that the lab has built itself are not where Debian's are, or they would be the newest
+kernel_image() {
+	local image
+	image=$(tree trixie)/boot/vmlinuz-$1
+	[ -e "$image" ] || image=$(tree trixie)/usr/src/vmm-${1##*-vmm-}/vmlinuz
+	echo "$image"
 }
 
 # with_lock NAME CMD...: runs CMD while holding the cache's lock NAME, saying so when it must wait

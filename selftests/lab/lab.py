@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make lab: boots an emulated machine, runs a command (or a shell) in it and exits with its status.
 
-Taken from the environment: VENDOR CMD SHARE SMP MEM KVM DEBUG KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT LINK
+Taken from the environment: VENDOR CMD SHARE SMP MEM KVM DEBUG KERNEL DEBUG_KERNEL MODEL TIMEOUT APPEND PARAMS GUEST VIRT LINK
 """
 import contextlib
 import os
@@ -162,7 +162,7 @@ def main():
 
 def images(guests, virt):
     """Steps of setup.sh for machines with these guests: True, names or None."""
-    steps = ["machine"]
+    steps = ["kernel", "machine"]
     for guest in guests - {None}:
         steps += ["guest", "guest" if guest is True else guest]
     return steps + (["virt", "bootdisk"] if virt else [])

@@ -27,8 +27,11 @@ MB = 1 << 20
 TROUBLE = re.compile(
     rb"Kernel panic|Oops:|BUG: |WARNING: CPU|kernel BUG at|general protection fault|soft lockup|hard LOCKUP"
     rb"|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked"
-    rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|possible recursive locking"
+    rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|ODEBUG:|lab: leaked"
+    rb"|WARNING: (possible|suspicious|bad|inconsistent|lock held|Nested|held)|INFO: trying to register non-static"
     rb"|unchecked MSR access|refcount_t: |corrupted stack end|vmm: internal promise broken")
+# A kernel that looks for mistakes (DEBUG_KERNEL=) takes its time.
+SLOW = 5 if os.environ.get("DEBUG_KERNEL", "0") not in ("", "0") else 1
 FATAL = re.compile(rb"Kernel panic - not syncing|---\[ end Kernel panic")
 
 COMMON_APPEND = ("console=ttyS0,115200 panic=-1 quiet nokaslr security=none apparmor=0 audit=0 nmi_watchdog=0 "
@@ -226,10 +229,12 @@ class Machine:
     def start_amd(self, initrd, tty_fd):
         # One emulated CPU unless asked: with two, QEMU's SVM breaks as soon as both are in guest mode.
         append = self.append
+        # A debug kernel unpacks itself.
+        kernel = next(path for path in (self.boot + "/vmlinuz", self.boot + "/vmlinux") if os.path.exists(path))
         accel = ["tcg,thread=single", "-icount", "shift=0,sleep=off"] if self.count else ["tcg,thread=multi"]
         command = ["qemu-system-x86_64", "-M", "pc", "-accel", *accel, "-cpu", self.cpu or "EPYC-v4",
                    "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
-                   "-display", "none", "-kernel", self.boot + "/vmlinux", "-initrd", initrd,
+                   "-display", "none", "-kernel", kernel, "-initrd", initrd,
                    "-serial", "file:%s/console" % self.dir,
                    "-drive", "file=%s,format=raw,if=virtio,readonly=on" % self.root,
                    "-device", "virtio-serial-pci",

@@ -7,7 +7,7 @@ Every directory selftests/*/ may hold a file "tests" with lines of
 
 NAME     begins with its group: first-boot, mm-swap
 WHERE    amd, intel or amd,intel: inside that machine; host: on this one (from the top of the checkout)
-SECONDS  its time limit
+SECONDS  its time limit (longer with DEBUG_KERNEL=)
 OPTIONS  "-" or, separated by commas:
            smp=N mem=MB model=NAME append=WORD   of the emulated machine (each combination is a boot of its own;
                       append= may stand several times)
@@ -34,7 +34,7 @@ import fnmatch
 import glob
 import os
 
-from machine import LabError
+from machine import SLOW, LabError
 
 MACHINE_KEYS = ("smp", "mem", "model", "append", "params")
 FLAGS = ("guest", "kvm", "none", "alone", "virt", "debug")
@@ -83,7 +83,7 @@ def parse_line(line, directory, where):
     for place in places.split(","):
         if place not in ("amd", "intel", "host"):
             raise LabError("%s: no such place: %s" % (where, place))
-        yield Test(name, place, int(seconds), parse_options(options, where), command, directory)
+        yield Test(name, place, int(seconds) * SLOW, parse_options(options, where), command, directory)
 
 
 def read_directory(path):
@@ -100,7 +100,7 @@ def read_directory(path):
         for source in sorted(glob.glob("%s/%s-*.c" % (path, directory))):
             name = os.path.basename(source)[:-2]
             if name not in named:
-                tests += [Test(name, place, 120, {}, name, directory) for place in ("amd", "intel")]
+                tests += [Test(name, place, 120 * SLOW, {}, name, directory) for place in ("amd", "intel")]
     return tests
 
 

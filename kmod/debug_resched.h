@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Only in a debug build on a kernel with DEBUG_PREEMPT: included before each
+ * source file. A thread that lets go of a lock, or of its CPU, may have to give
+ * way at once, so that others come between steps that nearly always follow
+ * each other. On one CPU that is how vCPUs meet.
+ */
+#ifndef VMM_DEBUG_RESCHED_H
+#define VMM_DEBUG_RESCHED_H
+
+#include <linux/kconfig.h>
+
+#if IS_ENABLED(CONFIG_DEBUG_PREEMPT)
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/timex.h>
+
+/*
+ * One time in eight, as the time stamp counter has it; not who is about to
+ * sleep, as yield() would forget that.
+ */
+static __always_inline void debug_resched(void)
+{
+	if (preemptible() && task_is_running(current) && !(get_cycles() >> 5 & 7))
+		yield();
+}
+
+#define mutex_unlock(lock)						\
+	do {								\
+		(mutex_unlock)(lock);					\
+		debug_resched();					\
+	} while (0)
+#define spin_unlock(lock)						\
+	do {								\
+		(spin_unlock)(lock);					\
+		debug_resched();					\
+	} while (0)
+#define srcu_read_unlock(domain, idx)					\
+	do {								\
+		(srcu_read_unlock)(domain, idx);			\
+		debug_resched();					\
+	} while (0)
+
+#undef read_unlock
+#define read_unlock(lock)						\
+	do {								\
+		_raw_read_unlock(lock);					\
+		debug_resched();					\
+	} while (0)
+#undef write_unlock
+#define write_unlock(lock)						\
+	do {								\
+		_raw_write_unlock(lock);				\
+		debug_resched();					\
+	} while (0)
+#undef preempt_enable
+#define preempt_enable()						\
+	do {								\
+		barrier();						\
+		if (unlikely(preempt_count_dec_and_test()))		\
+			__preempt_schedule();				\
+		debug_resched();					\
+	} while (0)
+#endif
+
+#endif /* VMM_DEBUG_RESCHED_H */
