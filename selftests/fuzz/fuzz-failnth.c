@@ -173,18 +173,20 @@ static bool stood_before(unsigned int row)
 
 static bool walk_kind(enum irqchip chips, int argc, char **argv)
 {
-	unsigned int i, variant, before = injected;
+	unsigned int i, variant;
+	unsigned long before;
 	bool good = true;
 
 	for (i = 0; i < nr_rows; i++) {
 		if (!rows[i].cmd || stood_before(i) || !wanted(&rows[i], argc, argv))
 			continue;
+		before = injected;
 		variant = 0;
 		do {
 			good &= walk_row(&rows[i], chips, variant);
 		} while (++variant < rows[i].variants);
+		printf("# %s: %lu failures\n", rows[i].name, injected - before);
 	}
-	printf("# %lu failures\n", injected - before);
 	return good;
 }
 
