@@ -454,8 +454,10 @@ static void *uffd_serve(void *arg)
 
 		usleep(1000);
 		page[0] = (GPA + addr - (uintptr_t)u->mem) ^ 0xfeed;
-		if (!ioctl(u->fd, UFFDIO_COPY, &copy))
-			u->served++;
+		/* Counted before the guest goes on, which is before the call returns. */
+		__atomic_add_fetch(&u->served, 1, __ATOMIC_SEQ_CST);
+		if (ioctl(u->fd, UFFDIO_COPY, &copy))
+			__atomic_sub_fetch(&u->served, 1, __ATOMIC_SEQ_CST);
 	}
 	return NULL;
 }
