@@ -398,7 +398,7 @@ static void *third(void *arg)
 		memcpy(world.shared + GUEST_CODE_GPA + random_next(&rng) % 128, code, 1 + random_next(&rng) % 32);
 		/* And the page table that maps it */
 		if (!(random_next(&rng) % 16))
-			world.shared[0x2000 + random_next(&rng) % 0x6000] = random_next(&rng);
+			world.shared[TABLES_GPA + random_next(&rng) % (6 * PAGE)] = random_next(&rng);
 		sched_yield();
 	}
 	return NULL;
