@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Only in a debug build on a kernel with DEBUG_PREEMPT: included before each
- * source file. A thread that lets go of a lock, or of its CPU, may have to give
- * way at once, so that others come between steps that nearly always follow
- * each other. On one CPU that is how vCPUs meet.
+ * Only in a debug build on a kernel with DEBUG_PREEMPT: a thread that lets go
+ * of a lock, or of its CPU, may have to give way at once, so that others come
+ * between steps that nearly always follow each other. On one CPU that is how
+ * vCPUs meet.
  */
 #ifndef VMM_DEBUG_RESCHED_H
 #define VMM_DEBUG_RESCHED_H
 
-#include <linux/kconfig.h>
-
-#if IS_ENABLED(CONFIG_DEBUG_PREEMPT)
+#if defined(VMM_DEBUG) && IS_ENABLED(CONFIG_DEBUG_PREEMPT)
 #include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -28,34 +26,21 @@ static __always_inline void debug_resched(void)
 		yield();
 }
 
-#define mutex_unlock(lock)						\
+#define resched_after(call)						\
 	do {								\
-		(mutex_unlock)(lock);					\
-		debug_resched();					\
-	} while (0)
-#define spin_unlock(lock)						\
-	do {								\
-		(spin_unlock)(lock);					\
-		debug_resched();					\
-	} while (0)
-#define srcu_read_unlock(domain, idx)					\
-	do {								\
-		(srcu_read_unlock)(domain, idx);			\
+		call;							\
 		debug_resched();					\
 	} while (0)
 
+#define mutex_unlock(lock)	resched_after((mutex_unlock)(lock))
+#define spin_unlock(lock)	resched_after((spin_unlock)(lock))
+#define srcu_read_unlock(domain, idx)					\
+	resched_after((srcu_read_unlock)(domain, idx))
 #undef read_unlock
-#define read_unlock(lock)						\
-	do {								\
-		_raw_read_unlock(lock);					\
-		debug_resched();					\
-	} while (0)
+#define read_unlock(lock)	resched_after(_raw_read_unlock(lock))
 #undef write_unlock
-#define write_unlock(lock)						\
-	do {								\
-		_raw_write_unlock(lock);				\
-		debug_resched();					\
-	} while (0)
+#define write_unlock(lock)	resched_after(_raw_write_unlock(lock))
+
 #undef preempt_enable
 #define preempt_enable()						\
 	do {								\

@@ -31,6 +31,7 @@
 #include <linux/xarray.h>
 
 #include "compat.h"
+#include "debug_resched.h"
 #include "vmm_uapi.h"
 #include "regs.h"
 #include "events.h"

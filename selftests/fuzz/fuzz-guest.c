@@ -2,13 +2,13 @@
 /*
  * Random guests: bytes that nobody wrote as code, in 16, 32 and 64 bits, at ring 0, with registers, control registers, MSRs, page
  * tables and descriptor tables that are random too, more or less. Whatever they do, KVM_RUN ends in one of the ways that KVM's
- * documentation knows, the VM lives, and the next guest finds a vCPU that works.
+ * documentation knows, and the VM lives.
  *
  *	fuzz-guest [--seed N] [--guests N] [--seconds N] [--at N] [--tell] [16|32|64|race]...
  *
  * Without a mode all of them, with their share of the time each. race: two vCPUs in the same memory, whose code is overwritten
- * while they run, or is emulated. --tell: to the kernel's log, which guest it is; --at N: that guest first, for who looks for a reason. Guest N of a seed is always the same one,
- * but for what the time of its end, and in a race its neighbour, do to it.
+ * while they run, or is emulated. --tell: to the kernel's log, which guest it is; --at N: that guest first, for who looks for a
+ * reason. Guest N of a seed is the same one each time, but for addresses of the process and what MSRs and time do to it.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,7 +24,7 @@
 #define SCRIBBLE	0x10000		/* of guest memory, where tables, code and stacks are */
 #define TABLES_GPA	0x700000	/* of 64-bit guests */
 #define VM_GUESTS	2000		/* then there is a new VM */
-#define CHECK_GUESTS	256		/* after so many the vCPU must still work */
+#define CHECK_GUESTS	256		/* after so many the VM is looked at */
 
 static struct {
 	uint64_t seed, guests;
@@ -341,7 +341,7 @@ static void new_world(int vcpus)
 		forget_msr(EFER);
 }
 
-/* A vCPU of which a guest has made something else is given up, as long as the VM lives. */
+/* All ioctls of a VM that is dead fail. */
 static const char *still_works(int vcpus)
 {
 	struct kvm_regs regs;

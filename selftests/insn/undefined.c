@@ -122,7 +122,7 @@ const char *undefined_outcome(const struct insn_ctx *ctx, bool faulted)
 		return "#AC for 16 bytes: Intel leaves it to the processor";
 	if (IS(loop) && d->rep)
 		return "REP before LOOP: on AMD it overrules the opcode";
-	if (d->map == INSN_MAP_1B && d->opcode == 0x90 && d->rep == 0xf3 && d->rex & 1)
+	if (d->map == INSN_MAP_1B && d->opcode == 0x90 && d->rep == 0xf3 && d->rex & 1 && !cpu_is_amd())
 		return "F3 before XCHG of R8 with RAX: PAUSE on Intel";
 	if (d->map == INSN_MAP_0F && d->opcode == 0x0d && insn_mod(d) == 3)
 		return "0F 0D with a register: #UD on AMD, NOP on Intel";
@@ -137,7 +137,7 @@ bool undefined_fault(const struct insn_ctx *ctx, unsigned int native_vector)
 	if (IS(cmps))
 		return true;
 	/* An operand of which half is not canonical, and that is not aligned either. */
-	if (ctx->mode == INSN_LONG && native_vector == EXC_AC &&
+	if (ctx->mode == INSN_LONG && native_vector == EXC_AC && !cpu_is_amd() &&
 	    (ctx->fault.vector == EXC_GP || ctx->fault.vector == EXC_SS))
 		return true;
 	/* A far pointer of which half is beyond the segment, or not canonical. */

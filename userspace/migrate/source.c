@@ -20,13 +20,13 @@
 
 /* ---- what both sides say ---- */
 
-/* Why sending failed is often told by the other side's last word. */
 void source_refused(struct source *src, const void *data, size_t len)
 {
 	job_blame(&src->m->job, "the destination refuses: %.*s", (int)len,
 		  (const char *)data);
 }
 
+/* Why sending failed is often told by the other side's last word. */
 int source_failed(struct source *src, int err)
 {
 	enum frame_type type;
