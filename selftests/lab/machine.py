@@ -249,6 +249,8 @@ class Machine:
             # What firmware boots from: /dev/vdc
             if self.virt:
                 command += ["-drive", "file=%s/guest/boot.img,format=raw,if=virtio,snapshot=on" % CACHE]
+        if not self.count:
+            append += " lab.kick=1"
         if self.link:
             append += " lab.link=%d" % self.end
             command += self.network_card()
