@@ -3,7 +3,11 @@
  * A guest that computes, keeps values of its own in registers that the host
  * uses too, and looks at them again and again: whatever happens to the CPUs
  * it runs on must not show.
+ *
+ *	host-spin [--count SECONDS] TEST	computes at least so long (the host's sleep not counted)
  */
+#include <time.h>
+
 #include "../lib/guest.h"
 
 #define ROUNDS		40
@@ -56,8 +60,17 @@ static void set_sse(struct guest_cpu *cpu)
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
 }
 
+static time_t seconds_awake(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static void spin_rounds(bool but_cr2)
 {
+	time_t end = seconds_awake() + (time_t)test_repeat(0);
 	struct guest_cpu *cpu;
 	struct guest g;
 	int i;
@@ -68,7 +81,7 @@ static void spin_rounds(bool but_cr2)
 	guest_load_code(&g, spin);
 	guest_mode(cpu, GUEST_LONG);
 	set_sse(cpu);
-	for (i = 0; i < ROUNDS; i++)
+	for (i = 0; i < ROUNDS || seconds_awake() < end; i++)
 		CHECK_EQ(guest_exec(cpu, 0, LOOPS, 0x10000 * getpid() + i, but_cr2, 0), 7);
 }
 
