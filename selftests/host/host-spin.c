@@ -6,8 +6,6 @@
  *
  *	host-spin [--count SECONDS] TEST	computes at least so long (the host's sleep not counted)
  */
-#include <time.h>
-
 #include "../lib/guest.h"
 
 #define ROUNDS		40
@@ -60,17 +58,9 @@ static void set_sse(struct guest_cpu *cpu)
 	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
 }
 
-static time_t seconds_awake(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
 static void spin_rounds(bool but_cr2)
 {
-	time_t end = seconds_awake() + (time_t)test_repeat(0);
+	uint64_t end = now_ns() + test_repeat(0) * 1000000000ull;
 	struct guest_cpu *cpu;
 	struct guest g;
 	int i;
@@ -81,7 +71,7 @@ static void spin_rounds(bool but_cr2)
 	guest_load_code(&g, spin);
 	guest_mode(cpu, GUEST_LONG);
 	set_sse(cpu);
-	for (i = 0; i < ROUNDS || seconds_awake() < end; i++)
+	for (i = 0; i < ROUNDS || now_ns() < end; i++)
 		CHECK_EQ(guest_exec(cpu, 0, LOOPS, 0x10000 * getpid() + i, but_cr2, 0), 7);
 }
 

@@ -333,14 +333,6 @@ static inline bool lapic_bit(const struct kvm_lapic_state *s, int base, int vect
 	return lapic_word(s, base + (vector >> 5) * 0x10) >> (vector & 31) & 1;
 }
 
-static inline uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 static inline void sleep_ms(unsigned int ms)
 {
 	usleep(ms * 1000);

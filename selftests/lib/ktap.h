@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TEST_OK = 0, TEST_FAIL = 1, TEST_SKIP = 4 };
@@ -32,6 +34,15 @@ extern unsigned long test_count;
 static inline unsigned long test_repeat(unsigned long usual)
 {
 	return test_count ? test_count : usual;
+}
+
+/* CLOCK_MONOTONIC, which stands still while the host sleeps */
+static inline uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 /* Of names on the command line: this one is among them, or there are none. */
