@@ -4,6 +4,7 @@
  * state after creation, and for moves.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@
 
 #define MSR_IA32_TSC	0x10
 #define MSR_TSC_DEADLINE 0x6e0
+/* KVM has these for every guest */
+#define MSR_HV_VP_RUNTIME 0x40000010
+#define MSR_HV_TIME_REF_COUNT 0x40000020
 #define MSRS_MAX	4096
 
 /* Offsets of the LAPIC's registers: SDM 3A table 11-1 */
@@ -309,22 +313,33 @@ static void lapic_without_timer(struct kvm_lapic_state *lapic)
 		(char)~(1u << vector % 8);
 }
 
-/*
- * A deadline that has passed is gone. An MSR that only one of two hosts knows was zero, or
- * msrs_refused().
- */
-static bool msrs_differ(const struct kvm_msrs *a, const struct kvm_msrs *b)
+/* Time goes on; a deadline that has passed is gone. */
+static bool msr_moves(uint32_t index)
 {
+	return index == MSR_TSC_DEADLINE || index == MSR_HV_VP_RUNTIME ||
+	       index == MSR_HV_TIME_REF_COUNT;
+}
+
+/*
+ * Return: the first that differs, by a name that lasts until the next call; NULL. One that only
+ * one of two hosts knows was zero, or msrs_refused().
+ */
+static const char *msrs_differ(const struct kvm_msrs *a, const struct kvm_msrs *b)
+{
+	static _Thread_local char name[16];
+
 	for (uint32_t i = 0; i < a->nmsrs; i++) {
 		uint32_t k = 0;
 
 		while (k < b->nmsrs && b->entries[k].index != a->entries[i].index)
 			k++;
 		if (k < b->nmsrs && b->entries[k].data != a->entries[i].data &&
-		    a->entries[i].index != MSR_TSC_DEADLINE)
-			return true;
+		    !msr_moves(a->entries[i].index)) {
+			snprintf(name, sizeof(name), "MSR %#x", a->entries[i].index);
+			return name;
+		}
 	}
-	return false;
+	return NULL;
 }
 
 static bool cpuid_differs(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b)
@@ -336,6 +351,7 @@ static bool cpuid_differs(const struct kvm_cpuid2 *a, const struct kvm_cpuid2 *b
 const char *vcpu_saved_differ(const struct vcpu_saved *a, const struct vcpu_saved *b)
 {
 	struct vcpu_state x = a->state, y = b->state;
+	const char *msr;
 
 	lapic_without_timer(&x.lapic);
 	lapic_without_timer(&y.lapic);
@@ -344,8 +360,9 @@ const char *vcpu_saved_differ(const struct vcpu_saved *a, const struct vcpu_save
 			   (char *)&y + state_parts[i].offset,
 			   state_parts[i].size))
 			return state_parts[i].name;
-	if (msrs_differ(x.msrs, y.msrs))
-		return "MSRs";
+	msr = msrs_differ(x.msrs, y.msrs);
+	if (msr)
+		return msr;
 	return cpuid_differs(a->cpuid, b->cpuid) ? "CPUID" : NULL;
 }
 

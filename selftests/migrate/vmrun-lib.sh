@@ -10,6 +10,7 @@ failed=0
 vendor=amd
 memory=128M
 pack=()
+append=
 # The slow machine gets less to carry, and does not compress it.
 if grep -q '^flags.* vmx' /proc/cpuinfo; then
 	vendor=intel
@@ -31,6 +32,8 @@ make_initrd() {
 		/bin/busybox --install -s /bin
 		mount -t proc proc /proc
 		mount -t devtmpfs dev /dev
+		mount -t sysfs sys /sys
+		echo "pattern: clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 		for word in $(cat /proc/cmdline); do
 			case $word in pattern=*) pattern $(echo "${word#*=}" | tr , ' ') ;; esac
 		done
@@ -43,13 +46,13 @@ make_initrd() {
 
 declare -A process
 
-# machine LOG NAME PATTERN ARG...: a guest in the background; what it says is in $dir/LOG
+# machine LOG NAME PATTERN ARG...: a guest in the background, with $append on its command line; what it says is in $dir/LOG
 machine() {
 	local log=$1 name=$2 pattern=$3
 	shift 3
 	: >"$dir/$log"
 	vmrun run --name "$name" --kernel /guest/vmlinuz --initrd "$dir/initrd" --device "$VMM_DEVICE" \
-		--append "$(cat /guest/append) pattern=$pattern" "$@" </dev/null >"$dir/$log" 2>&1 &
+		--append "$(cat /guest/append) pattern=$pattern $append" "$@" </dev/null >"$dir/$log" 2>&1 &
 	process[$name]=$!
 }
 

@@ -76,7 +76,8 @@ void clock_hold(struct machine *m)
 {
 	struct kvm_clock_data now = { 0 };
 
-	if (m->clock.held || kvm_ioctl(m->kvm.vm, KVM_GET_CLOCK, &now) < 0)
+	if (m->clock.held || kvm_ioctl(m->kvm.vm, KVM_GET_CLOCK, &now) < 0 ||
+	    tsc_transfer(&m->vcpus[0], KVM_GET_MSRS, &m->clock.tsc) < 0)
 		return;
 	m->clock.held = true;
 	m->clock.kvmclock = now.clock;
@@ -94,31 +95,44 @@ static int clock_set(struct machine *m, uint64_t kvmclock)
 	return err < 0 ? err : 0;
 }
 
+/* By offsets, which keep the distances. A KVM that has none of them lets the TSC run on. */
+static void tsc_release(struct machine *m)
+{
+	uint64_t now = 0, offset;
+
+	if (tsc_transfer(&m->vcpus[0], KVM_GET_MSRS, &now))
+		return;
+	for (unsigned int i = 0; i < m->nr_vcpus; i++) {
+		if (tsc_offset(&m->vcpus[i], KVM_GET_DEVICE_ATTR, &offset))
+			return;
+		offset -= now - m->clock.tsc;
+		tsc_offset(&m->vcpus[i], KVM_SET_DEVICE_ATTR, &offset);
+	}
+}
+
 void clock_release(struct machine *m)
 {
-	if (m->clock.held)
+	if (m->clock.held) {
+		tsc_release(m);
 		clock_set(m, m->clock.kvmclock);
+	}
 	m->clock.held = false;
 }
 
 /* A guest that its user has paused is not given the time of its move either. */
 int clock_save(struct machine *m, struct stream *s)
 {
-	int khz = kvm_ioctl_num(m->vcpus[0].fd, KVM_GET_TSC_KHZ, 0), err;
+	int khz = kvm_ioctl_num(m->vcpus[0].fd, KVM_GET_TSC_KHZ, 0);
+	bool held = m->clock.held;
 	struct clock_hold hold;
-	uint64_t tsc = 0;
 
-	err = tsc_transfer(&m->vcpus[0], KVM_GET_MSRS, &tsc);
-	if (err)
-		return err;
+	clock_hold(m);
 	hold = m->clock;
-	if (!hold.held) {
-		clock_hold(m);
-		hold = m->clock;
-		m->clock.held = false;
-	}
+	m->clock.held = held;
+	if (!hold.held)
+		return -EIO;
 	stream_put_u32(s, khz > 0 ? (uint32_t)khz : 0);
-	stream_put_u64(s, tsc);
+	stream_put_u64(s, hold.tsc);
 	put_deltas(m, s);
 	stream_put_u64(s, hold.kvmclock);
 	stream_put_u64(s, m->user_paused ? 0 : hold.realtime);

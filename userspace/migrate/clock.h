@@ -25,11 +25,13 @@ struct clock {
 };
 
 /*
- * A guest that stands still for long does not see the time pass: kvmclock goes on from where it
- * was held. Both may be repeated; a hold ends with the next clock_release().
+ * A guest that stands still does not see the time pass: its TSCs and kvmclock go on from where
+ * they were held. The vCPUs are parked; a hold that is repeated is the first one, and it ends with
+ * the next clock_release().
  */
 struct clock_hold {
 	bool held;
+	uint64_t tsc;		/* the first vCPU's */
 	uint64_t kvmclock;
 	uint64_t realtime;
 };
