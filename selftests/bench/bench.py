@@ -22,7 +22,7 @@ RESULTS = TOP + "/docs/benchmarks.json"
 TOLERANCE = 1.05
 SAMPLES = 512
 # Groups whose rows mark their loops, so that what executes in them can be told
-MARKED = (1, 2)
+MARKED = {"amd": (1, 2, 3), "intel": (1, 2), "ryzen": (1, 2)}
 MACHINES = {
     "amd": "AMD-V: QEMU's TCG, EPYC-v4, one CPU, -icount shift=0",
     "intel": "VT-x: Bochs, Skylake-X, one CPU",
@@ -57,9 +57,10 @@ def measure_marked(vendor, groups):
 def measure(vendor, groups):
     """All groups that can share a boot do."""
     found, profiles = {module: {} for module in MODULES}, {}
-    for kind in (MARKED, (3, 4), machines.WHOLE_GUESTS):
+    unmarked = tuple(group for group in (3, 4) if group not in MARKED[vendor])
+    for kind in (MARKED[vendor], unmarked, machines.WHOLE_GUESTS):
         wanted = [group for group in groups if group in kind]
-        if wanted and kind == MARKED:
+        if wanted and kind == MARKED[vendor]:
             part, profiles = measure_marked(vendor, wanted)
         else:
             part = machines.measure(vendor, MODULES, wanted) if wanted else {}
@@ -78,7 +79,7 @@ def compare(vendor, groups):
         row.update({module: found[module].get(key, (None, None))[1] for module in MODULES})
         rows.append(row)
     if profiles:
-        profiling.add_profile([row for row in rows if row["group"] in MARKED], profiles)
+        profiling.add_profile([row for row in rows if row["group"] in MARKED[vendor]], profiles)
     return rows
 
 

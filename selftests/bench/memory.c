@@ -109,12 +109,15 @@ static double storm(const struct row *row)
 	for (i = 0; i < STORM_CPUS; i++)
 		bench_start(&g.cpu[i], storm_guest);
 	bench(&g)->arg[0] = RAM_GPA;
+	mark_begin();
 	t = rdtsc_();
 	for (i = 0; i < STORM_CPUS; i++)
 		CHECK_EQ(pthread_create(&g.cpu[i].thread, NULL, storm_thread, &g.cpu[i]), 0);
 	for (i = 0; i < STORM_CPUS; i++)
 		pthread_join(g.cpu[i].thread, NULL);
-	return (double)(rdtsc_() - t) / PAGES;
+	t = rdtsc_() - t;
+	mark_end();
+	return (double)t / PAGES;
 }
 
 /* -------- slots -------- */
@@ -123,10 +126,14 @@ enum { SLOT_CREATE, SLOT_MOVE, SLOT_DELETE };
 
 static uint64_t time_slot(struct guest *g, uint64_t gpa, uint64_t size, void *ram)
 {
-	uint64_t t = rdtsc_();
+	uint64_t t;
 
+	mark_begin();
+	t = rdtsc_();
 	guest_slot(g, 1, 0, gpa, size, ram);
-	return rdtsc_() - t;
+	t = rdtsc_() - t;
+	mark_end();
+	return t;
 }
 
 /* Of RAM that the guest has touched, but for its creation. */
@@ -144,11 +151,13 @@ static double slot(const struct row *row)
 			guest_slot(&g, 1, 0, RAM_GPA, RAM, ram);
 			continue;
 		}
-		sample[i] = time_slot(&g, RAM_GPA, 0, ram);
-		if (row->arg[0] == SLOT_CREATE)
+		if (row->arg[0] == SLOT_CREATE) {
+			guest_slot(&g, 1, 0, RAM_GPA, 0, ram);
 			sample[i] = time_slot(&g, RAM_GPA, RAM, ram);
-		else
+		} else {
+			sample[i] = time_slot(&g, RAM_GPA, 0, ram);
 			guest_slot(&g, 1, 0, RAM_GPA, RAM, ram);
+		}
 	}
 	return bench_median(sample, TURNS);
 }
@@ -157,10 +166,14 @@ static double slot(const struct row *row)
 
 static uint64_t time_zap(void *ram)
 {
-	uint64_t t = rdtsc_();
+	uint64_t t;
 
+	mark_begin();
+	t = rdtsc_();
 	MUST(madvise(ram, RAM, MADV_DONTNEED));
-	return rdtsc_() - t;
+	t = rdtsc_() - t;
+	mark_end();
+	return t;
 }
 
 /* MADV_DONTNEED of what the guest has touched, less that of what it has not. */
@@ -185,22 +198,30 @@ static double zap(const struct row *row)
 
 static uint64_t bitmap[PAGES / 64];
 
-static uint64_t time_get(struct guest *g)
+static void get_log(struct guest *g)
 {
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
-	uint64_t t = rdtsc_();
 
 	MUST(ioctl(g->fd, KVM_GET_DIRTY_LOG, &log));
-	return rdtsc_() - t;
 }
 
-static uint64_t time_clear(struct guest *g)
+static void clear_log(struct guest *g)
 {
 	struct kvm_clear_dirty_log log = { .slot = 1, .num_pages = PAGES, .dirty_bitmap = bitmap };
-	uint64_t t = rdtsc_();
 
 	MUST(ioctl(g->fd, KVM_CLEAR_DIRTY_LOG, &log));
-	return rdtsc_() - t;
+}
+
+static uint64_t time_log(struct guest *g, void (*call)(struct guest *g))
+{
+	uint64_t t;
+
+	mark_begin();
+	t = rdtsc_();
+	call(g);
+	t = rdtsc_() - t;
+	mark_end();
+	return t;
 }
 
 static void manual_protect(struct guest *g)
@@ -237,14 +258,14 @@ static double dirty(const struct row *row)
 	if (row->arg[1])
 		manual_protect(&g);
 	touch_all(&g);
-	time_get(&g);
+	get_log(&g);
 	if (row->arg[1])
-		time_clear(&g);
+		clear_log(&g);
 	for (i = 0; i < TURNS; i++) {
 		dirty_some(&g, row->arg[0]);
-		sample[i] = time_get(&g);
 		if (row->arg[1])
-			sample[i] = time_clear(&g);
+			get_log(&g);
+		sample[i] = time_log(&g, row->arg[1] ? clear_log : get_log);
 	}
 	return bench_median(sample, TURNS);
 }
@@ -257,7 +278,7 @@ static double dirty_fault(const struct row *row)
 
 	ram_guest(&g, PAGE_4K, true, KVM_MEM_LOG_DIRTY_PAGES);
 	touch(&g, PAGE_4K, bench_samples);
-	time_get(&g);
+	get_log(&g);
 	touch(&g, PAGE_4K, bench_samples);
 	with = bench_median(bench(&g)->sample[0], bench_samples);
 	touch(&g, PAGE_4K, bench_samples);
