@@ -14,6 +14,7 @@
 #include <asm/tsc.h>
 
 #include "msr.h"
+#include "pv/pv.h"
 #include "time.h"
 #include "vendor.h"
 
@@ -232,7 +233,7 @@ static void set_offset(struct vcpu *vcpu, u64 offset)
 	vendor_call(write_tsc, vcpu);
 	if (vcpu->lapic)
 		lapic_tsc_changed(vcpu);
-	vcpu_request(vcpu, REQ_CLOCK);
+	pv_clock_stale(vcpu);
 }
 
 /* KVM_SET_TSC_KHZ of a vCPU: without scaling only the host's own rate will do. */

@@ -50,6 +50,13 @@ int pv_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
 void pv_clock_update(struct vcpu *vcpu);
 int pv_clock_paused(struct vcpu *vcpu);
 
+/* The vCPU's TSC has moved: a guest that looks at its page is told. */
+static inline void pv_clock_stale(struct vcpu *vcpu)
+{
+	if (vcpu->pv->time_on)
+		vcpu_request(vcpu, REQ_CLOCK);
+}
+
 static inline bool pv_may_poll(const struct vcpu *vcpu)
 {
 	return vcpu->pv->poll_control & VMM_POLL_ALLOWED;
