@@ -364,16 +364,13 @@ int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 bool emulate_pio_fast(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 {
 	u32 val = in ? 0 : vcpu_gpr(vcpu, GPR_RAX);
-	struct vm *vm = vcpu->vm;
-	int idx, err;
+	int err;
 
 	vcpu->emu->answered = false;
-	idx = srcu_read_lock(&vm->srcu);
 	if (in)
 		err = io_bus_read_atomic(vcpu, IO_BUS_PIO, port, size, &val);
 	else
 		err = io_bus_write_atomic(vcpu, IO_BUS_PIO, port, size, &val);
-	srcu_read_unlock(&vm->srcu, idx);
 	if (err == -EAGAIN)
 		return false;
 	trace_vmm_pio(vcpu->id, !in, port, size, 1);
@@ -946,18 +943,16 @@ bool emulation_usual_len(struct vcpu *vcpu)
 {
 	u16 kind = vcpu->exit.kind;
 	u8 len = usual_code[kind].len;
-	bool known = false;
+	bool known;
 	u32 code;
-	int idx;
 
 	if (!len)
 		return false;
-	idx = srcu_read_lock(&vcpu->vm->srcu);
 	pagefault_disable();
 	known = guest_code_recall(vcpu, vcpu_linear_rip(vcpu), &code, sizeof(code));
 	pagefault_enable();
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	if (!known || (code ^ usual_code[kind].code) & GENMASK(8 * len - 1, 0))
+	/* Those behind it are shifted away: the first byte is the lowest. */
+	if (!known || (code ^ usual_code[kind].code) << (8 * (sizeof(code) - len)))
 		return false;
 	vcpu->exit.insn_len = len;
 	return true;

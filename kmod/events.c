@@ -180,12 +180,6 @@ void events_requeue(struct vcpu *vcpu, const struct vmm_event *event)
 {
 	struct vcpu_events *ev = &vcpu->ev;
 
-	ev->nmi_injected = false;
-	ev->irq.injected = false;
-	ev->ex.injected = false;
-	ev->soft_exception = false;
-	if (event->type == EVENT_NONE)
-		return;
 	vcpu_request(vcpu, REQ_EVENT);
 	switch (event->type) {
 	case EVENT_NMI:

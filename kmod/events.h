@@ -171,7 +171,16 @@ static inline void queue_gp(struct vcpu *vcpu)
 	queue_exception_error(vcpu, 13, 0);
 }
 
-/* Takes vmm_exit.vectored back into the injected state. */
+/* An exit: what was injected is delivered, but for what events_requeue() takes back. */
+static inline void events_delivered(struct vcpu_events *ev)
+{
+	ev->nmi_injected = false;
+	ev->irq.injected = false;
+	ev->ex.injected = false;
+	ev->soft_exception = false;
+}
+
+/* Takes vmm_exit.vectored, which is an event, back into the injected state. */
 void events_requeue(struct vcpu *vcpu, const struct vmm_event *event);
 /*
  * Hands the next event to the vendor or asks for a window. Irqs off.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * I/O inside the kernel: one sorted array of devices per bus, replaced as a
- * whole under SRCU, so that a lookup takes no locks. Ranges may be nested, so
- * each knows how far those up to it reach: the ones that could cover an address
- * are a few neighbours.
+ * whole, so that a lookup takes no locks: its readers are under SRCU, or inside
+ * a stay, which RCU knows as preemption is off. Ranges may be nested, so each
+ * knows how far those up to it reach: the ones that could cover an address are
+ * a few neighbours.
  */
 #include <linux/slab.h>
 
@@ -50,13 +51,27 @@ static void set_reach(struct io_bus *bus)
 	}
 }
 
+/*
+ * Only vCPUs read, and they are in vm->vcpus before anybody can run them: one that is
+ * not there yet finds the bus that is there now.
+ */
+static void wait_for_readers(struct vm *vm)
+{
+	/* The bus, before the look for vCPUs; between making one and running it are locks. */
+	smp_mb();
+	if (xa_empty(&vm->vcpus))
+		return;
+	synchronize_srcu_expedited(&vm->srcu);
+	synchronize_rcu_expedited();
+}
+
 static void bus_replace(struct vm *vm, enum io_bus_kind kind, struct io_bus *new)
 {
 	struct io_bus *old = bus_protected(vm, kind);
 
 	set_reach(new);
 	rcu_assign_pointer(vm->bus[kind], new);
-	synchronize_srcu_expedited(&vm->srcu);
+	wait_for_readers(vm);
 	kvfree(old);
 }
 
@@ -111,7 +126,7 @@ void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *d
 			new->nr_counted -= old->nr - n;
 		bus_replace(vm, kind, new);
 	} else {
-		synchronize_srcu_expedited(&vm->srcu);
+		wait_for_readers(vm);
 	}
 }
 
@@ -176,7 +191,9 @@ struct io_access {
 
 static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct io_access *a)
 {
-	struct io_bus *bus = srcu_dereference(vcpu->vm->bus[kind], &vcpu->vm->srcu);
+	struct io_bus *bus = rcu_dereference_check(vcpu->vm->bus[kind],
+						   srcu_read_lock_held(&vcpu->vm->srcu) ||
+						   rcu_read_lock_sched_held());
 	unsigned int i;
 	int err;
 

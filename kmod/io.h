@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * I/O inside the kernel: devices on a port or memory bus. Lookup runs under
- * vm->srcu; registration takes vm->slots_lock and replaces the bus as a whole.
+ * I/O inside the kernel: devices on a port or memory bus. Registration takes
+ * vm->slots_lock and replaces the bus as a whole.
  */
 #ifndef VMM_IO_H
 #define VMM_IO_H
@@ -46,7 +46,10 @@ int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int
 int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
 		 const void *data);
 
-/* Inside a stay. -EAGAIN, with nothing done, when a device that may sleep is to be asked. */
+/*
+ * Inside a stay, without vm->srcu. -EAGAIN, with nothing done, when a device that may
+ * sleep is to be asked.
+ */
 int io_bus_read_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
 		       void *data);
 int io_bus_write_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,

@@ -33,7 +33,7 @@ struct ioctl_row {
 
 struct ioctl_buf {
 	void *data;
-	u64 small[16];
+	u64 small[52];		/* all but pages: struct kvm_fpu is the largest */
 };
 
 static inline const struct ioctl_row *ioctl_find(const struct ioctl_row *rows,
@@ -56,7 +56,8 @@ static inline int ioctl_buf_get(struct ioctl_buf *buf, const struct ioctl_row *r
 	if (row->arg == ARG_NONE || row->arg == ARG_RAW)
 		return 0;
 	if (size <= sizeof(buf->small)) {
-		memset(buf->small, 0, sizeof(buf->small));
+		if (row->arg == ARG_OUT)
+			memset(buf->small, 0, size);
 		buf->data = buf->small;
 	} else {
 		buf->data = kzalloc(size, GFP_KERNEL_ACCOUNT);

@@ -363,7 +363,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EINVAL;
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
-	r = vcpu_locked_ioctl(vcpu, row, arg);
+	r = cmd == KVM_RUN ? do_run(vcpu, NULL, arg) : vcpu_locked_ioctl(vcpu, row, arg);
 	mutex_unlock(&vcpu->mutex);
 	return r;
 }

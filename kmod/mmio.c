@@ -223,26 +223,46 @@ static void finish(struct vcpu *vcpu, const struct mov *m, u64 value)
 
 /* -------- exits -------- */
 
-bool mmio_fast_exit(struct vcpu *vcpu)
+/*
+ * There is no memory at @gpa: looked up, or still known from the last time. As of now, so
+ * that a slot which is on its way is as if it came later.
+ */
+static bool is_hole(struct vcpu *vcpu, gpa_t gpa)
 {
 	struct vm *vm = vcpu->vm;
-	gpa_t gpa = vcpu->exit.tdp.gpa;
-	bool done = false;
-	u64 value = 0;
-	struct mov m;
+	/* Before the slots are looked at, as in gpa.c. */
+	u64 generation = smp_load_acquire(&vm->mem.generation);
+	u64 key = gpa >> PAGE_SHIFT | (u64)vcpu->tdp.as_id << 63;
+	bool hole;
 	int idx;
 
-	/* The chips' locks sleep there. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return false;
+	if (vcpu->hole.key == key && vcpu->hole.generation == generation)
+		return true;
 	idx = srcu_read_lock(&vm->srcu);
-	pagefault_disable();
-	if (!mm_slot(vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT) && find_mov(vcpu, &m))
-		done = in_kernel_atomic(vcpu, gpa, m.size, m.write ? NULL : &value,
-					m.write ? &m.value : NULL);
-	pagefault_enable();
+	hole = !mm_slot(vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT);
 	srcu_read_unlock(&vm->srcu, idx);
-	if (!done)
+	if (hole) {
+		vcpu->hole.key = key;
+		vcpu->hole.generation = generation;
+	}
+	return hole;
+}
+
+bool mmio_fast_exit(struct vcpu *vcpu)
+{
+	gpa_t gpa = vcpu->exit.tdp.gpa;
+	bool found;
+	u64 value = 0;
+	struct mov m;
+
+	/* The chips' locks sleep there. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !is_hole(vcpu, gpa))
+		return false;
+	pagefault_disable();
+	found = find_mov(vcpu, &m);
+	pagefault_enable();
+	if (!found || !in_kernel_atomic(vcpu, gpa, m.size, m.write ? NULL : &value,
+					m.write ? &m.value : NULL))
 		return false;
 	trace_vmm_mmio(vcpu->id, m.write, gpa, m.size);
 	finish(vcpu, &m, value);

@@ -504,7 +504,8 @@ static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_EFER, MSR_EFER, get_efer, set_efer, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, get_syscall, set_syscall },
 	{ MSR_IA32_TSC, MSR_IA32_TSC, get_tsc, set_tsc, GET_IN_STAY },
-	{ MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, get_tsc_adjust, set_tsc_adjust, GET_IN_STAY },
+	{ MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, get_tsc_adjust, set_tsc_adjust,
+	  GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_APICBASE, MSR_IA32_APICBASE, get_apicbase, set_apicbase, GET_IN_STAY },
 	{ MSR_IA32_CR_PAT, MSR_IA32_CR_PAT, get_pat, set_pat, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE,
@@ -561,8 +562,11 @@ static int __init compare_rows(const void *a, const void *b)
 	return x->first < y->first ? -1 : 1;
 }
 
+/* The one that running guests use all the time. */
+static const struct msr_row *x2apic_row __ro_after_init;
+
 /* msr_init() has sorted them. */
-static const struct msr_row *find_row(u32 msr)
+static const struct msr_row *search_rows(u32 msr)
 {
 	unsigned int lo = 0, hi = ARRAY_SIZE(msr_rows);
 
@@ -577,6 +581,11 @@ static const struct msr_row *find_row(u32 msr)
 			return &msr_rows[mid];
 	}
 	return NULL;
+}
+
+static const struct msr_row *find_row(u32 msr)
+{
+	return msr - APIC_BASE_MSR <= 0xff ? x2apic_row : search_rows(msr);
 }
 
 int vcpu_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
@@ -707,6 +716,7 @@ void __init msr_init(void)
 	int i;
 
 	sort(msr_rows, ARRAY_SIZE(msr_rows), sizeof(msr_rows[0]), compare_rows, NULL);
+	x2apic_row = search_rows(APIC_BASE_MSR);
 	for (i = 0; i < ARRAY_SIZE(saved_msrs); i++)
 		if (msr_offered(saved_msrs[i]))
 			save_list[nr_save++] = saved_msrs[i];

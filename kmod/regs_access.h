@@ -84,9 +84,10 @@ static inline u64 vcpu_cr4(struct vcpu *vcpu)
 	return regs_get(vcpu, RG_CR)->cr4;
 }
 
-static inline u64 vcpu_efer(struct vcpu *vcpu)
+/* Always there: VT-x guests change it by exits only, and AMD-V has it from each exit. */
+static inline u64 vcpu_efer(const struct vcpu *vcpu)
 {
-	return regs_get(vcpu, RG_CR)->efer;
+	return vcpu->regs.efer;
 }
 
 static inline u64 vcpu_cr3(struct vcpu *vcpu)

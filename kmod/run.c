@@ -69,6 +69,7 @@ static void vcpu_leave_halt(struct vcpu *vcpu)
 }
 
 static int vcpu_block(struct vcpu *vcpu)
+	__must_hold(&vcpu->vm->srcu)
 {
 	int r = slow_requests(vcpu);
 	bool slept;
@@ -211,25 +212,27 @@ static void fast_requests(struct vcpu *vcpu)
 
 /* -------- the stay -------- */
 
-/* Irqs off, state IN_GUEST: requests made from now on come with an IPI. */
 static bool must_leave(struct vcpu *vcpu)
 {
 	return (READ_ONCE(vcpu->requests) & ~FAST_REQUESTS) ||
 	       compat_guest_mode_work_pending() || compat_softirq_pending();
 }
 
-/* One entry. False when the stay must end before it. */
-static bool stay_enter(struct vcpu *vcpu)
+/*
+ * A host interrupt that caused the exit is taken here, and before the guest's time
+ * ends: a tick is the guest's. STI holds interrupts off for one more instruction.
+ */
+static void take_host_interrupt(struct vcpu *vcpu)
 {
-	int tpr;
-
+	local_irq_enable();
+	asm volatile("nop");
 	local_irq_disable();
-	vcpu_set_state(vcpu, VCPU_IN_GUEST);
-	if (must_leave(vcpu)) {
-		vcpu_set_state(vcpu, VCPU_LOADED);
-		local_irq_enable();
-		return false;
-	}
+	vcpu->irqs_taken = true;
+}
+
+/* One entry and its exit. Irqs off, state IN_GUEST. */
+static void enter_once(struct vcpu *vcpu)
+{
 	if (READ_ONCE(vcpu->requests))
 		fast_requests(vcpu);
 	pv_eoi_before_entry(vcpu);
@@ -239,27 +242,39 @@ static bool stay_enter(struct vcpu *vcpu)
 	vtime_account_guest_enter();
 	vendor_call(enter, vcpu);
 
-	vcpu_set_state(vcpu, VCPU_LOADED);
 	stats_count_exit(&vcpu->stats, vcpu->exit.kind);
 	trace_vmm_exit(vcpu->id, vcpu->exit.kind, vcpu->exit.hw_reason,
 		       vcpu->exit.info1, vcpu->exit.info2);
-	events_requeue(vcpu, &vcpu->exit.vectored);
-	tpr = vendor_call(get_tpr, vcpu);
-	if (tpr >= 0)
-		vcpu_set_cr8(vcpu, tpr);
-	/*
-	 * A host interrupt that caused the exit is taken here, and before the
-	 * guest's time ends: a tick is the guest's.
-	 */
-	if (vcpu->exit.kind == EXIT_EXTINT) {
-		local_irq_enable();
-		/* STI holds interrupts off for one more instruction. */
-		asm volatile("nop");
-		local_irq_disable();
-	}
+	events_delivered(&vcpu->ev);
+	if (unlikely(vcpu->exit.vectored.type != EVENT_NONE))
+		events_requeue(vcpu, &vcpu->exit.vectored);
+	if (vcpu->exit.kind == EXIT_EXTINT)
+		take_host_interrupt(vcpu);
 	vtime_account_guest_exit();
+}
+
+/*
+ * Entries, until an exit is to be dealt with outside of the stay: true; or until the stay
+ * must end before the next one. Host interrupts are off but in take_host_interrupt(): one
+ * that comes while an exit is dealt with in place ends the next entry at once. A request
+ * made from now on is seen before the next entry, or comes with such an interrupt.
+ */
+static bool stay_enter(struct vcpu *vcpu)
+{
+	bool entered;
+
+	local_irq_disable();
+	vcpu->irqs_taken = true;
+	vcpu_set_state(vcpu, VCPU_IN_GUEST);
+	do {
+		entered = !must_leave(vcpu);
+		if (!entered)
+			break;
+		enter_once(vcpu);
+	} while (pv_eoi_after_exit(vcpu) && vcpu_fast_exit(vcpu));
+	vcpu_set_state(vcpu, VCPU_LOADED);
 	local_irq_enable();
-	return true;
+	return entered;
 }
 
 /*
@@ -304,9 +319,7 @@ static int vcpu_stay(struct vcpu *vcpu)
 	xstate_load(vcpu);
 	if (vcpu->lapic)
 		lapic_timer_to_hw(vcpu);
-	do {
-		entered = stay_enter(vcpu);
-	} while (entered && pv_eoi_after_exit(vcpu) && vcpu_fast_exit(vcpu));
+	entered = stay_enter(vcpu);
 	xstate_save(vcpu);
 	vendor_call(stay_end, vcpu);
 	host_check_end();

@@ -19,30 +19,6 @@
 #include "xstate.h"
 #include "yield.h"
 
-static const u8 legal_from[] = {	/* by new state: bits of the old one */
-	[VCPU_OUTSIDE] = BIT(VCPU_LOADED) | BIT(VCPU_BLOCKED),
-	[VCPU_LOADED] = BIT(VCPU_OUTSIDE) | BIT(VCPU_IN_GUEST),
-	[VCPU_IN_GUEST] = BIT(VCPU_LOADED),
-	[VCPU_BLOCKED] = BIT(VCPU_OUTSIDE),
-};
-
-/*
- * Before it enters the guest or sleeps, the full barrier orders the new state
- * before the reading of vcpu->requests: whoever sets a request and then sees
- * another state than IN_GUEST knows that the request will be seen before the
- * next entry. On the way back nothing is read for which that would matter.
- */
-void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
-{
-	WARN_ON_ONCE(!(legal_from[state] & BIT(vcpu->state)));
-	if (state == VCPU_IN_GUEST || state == VCPU_BLOCKED)
-		/* See above; pairs with vcpu_kick() and vm_request_all(). */
-		smp_store_mb(vcpu->state, state);
-	else
-		/* What the guest did comes first. */
-		smp_store_release(&vcpu->state, state);
-}
-
 void vcpu_kick(struct vcpu *vcpu)
 {
 	int cpu;
@@ -177,9 +153,11 @@ int vcpu_create(struct vm *vm, u32 id)
 	err = xa_insert(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto out_destroy;
+	vm_set_near_vcpu(vm, vcpu->index, vcpu);
 	vm_get(vm);
 	fd = vcpu_open_fd(vcpu);
 	if (fd < 0) {
+		vm_set_near_vcpu(vm, vcpu->index, NULL);
 		xa_erase(&vm->vcpus, vcpu->index);
 		vm_put(vm);
 		err = fd;

@@ -31,9 +31,12 @@
  *  stay_begin:	preemption off, irqs on. Makes the vCPU current on this CPU.
  *  stay_end:	preemption off, irqs on or off. Host state fully restored.
  *  enter:	irqs off. Writes dirty groups, runs the guest once, clears avail
- *		of the groups the guest may have changed, fills vcpu->exit. Host
+ *		of the groups the guest may have changed, fills vcpu->exit, and
+ *		sets CR8 if the guest has changed it without an exit. Host
  *		NMIs are served before it returns; host interrupts are left
- *		pending for the caller, who opens interrupts.
+ *		pending for the caller, who opens interrupts. vcpu->irqs_taken
+ *		is the vendor's to clear: until then, what the host's
+ *		interrupts may change must be looked at.
  *  fetch:	fills one register group; from the vCPU thread, inside or outside
  *		a stay, any context that has preemption on or off, irqs on or off.
  *		(VMX outside a stay makes the VMCS current for the moment.)
@@ -44,8 +47,6 @@
  *  set_tpr_threshold: irr = highest pending vector or -1, tpr = current TPR:
  *		exit (EXIT_CR8) when the guest lowers TPR below irr's class;
  *		also mirrors tpr into the hardware's TPR.
- *  get_tpr:	after exit: the hardware's CR8 (0-15) if the guest has changed
- *		it without exit, else -1.
  * Translation
  *  flush_tlb:	all of this vCPU's second-stage and linear translations.
  *  flush_guest:	linear translations only.
@@ -83,7 +84,6 @@
 	OP(bool, cancel, struct vcpu *vcpu, struct vmm_event *event)	\
 	OP(void, set_window, struct vcpu *vcpu, u32 windows)		\
 	OP(void, set_tpr_threshold, struct vcpu *vcpu, int tpr, int irr) \
-	OP(int, get_tpr, struct vcpu *vcpu)				\
 	OP(void, flush_tlb, struct vcpu *vcpu)				\
 	OP(void, flush_guest, struct vcpu *vcpu)			\
 	OP(void, set_root, struct vcpu *vcpu, hpa_t root)		\

@@ -195,14 +195,9 @@ void vm_kill(struct vm *vm, const char *why)
 	vm_die(vm);
 }
 
-struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
-{
-	return xa_load(&vm->vcpus, index);
-}
-
 struct vcpu *vm_vcpu_by_id(struct vm *vm, u32 id)
 {
-	struct vcpu *vcpu = xa_load(&vm->vcpus, id);
+	struct vcpu *vcpu = vm_vcpu(vm, id);
 	unsigned long i;
 
 	/* Index and id agree for the usual launcher. */

@@ -24,6 +24,7 @@
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/rcuwait.h>
 #include <linux/refcount.h>
 #include <linux/srcu.h>
@@ -43,6 +44,8 @@
 #define VMM_MAX_VCPUS		1024
 #define VMM_MAX_VCPU_ID		(4 * VMM_MAX_VCPUS)
 #define VMM_MAX_CPUID_ENTRIES	256
+/* vCPUs that are found without a walk through the xarray. */
+#define VMM_NEAR_VCPUS		16
 
 struct vm;
 struct vcpu;
@@ -55,7 +58,7 @@ struct vcpu;
 enum vcpu_state {
 	VCPU_OUTSIDE,		/* not on a physical CPU, or in user space */
 	VCPU_LOADED,		/* inside a stay: preemption off, guest FPU live */
-	VCPU_IN_GUEST,		/* interrupts off, between checks and exit */
+	VCPU_IN_GUEST,		/* a request made now comes with an IPI */
 	VCPU_BLOCKED,		/* in HLT or waiting for SIPI: polls or sleeps */
 };
 
@@ -94,6 +97,7 @@ struct vm {
 	struct vm_coalesced *coalesced;	/* (c) coalesced.c */
 
 	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */
+	struct vcpu *near_vcpus[VMM_NEAR_VCPUS]; /* (r) the first of them */
 	atomic_t nr_vcpus;		/* (a) only grows */
 	u32 bsp_id;			/* (m) vCPU id of the boot processor */
 	u32 max_vcpu_id;		/* (m) */
@@ -172,6 +176,10 @@ struct vcpu {
 		u8 len, size, gpr;
 		bool write;
 	} mmio;
+	struct {			/* (v) a page without memory, as of that generation */
+		u64 key, generation;
+	} hole;
+	bool irqs_taken;		/* (v) the host's may have come since the last entry */
 	bool touched_memory;		/* (v) since the last stay, for the guest: L1TF */
 
 	u64 tsc_offset;			/* (v) guest TSC = scale(host TSC) + offset */
@@ -215,7 +223,22 @@ void vm_kill(struct vm *vm, const char *why);
 	({ bool bug__ = (cond); if (unlikely(bug__)) vm_kill(vm, #cond); bug__; })
 
 /* vcpu by index (below nr_vcpus) or by APIC id; NULL when there is none. */
-struct vcpu *vm_vcpu(struct vm *vm, unsigned int index);
+static inline struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
+{
+	if (index >= VMM_NEAR_VCPUS)
+		return xa_load(&vm->vcpus, index);
+	/* It may be the guest's number. */
+	return READ_ONCE(vm->near_vcpus[array_index_nospec(index, VMM_NEAR_VCPUS)]);
+}
+
+/* Together with vm->vcpus: @vcpu is in there, or just about to go. */
+static inline void vm_set_near_vcpu(struct vm *vm, unsigned int index, struct vcpu *vcpu)
+{
+	if (index < VMM_NEAR_VCPUS)
+		/* A whole vCPU before it is found; pairs with vm_vcpu(). */
+		smp_store_release(&vm->near_vcpus[index], vcpu);
+}
+
 struct vcpu *vm_vcpu_by_id(struct vm *vm, u32 id);
 #define vm_for_each_vcpu(i, vcpu, vm) \
 	xa_for_each(&(vm)->vcpus, i, vcpu)
@@ -253,9 +276,40 @@ void vm_request_all(struct vm *vm, enum vcpu_request req);
 /* vcpu.c */
 int vcpu_create(struct vm *vm, u32 id);
 void vcpu_destroy(struct vcpu *vcpu);
-void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state);
 /* Architectural reset: @init true for INIT, false for power-up. */
 void vcpu_reset(struct vcpu *vcpu, bool init);
+
+/* Bits of the states that @to may follow. */
+static __always_inline unsigned int vcpu_states_before(enum vcpu_state to)
+{
+	switch (to) {
+	case VCPU_OUTSIDE:
+		return BIT(VCPU_LOADED) | BIT(VCPU_BLOCKED);
+	case VCPU_LOADED:
+		return BIT(VCPU_OUTSIDE) | BIT(VCPU_IN_GUEST);
+	case VCPU_IN_GUEST:
+		return BIT(VCPU_LOADED);
+	default:
+		return BIT(VCPU_OUTSIDE);
+	}
+}
+
+/*
+ * Before it enters the guest or sleeps, the full barrier orders the new state
+ * before the reading of vcpu->requests: whoever sets a request and then sees
+ * another state than IN_GUEST knows that the request will be seen before the
+ * next entry. On the way back nothing is read for which that would matter.
+ */
+static __always_inline void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
+{
+	WARN_ON_ONCE(!(vcpu_states_before(state) & BIT(vcpu->state)));
+	if (state == VCPU_IN_GUEST || state == VCPU_BLOCKED)
+		/* See above; pairs with vcpu_kick() and vm_request_all(). */
+		smp_store_mb(vcpu->state, state);
+	else
+		/* What the guest did comes first. */
+		smp_store_release(&vcpu->state, state);
+}
 
 static inline bool vcpu_is_bsp(const struct vcpu *vcpu)
 {

@@ -11,6 +11,9 @@
 #define X2APIC_BROADCAST	0xffffffffu
 #define XAPIC_BROADCAST		0xffu
 
+/* SDM 11.6.1. */
+enum { SHORTHAND_NONE, SHORTHAND_SELF, SHORTHAND_ALL, SHORTHAND_OTHERS };
+
 static bool match_physical(struct lapic *l, u32 dest)
 {
 	if (lapic_x2apic(l))
@@ -49,11 +52,11 @@ bool irq_message_matches(struct lapic *l, struct lapic *source, const struct irq
 	if (!lapic_hw_enabled(l))
 		return false;
 	switch (msg->shorthand) {
-	case 1:
+	case SHORTHAND_SELF:
 		return l == source;
-	case 2:
+	case SHORTHAND_ALL:
 		return true;
-	case 3:
+	case SHORTHAND_OTHERS:
 		return l != source;
 	}
 	if (is_broadcast(l, source, msg))
@@ -147,6 +150,9 @@ static int deliver(struct vm *vm, struct lapic *source, const struct irq_message
 
 	if (vcpu)
 		return accept(vcpu->lapic, msg);
+	/* To itself: a broadcast that all others turn down. */
+	if (msg->shorthand == SHORTHAND_SELF && !is_lowest(msg))
+		return lapic_hw_enabled(source) ? accept(source, msg) : -1;
 	/* Not within the xAPIC's 8 bits: only x2APICs can be meant. */
 	if (msg->logical && !msg->shorthand && !is_lowest(msg) && msg->dest > 0xff &&
 	    msg->dest != X2APIC_BROADCAST)

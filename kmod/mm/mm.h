@@ -253,7 +253,7 @@ struct walk_fault {
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault);
 /*
  * Code at @gva, 4 or 16 bytes, if its page was walked lately and all of it is at hand. For
- * the vCPU's present privilege, with page faults disabled or not. Under vm->srcu.
+ * the vCPU's present privilege, with page faults disabled or not. Needs no vm->srcu.
  */
 bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len);
 /* Walks to @gva as an instruction fetch does, for the next guest_code_recall(): as guest_walk(). */

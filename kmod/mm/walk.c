@@ -62,7 +62,7 @@ struct walk {
 
 /* The last walk of a page whose number has the same low bits, with what it depended on. */
 struct walk_memo {
-	bool valid;
+	bool valid;		/* and walk.flags may be done */
 	u8 as_id;
 	u64 generation;		/* of memslots: user_ptr and page are of it */
 	u64 cr3;
@@ -379,7 +379,7 @@ static void memo_store(const struct walk *w, gpa_t gpa, u64 generation)
 	};
 }
 
-static bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
+static __always_inline bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
 {
 	const struct walk *w = &m->walk;
 
@@ -414,7 +414,8 @@ static struct walk_memo *memo_recall(struct vcpu *vcpu, gva_t gva, u32 flags)
 		return NULL;
 	m->walk.gva = gva;
 	m->walk.flags = flags;
-	return check_rights(&m->walk, &fault) ? NULL : m;
+	m->valid = !check_rights(&m->walk, &fault);
+	return m->valid ? m : NULL;
 }
 
 static u32 code_flags(struct vcpu *vcpu)
@@ -422,21 +423,53 @@ static u32 code_flags(struct vcpu *vcpu)
 	return WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
 }
 
+/* @len is 4 or 16. Entries first: what they lead to is read while they stand. */
+static bool read_by_memo(const struct walk_memo *m, unsigned int offset, void *code,
+			 unsigned int len)
+{
+	u8 __user *from = m->page + offset;
+	/* By pointers: a check of the index would be a call, with user space open. */
+	const u64 *found = m->walk.entry;
+	void __user * const *at = m->walk.user_ptr;
+	int level = m->walk.mode->levels, leaf = m->walk.leaf;
+	u64 entry;
+
+	if (!user_read_access_begin(from, len))
+		return false;
+	for (; level >= leaf; level--) {
+		unsafe_get_user(entry, (u64 __user *)*(at + level), fail);
+		if (entry != *(found + level))
+			goto fail;
+	}
+	if (len == sizeof(u32)) {
+		unsafe_get_user(*(u32 *)code, (u32 __user *)from, fail);
+	} else {
+		unsafe_get_user(*(u64 *)code, (u64 __user *)from, fail);
+		unsafe_get_user(*(u64 *)(code + 8), (u64 __user *)(from + 8), fail);
+	}
+	user_read_access_end();
+	return true;
+fail:
+	user_read_access_end();
+	return false;
+}
+
+/*
+ * No rights are looked at: those of a fetch depend on nothing but what memo_fits() and
+ * the comparison of the flags make sure of. Slots that changed meanwhile void the answer.
+ */
 bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len)
 {
-	struct walk_memo *m;
-	u8 __user *from;
+	u32 flags = code_flags(vcpu);
+	const struct walk_memo *m = memo_of(vcpu, gva, flags);
 
-	if (!vcpu_paging(vcpu) || offset_in_page(gva) > PAGE_SIZE - len)
+	if (offset_in_page(gva) > PAGE_SIZE - len || !memo_fits(vcpu, m, gva) ||
+	    m->walk.flags != flags || !m->page ||
+	    !read_by_memo(m, offset_in_page(gva), code, len))
 		return false;
-	m = memo_recall(vcpu, gva, code_flags(vcpu));
-	if (!m || !m->page)
-		return false;
-	from = m->page + offset_in_page(gva);
-	if (len == sizeof(u32))
-		return !__get_user(*(u32 *)code, (u32 __user *)from);
-	return !__get_user(*(u64 *)code, (u64 __user *)from) &&
-	       !__get_user(*(u64 *)(code + 8), (u64 __user *)(from + 8));
+	/* After the reads, against publish() in memslot.c: its caller may unmap next. */
+	smp_rmb();
+	return m->generation == READ_ONCE(vcpu->vm->mem.generation);
 }
 
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault)

@@ -53,7 +53,9 @@ static void read_caps(void)
 		.nrips = boot_cpu_has(X86_FEATURE_NRIPS),
 		.decode = boot_cpu_has(X86_FEATURE_DECODEASSISTS),
 		.flush_asid = boot_cpu_has(X86_FEATURE_FLUSHBYASID),
-		.clean_bits = boot_cpu_has(X86_FEATURE_VMCBCLEAN),
+		/* CR2 and the interrupt control word change too often to be worth comparing. */
+		.clean_after_exit = boot_cpu_has(X86_FEATURE_VMCBCLEAN) ?
+				    CLEAN_ALL & ~(CLEAN_CR2 | CLEAN_TPR) : 0,
 		.pause_filter = boot_cpu_has(X86_FEATURE_PAUSEFILTER),
 		.pause_thresh = boot_cpu_has(X86_FEATURE_PFTHRESHOLD),
 		.tsc_ratio = boot_cpu_has(X86_FEATURE_TSCRATEMSR),

@@ -241,5 +241,9 @@ void svm_decode_exit(struct vcpu_svm *svm)
 	e->info2 = c->exit_info2;
 	if (row->fill)
 		row->fill(svm, e);
-	svm_finish_events(svm);
+	e->vectored = (struct vmm_event){ .type = EVENT_NONE };
+	if (unlikely(svm->stepping || svm->iret_pending || (c->exit_int_info & EVTINJ_VALID)))
+		svm_finish_events(svm);
+	c->event_inj = 0;
+	svm->event.type = EVENT_NONE;
 }

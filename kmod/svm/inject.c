@@ -110,17 +110,6 @@ void svm_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 	svm_recalc_intercepts(svm);
 }
 
-int svm_get_tpr(struct vcpu *vcpu)
-{
-	struct vcpu_svm *svm = to_svm(vcpu);
-	u8 tpr = svm->vmcb->control.int_ctl & INTCTL_TPR;
-
-	if (likely(tpr == svm->tpr))
-		return -1;
-	svm->tpr = tpr;
-	return tpr;
-}
-
 void svm_set_nmi_masked(struct vcpu_svm *svm, bool masked)
 {
 	if (svm->nmi_masked == masked)
@@ -141,8 +130,6 @@ void svm_begin_step(struct vcpu_svm *svm)
 {
 	struct vmcb_save *s = &svm->vmcb->save;
 
-	if (likely(!(svm->windows & WINDOW_NMI)))
-		return;
 	if (svm->nmi_masked && !svm->iret_pending)
 		return;
 	if (svm->vmcb->control.event_inj & EVTINJ_VALID) {
@@ -220,9 +207,6 @@ static void take_vectored(struct vcpu_svm *svm, struct vmm_event *out)
 {
 	struct vmm_event event;
 
-	*out = (struct vmm_event){ .type = EVENT_NONE };
-	if (likely(!(svm->vmcb->control.exit_int_info & EVTINJ_VALID)))
-		return;
 	event = interrupted_event(&svm->vmcb->control);
 	if (event.type == EVENT_NONE)
 		return;
@@ -250,16 +234,13 @@ bool svm_consume_vectored(struct vcpu_svm *svm, struct vmm_event *event)
 
 void svm_finish_events(struct vcpu_svm *svm)
 {
-	struct vmcb_control *c = &svm->vmcb->control;
 	struct vmm_exit *e = &svm->vcpu.exit;
 
-	if (unlikely(svm->stepping))
+	if (svm->stepping)
 		finish_step(svm, e);
-	if (unlikely(iret_done(svm))) {
+	if (iret_done(svm)) {
 		svm_set_nmi_masked(svm, false);
 		vcpu_request(&svm->vcpu, REQ_EVENT);
 	}
 	take_vectored(svm, &e->vectored);
-	c->event_inj = 0;
-	svm->event.type = EVENT_NONE;
 }

@@ -15,24 +15,19 @@
 #include "../guest_state.h"
 #include "svm.h"
 
-/* CR2 and the interrupt control word change too often to be worth comparing. */
-#define CLEAN_AFTER_EXIT	(CLEAN_ALL & ~(CLEAN_CR2 | CLEAN_TPR))
-
 #define DR7_ENABLED	0xff
 
 /*
  * MSR_TSC_AUX belongs to the guest for a stay; host user space alone reads it.
- * Called again when the guest has written it.
+ * The guest's own write to it ends the stay.
  */
 static void load_tsc_aux(struct vcpu_svm *svm, struct svm_cpu *cpu)
 {
-	u64 now = svm->tsc_aux_loaded ? svm->tsc_aux : cpu->tsc_aux;
-
 	if (!svm->guest_rdtscp)
 		return;
 	svm->tsc_aux_loaded = true;
 	svm->tsc_aux = svm->vcpu.regs.tsc_aux;
-	if (svm->tsc_aux != now)
+	if (svm->tsc_aux != cpu->tsc_aux)
 		native_wrmsr(MSR_TSC_AUX, svm->tsc_aux, 0);
 }
 
@@ -59,6 +54,23 @@ static void save_host(struct svm_cpu *cpu)
 {
 	asm volatile("1: vmsave %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : : "a" (svm_page_pa(cpu->host)) : "memory");
+}
+
+/*
+ * The host's changes with its thread and by IPIs; that the guest has one of its own, under
+ * an exit that ends the stay.
+ */
+static void prepare_spec_ctrl(struct vcpu_svm *svm)
+{
+	struct svm_run *run = &svm->run;
+
+	run->flags = 0;
+	if (!svm_caps.spec_ctrl || svm_caps.virt_spec_ctrl)
+		return;
+	run->host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
+	run->flags = SVM_RUN_SPEC_SWITCH;
+	if (svm->spec_passthrough)
+		run->flags |= SVM_RUN_SPEC_READ;
 }
 
 void svm_stay_begin(struct vcpu *vcpu)
@@ -171,9 +183,7 @@ static void unload_guest_drs(struct vcpu_svm *svm, const struct host_drs *host)
 		svm->dr_live = false;
 		svm_recalc_intercepts(svm);
 	}
-	if (unlikely(s->dr6 != DR6_INIT))
-		set_debugreg(DR6_INIT, 6);
-	if (likely(!host->active))
+	if (!host->active)
 		return;
 	if (host->loaded)
 		write_drs(host->dr);
@@ -196,19 +206,6 @@ static u64 suspend_debugctl(void)
 	return val;
 }
 
-static void prepare_spec_ctrl(struct vcpu_svm *svm)
-{
-	struct svm_run *run = &svm->run;
-
-	run->flags = 0;
-	if (!svm_caps.spec_ctrl || svm_caps.virt_spec_ctrl)
-		return;
-	run->host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
-	run->flags = SVM_RUN_SPEC_SWITCH;
-	if (svm->spec_passthrough)
-		run->flags |= SVM_RUN_SPEC_READ;
-}
-
 /* RCU and lockdep see the guest as user space: nothing in between may be traced. */
 static noinstr int cross(struct vcpu_svm *svm)
 {
@@ -220,39 +217,80 @@ static noinstr int cross(struct vcpu_svm *svm)
 	return ret;
 }
 
+/* From here on the VMCB is what the CPU knows, but for what is changed in it. */
+static int cross_and_back(struct vcpu_svm *svm)
+{
+	int ret;
+
+	svm->vmcb->control.clean = svm->clean;
+	ret = cross(svm);
+	svm->clean = svm_caps.clean_after_exit;
+	if (unlikely(svm->vmcb->save.dr6 != DR6_INIT))
+		set_debugreg(DR6_INIT, 6);
+	return ret;
+}
+
+static noinline int cross_with_drs(struct vcpu_svm *svm)
+{
+	struct host_drs host;
+	int ret;
+
+	load_guest_drs(svm, &host);
+	ret = cross_and_back(svm);
+	unload_guest_drs(svm, &host);
+	return ret;
+}
+
+/* Neither the guest nor the host has anything in its debug registers. */
+static bool drs_at_rest(const struct vcpu_svm *svm)
+{
+	const struct vmcb_save *s = &svm->vmcb->save;
+
+	return !svm->dr_live && !(s->dr7 & DR7_ENABLED) && s->dr6 == DR6_INIT &&
+	       !hw_breakpoint_active();
+}
+
 static void before_entry(struct vcpu_svm *svm, struct svm_cpu *cpu)
 {
-	if (unlikely(svm->tsc_aux_loaded && svm->tsc_aux != svm->vcpu.regs.tsc_aux))
-		load_tsc_aux(svm, cpu);
+	struct vmcb_control *c = &svm->vmcb->control;
+
 	svm_flush_regs(svm);
-	svm_begin_step(svm);
-	svm_prepare_asid(svm, cpu);
-	prepare_spec_ctrl(svm);
+	if (unlikely(svm->vcpu.irqs_taken)) {
+		svm->vcpu.irqs_taken = false;
+		prepare_spec_ctrl(svm);
+	}
+	if (unlikely(svm->windows & WINDOW_NMI))
+		svm_begin_step(svm);
+	c->tlb_ctl = TLBCTL_NONE;
+	if (unlikely(svm->flush || svm->asid_generation != cpu->generation))
+		svm_prepare_asid(svm, cpu);
+}
+
+static void after_exit(struct vcpu_svm *svm)
+{
+	u8 tpr = svm->vmcb->control.int_ctl & INTCTL_TPR;
+
+	svm_decode_exit(svm);
+	svm_regs_after_exit(svm);
+	if (unlikely(tpr != svm->tpr)) {
+		svm->tpr = tpr;
+		vcpu_set_cr8(&svm->vcpu, tpr);
+	}
 }
 
 void svm_enter(struct vcpu *vcpu)
 {
-	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
 	struct vcpu_svm *svm = to_svm(vcpu);
-	struct vmcb_control *c = &svm->vmcb->control;
-	struct host_drs host;
 	u64 debugctl;
 	int broken;
 
-	before_entry(svm, cpu);
-	load_guest_drs(svm, &host);
+	before_entry(svm, this_cpu_ptr(&svm_cpus));
 	debugctl = suspend_debugctl();
-	c->clean = svm_caps.clean_bits ? svm->clean : 0;
-	broken = cross(svm);
+	broken = likely(drs_at_rest(svm)) ? cross_and_back(svm) : cross_with_drs(svm);
 	if (unlikely(debugctl))
 		update_debugctlmsr(debugctl);
-	if (unlikely(broken)) {
-		unload_guest_drs(svm, &host);
+	if (unlikely(broken))
 		vcpu->exit = (struct vmm_exit){ .kind = EXIT_BROKEN };
-		return;
-	}
-	svm->clean = CLEAN_AFTER_EXIT;
-	unload_guest_drs(svm, &host);
-	svm_decode_exit(svm);
-	svm_regs_after_exit(svm);
+	else
+		after_exit(svm);
 }

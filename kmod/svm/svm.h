@@ -25,7 +25,6 @@ struct svm_caps {
 	bool nrips;		/* exits tell the next RIP */
 	bool decode;		/* exits tell operands and instruction bytes */
 	bool flush_asid;
-	bool clean_bits;
 	bool pause_filter;
 	bool pause_thresh;
 	bool tsc_ratio;
@@ -34,6 +33,7 @@ struct svm_caps {
 	bool ibpb;
 	bool rdtscp;		/* the host has MSR_TSC_AUX */
 	bool bus_lock_detect;	/* the host may trap bus locks by DEBUGCTL */
+	u32 clean_after_exit;	/* CLEAN_*, 0 without clean bits */
 	u32 nr_asids;
 };
 
@@ -120,6 +120,20 @@ static inline u64 svm_page_pa(struct page *page)
 	return __sme_set(page_to_phys(page));
 }
 
+void svm_flush_groups(struct vcpu_svm *svm);
+
+/* Irqs off, right before entry. After most exits RIP and RAX are all. */
+static inline void svm_flush_regs(struct vcpu_svm *svm)
+{
+	struct vcpu_regs *r = &svm->vcpu.regs;
+
+	if (unlikely(r->dirty & ~BIT(RG_RIP)))
+		svm_flush_groups(svm);
+	svm->vmcb->save.rip = r->rip;
+	svm->vmcb->save.rax = r->gpr[GPR_RAX];
+	r->dirty = 0;
+}
+
 /* caps.c */
 int svm_probe(void);
 int svm_setup(void);
@@ -131,7 +145,6 @@ extern struct page *svm_msrpm[NR_MSRPMS];
 
 /* vendor.c */
 void svm_regs_after_exit(struct vcpu_svm *svm);
-void svm_flush_regs(struct vcpu_svm *svm);
 void svm_recalc_intercepts(struct vcpu_svm *svm);
 void svm_write_tsc(struct vcpu *vcpu);
 
@@ -161,11 +174,10 @@ void svm_inject(struct vcpu *vcpu, const struct vmm_event *event);
 bool svm_cancel(struct vcpu *vcpu, struct vmm_event *event);
 void svm_set_window(struct vcpu *vcpu, u32 windows);
 void svm_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr);
-int svm_get_tpr(struct vcpu *vcpu);
 void svm_set_nmi_masked(struct vcpu_svm *svm, bool masked);
-/* Before entry, registers flushed: single-step if an NMI window needs it. */
+/* Before entry with WINDOW_NMI, registers flushed: single-step if it needs that. */
 void svm_begin_step(struct vcpu_svm *svm);
-/* After exit: RFLAGS and NMI blocking as the guest sees them, exit.vectored. */
+/* An exit that ends a step, an IRET or a delivery: RFLAGS, NMI blocking, exit.vectored. */
 void svm_finish_events(struct vcpu_svm *svm);
 /* Before svm_finish_events(): takes the interrupted event away; false if there is none. */
 bool svm_consume_vectored(struct vcpu_svm *svm, struct vmm_event *event);

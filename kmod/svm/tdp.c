@@ -95,22 +95,16 @@ static bool new_asid(struct vcpu_svm *svm, struct svm_cpu *cpu)
 	return wrapped;
 }
 
-/* Right before entry, irqs off. */
+/* Right before entry, irqs off, when there is something to flush. */
 void svm_prepare_asid(struct vcpu_svm *svm, struct svm_cpu *cpu)
 {
 	struct vmcb_control *c = &svm->vmcb->control;
 
-	c->tlb_ctl = TLBCTL_NONE;
-	if (svm->asid_generation == cpu->generation) {
-		if (!svm->flush)
-			return;
-		if (svm_caps.flush_asid) {
-			svm->flush = false;
-			c->tlb_ctl = TLBCTL_FLUSH_ASID;
-			return;
-		}
-	}
 	svm->flush = false;
+	if (svm->asid_generation == cpu->generation && svm_caps.flush_asid) {
+		c->tlb_ctl = TLBCTL_FLUSH_ASID;
+		return;
+	}
 	if (new_asid(svm, cpu))
 		c->tlb_ctl = TLBCTL_FLUSH_ALL;
 }

@@ -324,22 +324,21 @@ void svm_regs_after_exit(struct vcpu_svm *svm)
 	fetch_intr(svm, r);
 	r->gpr[GPR_RAX] = svm->vmcb->save.rax;
 	r->avail = (r->avail & ~FETCHED_WHEN_ASKED) | FETCHED_AT_EXIT;
+	/* Where the code has to be read to step over it, nearly all ask for the mode. */
+	if (!svm_caps.nrips && svm->vcpu.exit.kind != EXIT_IO) {
+		fetch_mode(svm, r);
+		r->avail |= BIT(RG_MODE);
+	}
 }
 
-/* Irqs off, right before entry. */
-void svm_flush_regs(struct vcpu_svm *svm)
+void svm_flush_groups(struct vcpu_svm *svm)
 {
 	struct vcpu_regs *r = &svm->vcpu.regs;
-	unsigned long dirty = r->dirty & ~BIT(RG_RIP);
+	unsigned long dirty = r->dirty;
 	unsigned int group;
 
-	/* After most exits the only one. */
-	if (r->dirty & BIT(RG_RIP))
-		flush_rip(svm, r);
 	for_each_set_bit(group, &dirty, NR_REG_GROUPS)
 		groups[group].flush(svm, r);
-	r->dirty = 0;
-	svm->vmcb->save.rax = r->gpr[GPR_RAX];
 }
 
 #define DR_ALL (0xff | 0xff << 16)
@@ -560,7 +559,6 @@ const struct vmm_vendor_ops svm_ops = {
 	.cancel = svm_cancel,
 	.set_window = svm_set_window,
 	.set_tpr_threshold = svm_set_tpr_threshold,
-	.get_tpr = svm_get_tpr,
 	.flush_tlb = svm_flush_tlb,
 	.flush_guest = svm_flush_guest,
 	.set_root = svm_set_root,

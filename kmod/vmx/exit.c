@@ -290,9 +290,11 @@ void vmx_decode_exit(struct vcpu_vmx *vmx)
 		failed_entry(vmx, e);
 		return;
 	}
-	vmx->launched = true;
+	vmx->run.flags |= BIT(VMX_RUN_RESUME);
 	vmx->event.type = EVENT_NONE;
 	vmx->idt_info = vmcs_read32(IDT_VECTORING_INFO_FIELD);
-	vmx_take_vectored(vmx);
+	e->vectored = (struct vmm_event){ .type = EVENT_NONE };
+	if (unlikely(vmx->idt_info & VECTORING_INFO_VALID_MASK))
+		vmx_take_vectored(vmx);
 	decode(vmx, e);
 }

@@ -7,8 +7,6 @@
 
 #include "vmx.h"
 
-#define LAPIC_TASKPRI	0x80
-
 static const u32 intr_type[] = {
 	[EVENT_INTR] = INTR_TYPE_EXT_INTR,
 	[EVENT_NMI] = INTR_TYPE_NMI_INTR,
@@ -82,24 +80,13 @@ void vmx_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr)
 	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW))
 		return;
 	vmx->tpr = tpr;
-	vmx->vapic[LAPIC_TASKPRI] = tpr << 4;
+	vmx->vapic[VAPIC_TPR] = tpr << 4;
 	if (irr >= 0 && tpr >= irr >> 4)
 		threshold = irr >> 4;
 	if (threshold == vmx->tpr_threshold)
 		return;
 	vmx->tpr_threshold = threshold;
 	vmcs_write32(TPR_THRESHOLD, threshold);
-}
-
-int vmx_get_tpr(struct vcpu *vcpu)
-{
-	struct vcpu_vmx *vmx = to_vmx(vcpu);
-	u8 tpr = vmx->vapic[LAPIC_TASKPRI] >> 4;
-
-	if (!(vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW) || tpr == vmx->tpr)
-		return -1;
-	vmx->tpr = tpr;
-	return tpr;
 }
 
 static u8 vectored_type(u32 info)
@@ -126,9 +113,6 @@ void vmx_take_vectored(struct vcpu_vmx *vmx)
 	struct vmm_event *ev = &vmx->vcpu.exit.vectored;
 	u32 info = vmx->idt_info;
 
-	*ev = (struct vmm_event){ .type = EVENT_NONE };
-	if (likely(!(info & VECTORING_INFO_VALID_MASK)))
-		return;
 	ev->type = vectored_type(info);
 	ev->vector = info & VECTORING_INFO_VECTOR_MASK;
 	if (info & VECTORING_INFO_DELIVER_CODE_MASK) {

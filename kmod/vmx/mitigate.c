@@ -54,7 +54,7 @@ int vmx_mitigate_setup(void)
 	if (policy == L1D_AUTO)
 		policy = auto_policy();
 	vmx_host.l1d_flush = policy != L1D_NEVER && boot_cpu_has_bug(X86_BUG_L1TF);
-	vmx_host.l1d_always = policy == L1D_ALWAYS;
+	vmx_host.l1d_always = vmx_host.l1d_flush && policy == L1D_ALWAYS;
 	if (!vmx_host.l1d_flush || vmx_host.l1d_flush_msr)
 		return 0;
 	l1d_fill = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, L1D_ORDER);
@@ -65,6 +65,15 @@ void vmx_mitigate_unsetup(void)
 {
 	free_pages((unsigned long)l1d_fill, L1D_ORDER);
 	l1d_fill = NULL;
+}
+
+/* The host's changes with its thread and by IPIs, the guest's under an exit that ends the stay. */
+static void load_spec_ctrl(struct vcpu_vmx *vmx)
+{
+	if (!vmx_host.spec_ctrl)
+		return;
+	vmx->run.guest_spec_ctrl = vmx->vcpu.regs.spec_ctrl;
+	vmx->run.host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
 }
 
 static void prepare_run_flags(struct vcpu_vmx *vmx)
@@ -81,7 +90,7 @@ static void prepare_run_flags(struct vcpu_vmx *vmx)
 		flags |= BIT(VMX_RUN_SPEC_ALWAYS);
 	if (vmx->spec_passthrough)
 		flags |= BIT(VMX_RUN_SPEC_READ);
-	vmx->run.flags = flags;
+	vmx->run.flags = flags | (vmx->run.flags & BIT(VMX_RUN_RESUME));
 }
 
 /* Branch predictions learnt from one guest must not steer another. */
@@ -117,14 +126,6 @@ void vmx_mitigate_stay(struct vcpu_vmx *vmx)
 		vmx->l1d_dirty |= host_data_loaded(vmx);
 	prepare_run_flags(vmx);
 	barrier_between_guests(vmx);
-}
-
-static void load_spec_ctrl(struct vcpu_vmx *vmx)
-{
-	if (!vmx_host.spec_ctrl)
-		return;
-	vmx->run.guest_spec_ctrl = vmx->vcpu.regs.spec_ctrl;
-	vmx->run.host_spec_ctrl = this_cpu_read(x86_spec_ctrl_current);
 }
 
 static bool interrupted_since_flush(void)
@@ -166,15 +167,10 @@ static void flush_l1d(struct vcpu_vmx *vmx)
 		fill_l1d();
 }
 
-/* Irqs off, last thing before the entry. */
 void vmx_mitigate_entry(struct vcpu_vmx *vmx)
 {
+	/* Then each entry is to be asked about. */
+	vmx->vcpu.irqs_taken = vmx_host.l1d_always;
 	load_spec_ctrl(vmx);
 	flush_l1d(vmx);
-}
-
-void vmx_mitigate_exit(struct vcpu_vmx *vmx)
-{
-	if (vmx->spec_passthrough)
-		vmx->vcpu.regs.spec_ctrl = vmx->run.guest_spec_ctrl;
 }

@@ -4,7 +4,7 @@
  *
  * A VMCS is *active* on at most one CPU, from VMPTRLD to VMCLEAR (SDM 25.11.1);
  * vmx->active_cpu names it, and the CPU has it in active_list. One of those is
- * *current*. active_cpu, launched and the list change with irqs off on the
+ * *current*. active_cpu, VMX_RUN_RESUME and the list change with irqs off on the
  * CPU they belong to: by the vCPU's thread, by an IPI from the CPU that the
  * vCPU moved to, or when the CPU goes down. Inside a stay the vCPU's VMCS
  * stays current, as nobody else loads one with preemption off.
@@ -44,7 +44,7 @@ static void clear_here(struct vcpu_vmx *vmx)
 	if (__this_cpu_read(current_vmx) == vmx)
 		__this_cpu_write(current_vmx, NULL);
 	list_del(&vmx->active_link);
-	vmx->launched = false;
+	vmx->run.flags &= ~BIT(VMX_RUN_RESUME);
 	/* Whoever sees -1 may load it elsewhere: all of the above is done. */
 	smp_store_release(&vmx->active_cpu, -1);
 }
@@ -87,7 +87,7 @@ static void activate(struct vcpu_vmx *vmx, int cpu)
 		INIT_LIST_HEAD(list);
 	/* SDM 25.11.3: a new VMCS is cleared before its first load. */
 	vmx_vmclear(__pa(vmx->vmcs));
-	vmx->launched = false;
+	vmx->run.flags &= ~BIT(VMX_RUN_RESUME);
 	list_add(&vmx->active_link, list);
 	vmx->active_cpu = cpu;
 	vmx_vmptrld(__pa(vmx->vmcs));
@@ -315,22 +315,6 @@ void vmx_stay_end(struct vcpu *vcpu)
 
 /* ---- the entry ---------------------------------------------------------- */
 
-/* CR3 and CR4 of this thread on this CPU; they change with the PCID and perf. */
-static void load_host_crs(struct vmx_host_state *host)
-{
-	unsigned long cr3 = __read_cr3();
-	unsigned long cr4 = __read_cr4();
-
-	if (unlikely(cr3 != host->cr3)) {
-		vmcs_writel(HOST_CR3, cr3);
-		host->cr3 = cr3;
-	}
-	if (unlikely(cr4 != host->cr4)) {
-		vmcs_writel(HOST_CR4, cr4);
-		host->cr4 = cr4;
-	}
-}
-
 /*
  * The counter runs at a power of two of the TSC's rate and is 32 bits wide
  * (SDM 26.5.1); one tick more than needed, so that it never comes early.
@@ -350,60 +334,98 @@ static void load_timer(struct vcpu_vmx *vmx)
 	vmcs_write32(VMX_PREEMPTION_TIMER_VALUE, min_t(u64, ticks, U32_MAX));
 }
 
-/* Breakpoints in force: the exit resets DR7 only, so DR0-3 may stay. */
-static void load_guest_drs(const struct vcpu_vmx *vmx)
+/* CR3 and CR4 of this thread on this CPU; they change with the PCID and perf. */
+static void load_host_crs(struct vmx_host_state *host)
 {
-	if (likely(!(vmx->dr7 & 0xff)))
-		return;
+	unsigned long cr3 = __read_cr3();
+	unsigned long cr4 = __read_cr4();
+
+	if (unlikely(cr3 != host->cr3)) {
+		vmcs_writel(HOST_CR3, cr3);
+		host->cr3 = cr3;
+	}
+	if (unlikely(cr4 != host->cr4)) {
+		vmcs_writel(HOST_CR4, cr4);
+		host->cr4 = cr4;
+	}
+}
+
+/*
+ * What the exit clears (DEBUGCTL, DR7: SDM 28.5.1), and PEBS, which would write its
+ * records through the guest's page tables. While interrupts are off NMIs change what the
+ * host has in use, but do not begin to use what it has not.
+ */
+static void read_host_debug(struct vmx_host_state *host)
+{
+	host->dr7 = this_cpu_read(cpu_dr7);
+	host->debugctl = get_debugctlmsr();
+	host->pebs = 0;
+	if (vmx_host.pebs)
+		vmm_rdmsr(MSR_IA32_PEBS_ENABLE, host->pebs);
+}
+
+/* A breakpoint may come by NMI as well: kgdb's. */
+static bool host_debugs(const struct vmx_host_state *host)
+{
+	return this_cpu_read(cpu_dr7) | host->debugctl | host->pebs;
+}
+
+static bool guest_breaks(const struct vcpu_vmx *vmx)
+{
+	return vmx->dr7 & 0xff;
+}
+
+static noinline void suspend_host_debug(struct vcpu_vmx *vmx)
+{
+	struct vmx_host_state *host = &vmx->host;
+
+	read_host_debug(host);
+	if (host->dr7 && guest_breaks(vmx)) {
+		/* The guest's addresses must not be breakpoints of the host. */
+		set_debugreg(0, 7);
+		get_debugreg(host->dr[0], 0);
+		get_debugreg(host->dr[1], 1);
+		get_debugreg(host->dr[2], 2);
+		get_debugreg(host->dr[3], 3);
+	}
+	if (host->pebs)
+		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, 0);
+}
+
+static noinline void resume_host_debug(struct vcpu_vmx *vmx)
+{
+	const struct vmx_host_state *host = &vmx->host;
+
+	if (host->dr7) {
+		if (guest_breaks(vmx)) {
+			set_debugreg(host->dr[0], 0);
+			set_debugreg(host->dr[1], 1);
+			set_debugreg(host->dr[2], 2);
+			set_debugreg(host->dr[3], 3);
+		}
+		set_debugreg(host->dr7, 7);
+	}
+	if (host->debugctl)
+		update_debugctlmsr(host->debugctl);
+	if (host->pebs)
+		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, host->pebs);
+}
+
+/* Breakpoints in force: the exit resets DR7 only, so DR0-3 may stay. */
+static noinline void load_guest_drs(const struct vcpu_vmx *vmx)
+{
 	set_debugreg(vmx->dr[0], 0);
 	set_debugreg(vmx->dr[1], 1);
 	set_debugreg(vmx->dr[2], 2);
 	set_debugreg(vmx->dr[3], 3);
 }
 
-/* What of the host's debugging and tracing the entry would disturb. */
-struct host_debug {
-	unsigned long dr7, dr[4];
-	u64 debugctl;
-	u64 pebs;
-};
-
-static void save_host_debug(struct vcpu_vmx *vmx, struct host_debug *hd)
+/* All of the host that only its interrupts change. */
+static noinline void look_at_host(struct vcpu_vmx *vmx)
 {
-	hd->dr7 = this_cpu_read(cpu_dr7);
-	if (unlikely(hd->dr7) && (vmx->dr7 & 0xff)) {
-		/* The guest's addresses must not be breakpoints of the host. */
-		set_debugreg(0, 7);
-		get_debugreg(hd->dr[0], 0);
-		get_debugreg(hd->dr[1], 1);
-		get_debugreg(hd->dr[2], 2);
-		get_debugreg(hd->dr[3], 3);
-	}
-	/* An exit clears DEBUGCTL. SDM 28.5.1. */
-	hd->debugctl = get_debugctlmsr();
-	/* PEBS would write its records through the guest's page tables. */
-	hd->pebs = 0;
-	if (vmx_host.pebs)
-		vmm_rdmsr(MSR_IA32_PEBS_ENABLE, hd->pebs);
-	if (unlikely(hd->pebs))
-		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, 0);
-}
-
-static void restore_host_debug(struct vcpu_vmx *vmx, const struct host_debug *hd)
-{
-	if (unlikely(hd->dr7)) {
-		if (vmx->dr7 & 0xff) {
-			set_debugreg(hd->dr[0], 0);
-			set_debugreg(hd->dr[1], 1);
-			set_debugreg(hd->dr[2], 2);
-			set_debugreg(hd->dr[3], 3);
-		}
-		set_debugreg(hd->dr7, 7);
-	}
-	if (unlikely(hd->debugctl))
-		update_debugctlmsr(hd->debugctl);
-	if (unlikely(hd->pebs))
-		vmm_wrmsr(MSR_IA32_PEBS_ENABLE, hd->pebs);
+	load_host_crs(&vmx->host);
+	read_host_debug(&vmx->host);
+	vmx_mitigate_entry(vmx);
 }
 
 /*
@@ -460,40 +482,74 @@ static void entry_refused(struct vcpu_vmx *vmx, int result)
 	e->hw_reason = vmcs_read32(VM_INSTRUCTION_ERROR);
 }
 
-void vmx_enter(struct vcpu *vcpu)
+/* After most exits RIP is all; after MMIO there is RF, which such an exit has set, to clear. */
+static void flush_regs(struct vcpu_vmx *vmx)
 {
-	struct vcpu_vmx *vmx = to_vmx(vcpu);
-	struct host_debug hd;
-	int result;
+	struct vcpu_regs *r = &vmx->vcpu.regs;
 
-	vmx_flush_regs(vmx);
+	if (unlikely(r->dirty & ~(BIT(RG_RIP) | BIT(RG_RFLAGS)))) {
+		vmx_flush_groups(vmx);
+		return;
+	}
+	if (r->dirty & BIT(RG_RIP))
+		vmcs_writel(GUEST_RIP, r->rip);
+	if (unlikely(r->dirty & BIT(RG_RFLAGS)))
+		vmx_flush_rflags(vmx);
+	r->dirty = 0;
+}
+
+/* Whether the host's debugging is suspended. */
+static bool before_entry(struct vcpu_vmx *vmx)
+{
+	bool suspend;
+
+	flush_regs(vmx);
 	load_timer(vmx);
 	if (unlikely(vmx->controls_changed))
 		vmx_sync_controls(vmx);
 	if (unlikely(vmx->pending))
 		vmx_do_flushes(vmx);
-	load_host_crs(&vmx->host);
-	save_host_debug(vmx, &hd);
-	load_guest_drs(vmx);
-	vmx_mitigate_entry(vmx);
-	vmx->run.flags &= ~BIT(VMX_RUN_RESUME);
-	if (likely(vmx->launched))
-		vmx->run.flags |= BIT(VMX_RUN_RESUME);
+	if (unlikely(vmx->vcpu.irqs_taken))
+		look_at_host(vmx);
+	suspend = host_debugs(&vmx->host);
+	if (unlikely(suspend))
+		suspend_host_debug(vmx);
+	if (unlikely(guest_breaks(vmx)))
+		load_guest_drs(vmx);
+	return suspend;
+}
 
-	result = run_guest(vmx);
+static void after_exit(struct vcpu_vmx *vmx)
+{
+	struct vcpu *vcpu = &vmx->vcpu;
+	u8 tpr = vmx->vapic[VAPIC_TPR] >> 4;
 
-	restore_host_debug(vmx, &hd);
-	vmx_mitigate_exit(vmx);
-	vcpu->exit.insn_len = 0;
-	vcpu->exit.nr_insn_bytes = 0;
-	vcpu->exit.info1 = 0;
-	vcpu->exit.info2 = 0;
-	if (unlikely(result != VMX_ENTERED)) {
-		entry_refused(vmx, result);
-		return;
-	}
 	if (unlikely(vmx->have[VCTL_CPU2] & SECONDARY_EXEC_ENABLE_PML))
 		vmx_pml_drain(vmx);
 	vcpu->regs.avail &= ~VOLATILE_GROUPS;
 	vmx_decode_exit(vmx);
+	if (unlikely(tpr != vmx->tpr) && (vmx->want[VCTL_CPU] & CPU_BASED_TPR_SHADOW)) {
+		vmx->tpr = tpr;
+		vcpu_set_cr8(vcpu, tpr);
+	}
+}
+
+void vmx_enter(struct vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	bool suspended = before_entry(vmx);
+	int result = run_guest(vmx);
+
+	if (unlikely(suspended))
+		resume_host_debug(vmx);
+	if (vmx->spec_passthrough)
+		vcpu->regs.spec_ctrl = vmx->run.guest_spec_ctrl;
+	vcpu->exit.insn_len = 0;
+	vcpu->exit.nr_insn_bytes = 0;
+	vcpu->exit.info1 = 0;
+	vcpu->exit.info2 = 0;
+	if (likely(result == VMX_ENTERED))
+		after_exit(vmx);
+	else
+		entry_refused(vmx, result);
 }

@@ -223,16 +223,22 @@ static void flush_dr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 	vmcs_writel(GUEST_DR7, vmx->dr7);
 }
 
-static void fetch_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
+static inline void intr_from_info(struct vcpu_regs *r, u32 info)
 {
-	u32 info = vmcs_read32(GUEST_INTERRUPTIBILITY_INFO);
-
 	r->intr_shadow = 0;
+	r->nmi_blocked = false;
+	if (likely(!info))
+		return;
 	if (info & GUEST_INTR_STATE_STI)
 		r->intr_shadow |= KVM_X86_SHADOW_INT_STI;
 	if (info & GUEST_INTR_STATE_MOV_SS)
 		r->intr_shadow |= KVM_X86_SHADOW_INT_MOV_SS;
 	r->nmi_blocked = info & GUEST_INTR_STATE_NMI;
+}
+
+static void fetch_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
+{
+	intr_from_info(r, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO));
 }
 
 /*
@@ -323,7 +329,7 @@ void vmx_fetch_for_skip(struct vcpu_vmx *vmx)
 	fetch_rip(vmx, r);
 	fetch_rflags(vmx, r);
 	if (likely(!(r->avail & BIT(RG_INTR))))
-		fetch_intr(vmx, r);
+		intr_from_info(r, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO));
 	r->avail |= BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_INTR);
 }
 
@@ -348,20 +354,19 @@ static void fix_single_step(struct vcpu_vmx *vmx)
 	}
 }
 
+void vmx_flush_rflags(struct vcpu_vmx *vmx)
+{
+	flush_rflags(vmx, &vmx->vcpu.regs);
+	fix_single_step(vmx);
+}
+
 /* Irqs off, VMCS current. */
-void vmx_flush_regs(struct vcpu_vmx *vmx)
+void vmx_flush_groups(struct vcpu_vmx *vmx)
 {
 	struct vcpu_regs *r = &vmx->vcpu.regs;
 	unsigned long dirty = r->dirty;
 	unsigned int group;
 
-	/* After most exits the only one. */
-	if (likely(!(dirty & ~BIT(RG_RIP)))) {
-		if (dirty)
-			flush_rip(vmx, r);
-		r->dirty = 0;
-		return;
-	}
 	for_each_set_bit(group, &dirty, NR_REG_GROUPS)
 		reg_fns[group].flush(vmx, r);
 	if (dirty & (BIT(RG_RFLAGS) | BIT(RG_INTR)))

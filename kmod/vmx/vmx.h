@@ -60,13 +60,17 @@ extern struct vmx_host_caps vmx_host;
 #define VMX_PEND_FLUSH_LINEAR	BIT(3)
 #define VMX_PEND_PLE		BIT(4)
 
+#define VAPIC_TPR	0x80
+
 /* Host state around a stay. Selectors 0 need no restoring. */
 struct vmx_host_state {
 	int cpu;			/* whose per-CPU fields are in the VMCS, -1 */
 	unsigned long cr3, cr4;		/* in the VMCS */
 	unsigned long fs_base;
 	u64 kernel_gs_base;
-	u64 debugctl;
+	/* Its debugging and tracing, which the entry would disturb: run.c. */
+	unsigned long dr7, dr[4];
+	u64 debugctl, pebs;
 	u16 fs, gs, ldt, ds, es;
 };
 
@@ -75,14 +79,13 @@ struct vcpu_vmx {
 
 	struct vmcs_region *vmcs;		/* (c) one page each */
 	unsigned long *msr_bitmap;	/* (c) */
-	u8 *vapic;			/* (c) virtual-APIC page: only the TPR is used */
+	u8 *vapic;			/* (c) virtual-APIC page: only VAPIC_TPR is used */
 	u64 *pml;			/* (c) page of addresses written, NULL without PML */
 	u16 vpid;			/* (c) 0: none */
 	u64 serial;			/* (c) never used again, unlike the pointer */
 
 	/* run.c; active_* change with irqs off on the CPU they name */
 	int active_cpu;			/* where the VMCS is active, -1 nowhere */
-	bool launched;
 	struct list_head active_link;
 	int flushed_cpu;		/* whose TLB knows this vCPU, -1 none */
 	bool in_stay;
@@ -148,7 +151,8 @@ void vmx_load_syscall_msrs(struct vcpu_vmx *vmx);
 void vmx_read_host_msrs(void);			/* once per CPU that is switched on */
 
 /* vendor.c */
-void vmx_flush_regs(struct vcpu_vmx *vmx);
+void vmx_flush_groups(struct vcpu_vmx *vmx);
+void vmx_flush_rflags(struct vcpu_vmx *vmx);
 void vmx_fetch_for_skip(struct vcpu_vmx *vmx);		/* in a stay */
 void vmx_sync_controls(struct vcpu_vmx *vmx);
 
@@ -179,16 +183,15 @@ void vmx_machine_check(void);
 int vmx_mitigate_setup(void);
 void vmx_mitigate_unsetup(void);
 void vmx_mitigate_stay(struct vcpu_vmx *vmx);
+/* Irqs off, before an entry that host interrupts may have preceded: ends irqs_taken. */
 void vmx_mitigate_entry(struct vcpu_vmx *vmx);
-void vmx_mitigate_exit(struct vcpu_vmx *vmx);
 
 /* inject.c */
 void vmx_inject(struct vcpu *vcpu, const struct vmm_event *event);
 bool vmx_cancel(struct vcpu *vcpu, struct vmm_event *event);
 void vmx_set_window(struct vcpu *vcpu, u32 windows);
 void vmx_set_tpr_threshold(struct vcpu *vcpu, int tpr, int irr);
-int vmx_get_tpr(struct vcpu *vcpu);
-/* After an exit: vcpu->exit.vectored, and the guest's NMI blocking made true. */
+/* An exit that idt_info has an event of: vcpu->exit.vectored, and NMI blocking made true. */
 void vmx_take_vectored(struct vcpu_vmx *vmx);
 void vmx_single_step_taken(struct vcpu_vmx *vmx);
 void vmx_recover_nmi_blocking(struct vcpu_vmx *vmx, bool unblocked_by_iret);

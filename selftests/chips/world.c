@@ -20,11 +20,6 @@ void vcpu_kick(struct vcpu *vcpu)
 {
 }
 
-struct vcpu *vm_vcpu(struct vm *vm, unsigned int index)
-{
-	return xa_load(&vm->vcpus, index);
-}
-
 struct vcpu *vm_vcpu_by_id(struct vm *vm, u32 id)
 {
 	struct vcpu *vcpu;
@@ -131,6 +126,7 @@ static void create_vcpu(struct world *w, unsigned int n)
 	lapic_reset(vcpu, false);
 	lapic_set_cmci(vcpu, w->config.cmci);
 	NEVER(xa_insert(&w->vm.vcpus, n, vcpu, GFP_KERNEL));
+	vm_set_near_vcpu(&w->vm, n, vcpu);
 	atomic_inc(&w->vm.nr_vcpus);
 }
 

@@ -194,6 +194,8 @@ static inline unsigned long shim_copy(void *to, const void *from, unsigned long 
 #define __try_cmpxchg_user(ptr, old, new, label)	(!try_cmpxchg(ptr, old, new))
 #define user_access_begin(ptr, size)	true
 #define user_access_end()		do { } while (0)
+#define user_read_access_begin(ptr, len)	((void)(ptr), true)
+#define user_read_access_end()		do { } while (0)
 #define unsafe_get_user(x, ptr, label)	do { if (0) goto label; (x) = READ_ONCE(*(ptr)); } while (0)
 #define unsafe_put_user(x, ptr, label)	do { if (0) goto label; WRITE_ONCE(*(ptr), x); } while (0)
 #define pagefault_disable()		do { } while (0)

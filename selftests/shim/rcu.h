@@ -67,6 +67,7 @@ static inline void rcu_read_unlock(void)
 }
 
 #define synchronize_rcu()		shim_synchronize(&shim_rcu)
+#define synchronize_rcu_expedited()	synchronize_rcu()
 
 /* A dependency is taken for an acquire. */
 #define rcu_dereference_raw(p)		__atomic_load_n(&(p), __ATOMIC_ACQUIRE)

@@ -17,6 +17,8 @@ struct xarray {
 void xa_init(struct xarray *xa);
 void xa_destroy(struct xarray *xa);
 void *xa_load(struct xarray *xa, unsigned long index);
+/* Nothing was ever stored. */
+#define xa_empty(xa)	(!__atomic_load_n(&(xa)->end, __ATOMIC_ACQUIRE))
 void *xa_store(struct xarray *xa, unsigned long index, void *entry, gfp_t flags);
 int xa_insert(struct xarray *xa, unsigned long index, void *entry, gfp_t flags);
 void *xa_erase(struct xarray *xa, unsigned long index);

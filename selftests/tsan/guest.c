@@ -303,6 +303,7 @@ static void create_vcpu(struct guest *g, unsigned int n)
 	lapic_cpuid_changed(vcpu, true, true);
 	vcpu_reset(vcpu, false);
 	NEVER(xa_insert(&g->vm.vcpus, n, vcpu, GFP_KERNEL));
+	vm_set_near_vcpu(&g->vm, n, vcpu);
 	atomic_inc(&g->vm.nr_vcpus);
 }
 

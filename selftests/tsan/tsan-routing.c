@@ -254,6 +254,7 @@ static void create(void)
 	NEVER(lapic_create(&t.vcpu));
 	lapic_reset(&t.vcpu, false);
 	NEVER(xa_insert(&vm->vcpus, 0, &t.vcpu, GFP_KERNEL));
+	vm_set_near_vcpu(vm, 0, &t.vcpu);
 	NEVER(!lapic_mmio_write(&t.vcpu, 0xfee00000 + APIC_SPIV, 4, &val));
 	val = APIC_LVT_MASKED;
 	NEVER(!lapic_mmio_write(&t.vcpu, 0xfee00000 + APIC_LVT0, 4, &val));

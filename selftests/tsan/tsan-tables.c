@@ -436,6 +436,7 @@ static void create_vcpu(unsigned int n)
 	rcuwait_init(&vcpu->wait);
 	NEVER(dirty_ring_create(vcpu));
 	NEVER(xa_insert(&t.vm.vcpus, n, vcpu, GFP_KERNEL));
+	vm_set_near_vcpu(&t.vm, n, vcpu);
 	atomic_inc(&t.vm.nr_vcpus);
 	vcpu_request(vcpu, REQ_DIRTY_LOG);
 }

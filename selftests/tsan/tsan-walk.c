@@ -197,6 +197,7 @@ static void create_vcpu(unsigned int n)
 	rcuwait_init(&vcpu->wait);
 	NEVER(walk_create(vcpu));
 	NEVER(xa_insert(&t.vm.vcpus, n, vcpu, GFP_KERNEL));
+	vm_set_near_vcpu(&t.vm, n, vcpu);
 }
 
 static void create(void)
