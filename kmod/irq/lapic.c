@@ -636,7 +636,6 @@ void lapic_destroy(struct vcpu *vcpu)
 void lapic_reset(struct vcpu *vcpu, bool init)
 {
 	struct lapic *l = vcpu->lapic;
-	u32 id;
 	int i;
 
 	ioapic_forget(vcpu);
@@ -645,10 +644,12 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 		vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE |
 				  (vcpu_is_bsp(vcpu) ? MSR_IA32_APICBASE_BSP : 0);
 	}
-	id = init ? lapic_reg(l, APIC_ID) : vcpu->id << 24;
-	memset(l->regs, 0, APIC_REGS_SIZE);
+	/* All but the id: the SIPI that follows an INIT may be looking for it just now. */
+	memset(l->regs, 0, APIC_ID);
+	memset(l->regs + APIC_ID + sizeof(u32), 0, APIC_REGS_SIZE - APIC_ID - sizeof(u32));
 	set_version(l);
-	lapic_set_reg(l, APIC_ID, id);
+	if (!init)
+		lapic_set_reg(l, APIC_ID, vcpu->id << 24);
 	for (i = 0; i < l->nr_lvt; i++)
 		lapic_set_reg(l, lvts[i].reg, LVT_MASKED);
 	/* Quirk KVM_X86_QUIRK_LINT0_REENABLED: no firmware sets up ExtINT. */

@@ -231,7 +231,7 @@ static void test_compare_vcpus(void)
 	vcpu_here.state.lapic.regs[0x211] = 4;
 	ok(differ(NULL), "nor that it comes to its end");
 	here_msrs.entry[1].data = 6;
-	ok(differ("MSRs"), "an MSR does");
+	ok(differ("MSR 0x277"), "an MSR does");
 	here_msrs.entry[1].index = 0x48;
 	ok(differ(NULL), "but not one that the other side lacks");
 	sent_msrs.entry[1].index = 0x6e0;
