@@ -176,11 +176,6 @@ int vendor_set_timer(struct vcpu *vcpu, u64 guest_tsc)
 	return 0;
 }
 
-int vendor_get_tpr(struct vcpu *vcpu)
-{
-	return -1;
-}
-
 u64 vcpu_guest_tsc(const struct vcpu *vcpu, u64 host_tsc)
 {
 	return host_tsc;
