@@ -9,6 +9,7 @@
 #   machine          kernel, initrd and root image of the emulated machines
 #   virt             the root image that has libvirt and QEMU's tools and firmware as well
 #   bootdisk         a disk for firmware to boot the guest from
+#   bochs            the emulator of Intel machines with several processors
 #   kernel           the kernel that DEBUG_KERNEL asks for
 #   guest NAME       a guest image: guest, bookworm, i386; installer: what a network boot of Debian's installer fetches
 #   checkpatch       the kernel's style checker
@@ -195,6 +196,11 @@ setup_kernel() {
 	"$LAB/kernel/make-kernel" "$(debug_kernel)"
 }
 
+setup_bochs() {
+	setup_tree trixie
+	"$LAB/bochs/make-bochs"
+}
+
 setup_virt() {
 	local kernel dir want
 	setup_machine
@@ -246,6 +252,7 @@ main() {
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
 		guest) setup_guest "$2"; shift ;;
+		bochs) setup_bochs ;;
 		virt) setup_virt ;;
 		kernel) setup_kernel ;;
 		bootdisk) setup_bootdisk ;;
