@@ -223,8 +223,10 @@ static void flush_dr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 	vmcs_writel(GUEST_DR7, vmx->dr7);
 }
 
-static inline void intr_from_info(struct vcpu_regs *r, u32 info)
+static inline void fetch_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 {
+	u32 info = vmcs_read32(GUEST_INTERRUPTIBILITY_INFO);
+
 	r->intr_shadow = 0;
 	r->nmi_blocked = false;
 	if (likely(!info))
@@ -234,11 +236,6 @@ static inline void intr_from_info(struct vcpu_regs *r, u32 info)
 	if (info & GUEST_INTR_STATE_MOV_SS)
 		r->intr_shadow |= KVM_X86_SHADOW_INT_MOV_SS;
 	r->nmi_blocked = info & GUEST_INTR_STATE_NMI;
-}
-
-static void fetch_intr(struct vcpu_vmx *vmx, struct vcpu_regs *r)
-{
-	intr_from_info(r, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO));
 }
 
 /*
@@ -329,7 +326,7 @@ void vmx_fetch_for_skip(struct vcpu_vmx *vmx)
 	fetch_rip(vmx, r);
 	fetch_rflags(vmx, r);
 	if (likely(!(r->avail & BIT(RG_INTR))))
-		intr_from_info(r, vmcs_read32(GUEST_INTERRUPTIBILITY_INFO));
+		fetch_intr(vmx, r);
 	r->avail |= BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_INTR);
 }
 

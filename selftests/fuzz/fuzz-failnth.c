@@ -74,11 +74,6 @@ static bool fail_no_more(void)
 
 /* -------- one attempt -------- */
 
-static bool is_run(const struct row *row)
-{
-	return row->cmd == KVM_RUN && row->on == ON_VCPU;
-}
-
 /* On a world of its own. @n 0: nothing fails. True if something did. */
 static bool attempt(const struct row *row, enum irqchip chips, unsigned int variant, unsigned int n, struct outcome *out)
 {

@@ -70,12 +70,10 @@ static struct {
 	bool kcov, poison;
 } opt = { .seed = 1, .calls = ~0ull, .threads = 3, .life = -1 };
 
+/* Seconds. */
 static uint64_t now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
+	return now_ns() / 1000000000;
 }
 
 /* -------- programs -------- */
@@ -240,11 +238,6 @@ static unsigned int exit_reason(const struct world *w, const struct target *t)
 	const struct kvm_run *run = w->vcpu[t->vcpu].run;
 
 	return run ? run->exit_reason : 0;
-}
-
-static bool is_run(const struct row *row)
-{
-	return row->cmd == KVM_RUN && row->on == ON_VCPU;
 }
 
 /* Nothing that the kernel has not initialized may come out. */

@@ -182,6 +182,11 @@ struct row {
 extern const struct row rows[];
 extern const unsigned int nr_rows;
 
+static inline bool is_run(const struct row *row)
+{
+	return row->cmd == KVM_RUN && row->on == ON_VCPU;
+}
+
 /* The argument of @row: the valid one, varied as the genes say. */
 void arg_make(const struct row *row, struct target *t, struct arg *a, unsigned int variant);
 int target_fd(const struct row *row, struct target *t);

@@ -284,7 +284,7 @@ class Machine:
         with open(self.dir + "/bochsrc", "w", encoding="ascii") as f:
             f.write(BOCHSRC.format(dir=self.dir, mem=self.mem, smp=self.smp, tty=os.ttyname(tty_fd),
                                    model=self.cpu or "corei7_skylake_x", kernel=KERNEL_ADDR))
-        command, stdout = ["bochs-smp" if self.smp > 1 else "bochs-bin", "-q", "-f", self.dir + "/bochsrc"], subprocess.DEVNULL
+        command, stdout = ["bochs-bin" if self.trace else "bochs-lab", "-q", "-f", self.dir + "/bochsrc"], subprocess.DEVNULL
         if self.trace:
             stdout = open(self.dir + "/trace", "wb")
             command += self.debugger()

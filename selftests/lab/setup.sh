@@ -9,7 +9,7 @@
 #   machine          kernel, initrd and root image of the emulated machines
 #   virt             the root image that has libvirt and QEMU's tools and firmware as well
 #   bootdisk         a disk for firmware to boot the guest from
-#   bochs            the emulator of Intel machines with several processors
+#   bochs            the emulator of Intel machines
 #   kernel           the kernel that DEBUG_KERNEL asks for
 #   guest NAME       a guest image: guest, bookworm, i386; installer: what a network boot of Debian's installer fetches
 #   checkpatch       the kernel's style checker
