@@ -65,7 +65,7 @@ bench-smoke:
 
 # Everything that the other commands would fetch or build when first needed
 setup:
-	@$(LAB)/setup.sh lint tree trixie machine bochs guest guest virt bootdisk tree bookworm tree forky checkpatch
+	@$(LAB)/setup.sh lint tree trixie machine guest guest virt bootdisk tree bookworm tree forky checkpatch
 
 symbols:
 	@$(LAB)/setup.sh host

@@ -212,7 +212,7 @@ def main():
     for suite in suites:
         if subprocess.run([HERE + "/build", suite], check=False).returncode:
             raise LabError("")
-    lab.set_up("machine", "bochs")
+    lab.set_up("machine")
     lab.build("vmm" if "vmm" in sides else "none")
     globs = lab.setting("TESTS", "*").split()
     for suite in suites:

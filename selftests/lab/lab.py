@@ -162,7 +162,7 @@ def main():
 
 def images(guests, virt):
     """Steps of setup.sh for machines with these guests: True, names or None."""
-    steps = ["kernel", "machine", "bochs"]
+    steps = ["kernel", "machine"]
     for guest in guests - {None}:
         steps += ["guest", "guest" if guest is True else guest]
     return steps + (["virt", "bootdisk"] if virt else [])

@@ -6,10 +6,9 @@
 #   lint             the checker of shell scripts, on this machine
 #   clang            a compiler that has libFuzzer, on this machine
 #   tree NAME        a Debian tree: trixie (the lab), bookworm and forky (compile gates)
-#   machine          kernel, initrd and root image of the emulated machines
+#   machine          kernel, initrd and root image of the emulated machines, and the Bochs that has our patch
 #   virt             the root image that has libvirt and QEMU's tools and firmware as well
 #   bootdisk         a disk for firmware to boot the guest from
-#   bochs            the emulator of Intel machines
 #   kernel           the kernel that DEBUG_KERNEL asks for
 #   guest NAME       a guest image: guest, bookworm, i386; installer: what a network boot of Debian's installer fetches
 #   checkpatch       the kernel's style checker
@@ -174,6 +173,7 @@ make_root_image() {
 setup_machine() {
 	local kernel dir want
 	setup_tree trixie
+	"$LAB/bochs/make-bochs"
 	kernel=$(lab_kernel)
 	dir=$VMM_CACHE/machine/$kernel
 	want=$(recipe "$LAB"/{init,modules.boot,modules.root,root.exclude,root.exclude.plain,packages.trixie,extract-kernel.py})
@@ -194,11 +194,6 @@ setup_kernel() {
 	[ -n "$(debug_kernel)" ] || return 0
 	DEBUG_KERNEL='' setup_machine
 	"$LAB/kernel/make-kernel" "$(debug_kernel)"
-}
-
-setup_bochs() {
-	setup_tree trixie
-	"$LAB/bochs/make-bochs"
 }
 
 setup_virt() {
@@ -252,7 +247,6 @@ main() {
 		tree) setup_tree "$2"; shift ;;
 		machine) setup_machine ;;
 		guest) setup_guest "$2"; shift ;;
-		bochs) setup_bochs ;;
 		virt) setup_virt ;;
 		kernel) setup_kernel ;;
 		bootdisk) setup_bootdisk ;;
