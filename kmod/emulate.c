@@ -924,19 +924,19 @@ int emulate_task_switch(struct vcpu *vcpu)
 	}
 }
 
-/* Exits that one instruction causes, in its usual form, of which the low @len bytes count. */
+/* Exits that one instruction causes, in its usual form: @len bytes, those of @mask. */
 static const struct {
+	u32 code, mask;
 	u8 len;
-	u32 code;
 } usual_code[NR_EXIT_KINDS] = {
-	[EXIT_CPUID] = { 2, 0xa20f },
-	[EXIT_HLT] = { 1, 0xf4 },
-	[EXIT_RDMSR] = { 2, 0x320f },
-	[EXIT_WRMSR] = { 2, 0x300f },
-	[EXIT_HYPERCALL] = { 3, 0xd9010f },
-	[EXIT_RDPMC] = { 2, 0x330f },
-	[EXIT_XSETBV] = { 3, 0xd1010f },
-	[EXIT_PAUSE] = { 2, 0x90f3 },
+	[EXIT_CPUID] = { 0xa20f, 0xffff, 2 },
+	[EXIT_HLT] = { 0xf4, 0xff, 1 },
+	[EXIT_RDMSR] = { 0x320f, 0xffff, 2 },
+	[EXIT_WRMSR] = { 0x300f, 0xffff, 2 },
+	[EXIT_HYPERCALL] = { 0xd9010f, 0xffffff, 3 },
+	[EXIT_RDPMC] = { 0x330f, 0xffff, 2 },
+	[EXIT_XSETBV] = { 0xd1010f, 0xffffff, 3 },
+	[EXIT_PAUSE] = { 0x90f3, 0xffff, 2 },
 };
 
 bool emulation_usual_len(struct vcpu *vcpu)
@@ -944,18 +944,16 @@ bool emulation_usual_len(struct vcpu *vcpu)
 	u16 kind = vcpu->exit.kind;
 	u8 len = usual_code[kind].len;
 	bool known;
-	u32 code;
 
 	if (!len)
 		return false;
 	pagefault_disable();
-	known = guest_code_recall(vcpu, vcpu_linear_rip(vcpu), &code, sizeof(code));
+	known = guest_code_is(vcpu, vcpu_linear_rip(vcpu), usual_code[kind].code,
+			      usual_code[kind].mask);
 	pagefault_enable();
-	/* Those behind it are shifted away: the first byte is the lowest. */
-	if (!known || (code ^ usual_code[kind].code) << (8 * (sizeof(code) - len)))
-		return false;
-	vcpu->exit.insn_len = len;
-	return true;
+	if (known)
+		vcpu->exit.insn_len = len;
+	return known;
 }
 
 void emulation_skip(struct vcpu *vcpu)

@@ -176,7 +176,7 @@ static bool decode(struct vcpu *vcpu, const u8 *code, unsigned int n, struct mov
 }
 
 /* The bytes at RIP: from the hardware, or by what is remembered of their page. */
-static unsigned int code_at_rip(struct vcpu *vcpu, u8 code[MAX_INSN])
+static unsigned int code_at_rip(struct vcpu *vcpu, u64 code[MAX_INSN / 8])
 {
 	struct vmm_exit *e = &vcpu->exit;
 
@@ -185,7 +185,7 @@ static unsigned int code_at_rip(struct vcpu *vcpu, u8 code[MAX_INSN])
 		memcpy(code, e->insn_bytes, e->nr_insn_bytes);
 		return e->nr_insn_bytes;
 	}
-	return guest_code_recall(vcpu, vcpu_rip(vcpu), code, MAX_INSN) ? MAX_INSN : 0;
+	return guest_code_recall(vcpu, vcpu_rip(vcpu), code) ? MAX_INSN : 0;
 }
 
 /* The access that exited is all of this instruction's: it does not cross a page's border. */
@@ -201,13 +201,13 @@ static bool find_mov(struct vcpu *vcpu, struct mov *m)
 {
 	u32 others = TDP_ACCESS_FETCH | TDP_ACCESS_TABLE;
 	struct vmm_exit *e = &vcpu->exit;
-	u8 code[MAX_INSN];
+	u64 code[MAX_INSN / 8];
 	unsigned int n;
 
 	if ((e->tdp.access & others) || e->vectored.type != EVENT_NONE || !vcpu_64bit(vcpu))
 		return false;
 	n = code_at_rip(vcpu, code);
-	return n && decode(vcpu, code, n, m) && whole_access(e, m);
+	return n && decode(vcpu, (u8 *)code, n, m) && whole_access(e, m);
 }
 
 /* 32 bits clear the upper half, fewer leave the rest. */

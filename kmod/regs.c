@@ -21,6 +21,15 @@ void regs_fetch(struct vcpu *vcpu, enum reg_group group)
 	vcpu->regs.avail |= BIT(group);
 }
 
+void regs_fetch_all(struct vcpu *vcpu, u32 groups)
+{
+	unsigned long missing = groups & ~vcpu->regs.avail;
+	unsigned int group;
+
+	for_each_set_bit(group, &missing, NR_REG_GROUPS)
+		regs_fetch(vcpu, group);
+}
+
 static void seg_set(struct segment *seg, u16 selector, u64 base, u32 attr)
 {
 	*seg = (struct segment){

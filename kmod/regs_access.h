@@ -16,6 +16,14 @@ static inline struct vcpu_regs *regs_get(struct vcpu *vcpu, enum reg_group group
 	return &vcpu->regs;
 }
 
+/* As regs_get() for several, BIT(group) each. */
+static inline struct vcpu_regs *regs_get_all(struct vcpu *vcpu, u32 groups)
+{
+	if (unlikely(groups & ~vcpu->regs.avail))
+		regs_fetch_all(vcpu, groups);
+	return &vcpu->regs;
+}
+
 /* As regs_get(), and the group is written to the hardware on entry. */
 static inline struct vcpu_regs *regs_mod(struct vcpu *vcpu, enum reg_group group)
 {

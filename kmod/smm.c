@@ -186,7 +186,7 @@ void smm_changed(struct vcpu *vcpu, bool active)
 {
 	trace_vmm_smm_transition(vcpu->id, vcpu->smm.smbase, active);
 	vcpu->smm.active = active;
-	vcpu->tdp.as_id = active;
+	walk_set_as(vcpu, active);
 	vendor_call(update_intercepts, vcpu);
 	vcpu_request(vcpu, REQ_TLB_FLUSH_GUEST);
 	if (active)
@@ -203,7 +203,7 @@ void smm_reset(struct vcpu *vcpu, bool init)
 	struct vcpu_smm *smm = &vcpu->smm;
 
 	smm->active = false;
-	vcpu->tdp.as_id = 0;
+	walk_set_as(vcpu, 0);
 	smm->inside_nmi = false;
 	smm->pending = false;
 	smm->count = 0;

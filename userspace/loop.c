@@ -8,7 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define NSEC_PER_SEC 1000000000ull
+#include "util/time.h"
 
 struct loop_call {
 	int (*fn)(void *opaque);
@@ -174,9 +174,8 @@ int loop_timer_init(struct loop *loop, struct loop_timer *timer)
 int loop_timer_set(struct loop_timer *timer, uint64_t ns, uint64_t period_ns)
 {
 	struct itimerspec spec = {
-		.it_value = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC },
-		.it_interval = { period_ns / NSEC_PER_SEC,
-				 period_ns % NSEC_PER_SEC },
+		.it_value = ns_timespec(ns),
+		.it_interval = ns_timespec(period_ns),
 	};
 
 	return timerfd_settime(timer->lfd.fd, 0, &spec, NULL) ? -errno : 0;

@@ -9,7 +9,6 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "boot/boot.h"
@@ -30,6 +29,7 @@
 #include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "util/time.h"
 #include "vcpu.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
@@ -145,29 +145,43 @@ const char *machine_state_name(const struct machine *m)
 
 /* Longer than what a guest takes to notice, shorter than what its users do. */
 #define THROTTLE_PERIOD_NS 20000000ull
+#define THROTTLE_HOLD_MAX_NS 500000000ull
 
+/*
+ * They are held for as long as what they had before asks for: where the host has no
+ * processor left for this thread, it comes late by many times what they were to have.
+ */
 static void machine_throttle_fire(struct loop_timer *timer)
 {
 	struct machine *m = timer->opaque;
 	uint64_t percent = __atomic_load_n(&m->throttle, __ATOMIC_RELAXED);
-	struct timespec now;
+	uint64_t until = __atomic_load_n(&m->held_until, __ATOMIC_RELAXED);
+	uint64_t share = THROTTLE_PERIOD_NS * (100 - percent) / 100;
+	uint64_t now = now_ns(), had, hold;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	__atomic_store_n(&m->held_until,
-			 (uint64_t)now.tv_sec * 1000000000 +
-			 (uint64_t)now.tv_nsec +
-			 THROTTLE_PERIOD_NS * percent / 100, __ATOMIC_RELAXED);
-	vcpus_kick(m);
+	if (!percent)
+		return;
+	if (now >= until) {
+		had = until ? now - until : share;
+		hold = had * percent / (100 - percent);
+		if (hold > THROTTLE_HOLD_MAX_NS)
+			hold = THROTTLE_HOLD_MAX_NS;
+		until = now + hold;
+		__atomic_store_n(&m->held_until, until, __ATOMIC_RELAXED);
+		vcpus_kick(m);
+	}
+	loop_timer_set(timer, until + share - now, 0);
 }
 
 void machine_throttle(struct machine *m, uint32_t percent)
 {
-	uint64_t period = percent ? THROTTLE_PERIOD_NS : 0;
+	uint32_t before = __atomic_exchange_n(&m->throttle, percent,
+					      __ATOMIC_RELAXED);
 
-	if (__atomic_exchange_n(&m->throttle, percent, __ATOMIC_RELAXED) ==
-	    percent)
-		return;
-	loop_timer_set(&m->throttle_timer, period, period);
+	if (!percent || !before)
+		__atomic_store_n(&m->held_until, 0, __ATOMIC_RELAXED);
+	if (percent && !before)
+		loop_timer_set(&m->throttle_timer, THROTTLE_PERIOD_NS, 0);
 }
 
 /* ---- from power-on ---- */

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "util/msg.h"
+#include "util/time.h"
 
 #define SUFFIX		".sock"
 #define STATUS_MAX	512
@@ -228,14 +228,6 @@ int registry_list(void)
 	}
 	closedir(d);
 	return 0;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* The machine is gone when the connection is. */

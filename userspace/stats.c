@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "registry.h"
 #include "util/msg.h"
+#include "util/time.h"
 
 #define REPLY_MAX	(COUNTERS_TEXT_MAX + 64)
 #define CPUS_MAX	4096	/* guards against nonsense */
@@ -108,10 +108,7 @@ struct stats {
 
 static double seconds_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	return (double)now_ns() / NSEC_PER_SEC;
 }
 
 static int stats_ask(struct stats *s, unsigned int vcpu,

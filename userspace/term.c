@@ -18,6 +18,7 @@
 #include "machine.h"
 #include "sandbox/thread.h"
 #include "util/msg.h"
+#include "util/time.h"
 
 #define TERM_BACKLOG	4096
 #define TERM_OUT	4096
@@ -180,13 +181,7 @@ static void term_say(struct term *term, const char *text)
 
 static struct timespec term_in_ms(unsigned int ms)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_nsec += ms % 1000 * 1000000l;
-	t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000;
-	t.tv_nsec %= 1000000000;
-	return t;
+	return ns_timespec(now_ns() + ms * NSEC_PER_MSEC);
 }
 
 /* Gives up when stdout takes nothing for a while. out_lock is held. */

@@ -18,6 +18,7 @@
 #include "term.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "util/time.h"
 
 /* Does nothing: its arrival ends KVM_RUN and other sleeping calls. */
 #define VCPU_KICK_SIGNAL SIGUSR1
@@ -316,14 +317,9 @@ static void vcpu_park(struct vcpu *v)
 static bool vcpu_held(struct vcpu *v)
 {
 	uint64_t until = __atomic_load_n(&v->m->held_until, __ATOMIC_RELAXED);
-	struct timespec now, end = { (time_t)(until / 1000000000),
-				     (long)(until % 1000000000) };
+	struct timespec end = ns_timespec(until);
 
-	if (!until)
-		return false;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec > end.tv_sec ||
-	    (now.tv_sec == end.tv_sec && now.tv_nsec >= end.tv_nsec))
+	if (!until || now_ns() >= until)
 		return false;
 	/* A kick ends the sleep early. */
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);

@@ -464,6 +464,8 @@ int mm_create(struct vm *vm)
 	int r;
 
 	nx_huge_create(vm);
+	/* 0 is that of what has not been looked up yet. */
+	vm->mem.generation = 1;
 	r = slots_create(vm);
 	if (!r)
 		r = tdp_create(vm);

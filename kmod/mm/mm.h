@@ -115,7 +115,7 @@ struct dirty_ring {
 struct vcpu_tdp {
 	void *cache[8];		/* zeroed table pages, topped up before a fault takes locks */
 	int nr_cache;
-	u8 as_id;		/* (v) what the vCPU sees; changes outside of stays only */
+	u8 as_id;		/* (v) what the vCPU sees; walk_set_as(), outside of stays only */
 	struct walk_memo *memos; /* (v) walk.c */
 };
 
@@ -252,12 +252,16 @@ struct walk_fault {
  */
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault);
 /*
- * Code at @gva, 4 or 16 bytes, if its page was walked lately and all of it is at hand. For
- * the vCPU's present privilege, with page faults disabled or not. Needs no vm->srcu.
+ * Code at @gva, 16 bytes of it, if its page was walked lately and all of it is at hand; and
+ * whether it is known to begin with @code's bytes, the first one lowest, as far as @mask
+ * goes. For the vCPU's present privilege, with page faults disabled or not. Need no vm->srcu.
  */
-bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len);
-/* Walks to @gva as an instruction fetch does, for the next guest_code_recall(): as guest_walk(). */
+bool guest_code_recall(struct vcpu *vcpu, gva_t gva, u64 code[2]);
+bool guest_code_is(struct vcpu *vcpu, gva_t gva, u32 code, u32 mask);
+/* Walks to @gva as an instruction fetch does, for the next of those two: as guest_walk(). */
 bool guest_code_walk(struct vcpu *vcpu, gva_t gva);
+/* The vCPU sees this address space from now on; what was remembered of walks is forgotten. */
+void walk_set_as(struct vcpu *vcpu, u8 as_id);
 int walk_create(struct vcpu *vcpu);
 void walk_destroy(struct vcpu *vcpu);
 

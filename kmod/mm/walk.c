@@ -44,6 +44,13 @@ static const struct paging_mode mode_pae = { 2, 8, 9 };	/* below the PDPTEs */
 static const struct paging_mode mode_4level = { 4, 8, 9 };
 static const struct paging_mode mode_5level = { 5, 8, 9 };
 
+/* An entry on the way. */
+struct walk_step {
+	u64 entry;
+	gpa_t where;
+	void __user *user_ptr;
+};
+
 struct walk {
 	struct vcpu *vcpu;
 	const struct paging_mode *mode;
@@ -51,10 +58,7 @@ struct walk {
 	u32 flags;		/* WALK_* */
 	u64 cr0, cr4, efer;
 	bool pae_pdptr;
-	/* Entries on the way, by level; 1 is the last. */
-	u64 entry[MAX_LEVELS + 1];
-	gpa_t where[MAX_LEVELS + 1];
-	void __user *user_ptr[MAX_LEVELS + 1];
+	struct walk_step step[MAX_LEVELS + 1];	/* by level; 1 is the last */
 	int leaf;
 	/* Rights of all levels together. */
 	bool user, write, nx;
@@ -62,12 +66,11 @@ struct walk {
 
 /* The last walk of a page whose number has the same low bits, with what it depended on. */
 struct walk_memo {
-	bool valid;		/* and walk.flags may be done */
-	u8 as_id;
-	u64 generation;		/* of memslots: user_ptr and page are of it */
+	u64 generation;		/* of memslots: user_ptr and page are of it; 0: nothing known */
 	u64 cr3;
 	struct walk walk;	/* entries as they were left: with their A and D bits */
-	u8 __user *page;	/* that the address is in; NULL: no memory */
+	const struct walk_step *first, *last;	/* of walk.step, in the order of a walk */
+	u8 __user *page;	/* of code: that the address is in */
 };
 
 #define NR_CODE_MEMOS	4
@@ -83,6 +86,15 @@ int walk_create(struct vcpu *vcpu)
 void walk_destroy(struct vcpu *vcpu)
 {
 	kfree(vcpu->tdp.memos);
+}
+
+void walk_set_as(struct vcpu *vcpu, u8 as_id)
+{
+	int i;
+
+	vcpu->tdp.as_id = as_id;
+	for (i = 0; i < NR_CODE_MEMOS + NR_DATA_MEMOS; i++)
+		vcpu->tdp.memos[i].generation = 0;
 }
 
 static bool walk_is_user(const struct walk *w)
@@ -148,12 +160,12 @@ static int read_entry(struct walk *w, gpa_t table, int level)
 	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, where >> PAGE_SHIFT);
 	if (!slot)
 		return -EFAULT;
-	w->where[level] = where;
-	w->user_ptr[level] = memslot_user_ptr(slot, where);
+	w->step[level].where = where;
+	w->step[level].user_ptr = memslot_user_ptr(slot, where);
 	if (m->entry_size == sizeof(u64))
-		return __get_user(w->entry[level], (u64 __user *)w->user_ptr[level]);
-	err = __get_user(half, (u32 __user *)w->user_ptr[level]);
-	w->entry[level] = half;
+		return __get_user(w->step[level].entry, (u64 __user *)w->step[level].user_ptr);
+	err = __get_user(half, (u32 __user *)w->step[level].user_ptr);
+	w->step[level].entry = half;
 	return err;
 }
 
@@ -166,7 +178,7 @@ static bool is_leaf(const struct walk *w, int level)
 {
 	if (level == 1)
 		return true;
-	if (!(w->entry[level] & PTE_PS))
+	if (!(w->step[level].entry & PTE_PS))
 		return false;
 	if (w->mode == &mode_32)
 		return w->cr4 & X86_CR4_PSE;
@@ -246,16 +258,16 @@ static int descend(struct walk *w, struct walk_fault *fault)
 	for (level = w->mode->levels; ; level--) {
 		if (read_entry(w, table, level))
 			return -EFAULT;
-		if (!(w->entry[level] & PTE_P))
+		if (!(w->step[level].entry & PTE_P))
 			return page_fault(w, fault, 0);
-		if (w->entry[level] & reserved_bits(w, level))
+		if (w->step[level].entry & reserved_bits(w, level))
 			return page_fault(w, fault, X86_PF_PROT | X86_PF_RSVD);
-		w->user &= !!(w->entry[level] & PTE_U);
-		w->write &= !!(w->entry[level] & PTE_W);
-		w->nx |= walk_has_nx(w) && (w->entry[level] & PTE_NX);
+		w->user &= !!(w->step[level].entry & PTE_U);
+		w->write &= !!(w->step[level].entry & PTE_W);
+		w->nx |= walk_has_nx(w) && (w->step[level].entry & PTE_NX);
 		if (is_leaf(w, level))
 			break;
-		table = entry_table(w, w->entry[level]);
+		table = entry_table(w, w->step[level].entry);
 	}
 	w->leaf = level;
 	return 0;
@@ -281,7 +293,7 @@ static bool rights_ok(const struct walk *w)
 /* SDM 5.6.2: keys of user pages, for data. */
 static bool key_ok(const struct walk *w)
 {
-	unsigned int key = (w->entry[w->leaf] >> PTE_KEY_SHIFT) & 0xf;
+	unsigned int key = (w->step[w->leaf].entry >> PTE_KEY_SHIFT) & 0xf;
 	u32 rights;
 
 	if (!(w->cr4 & X86_CR4_PKE) || !(w->efer & EFER_LMA) || !w->user ||
@@ -309,19 +321,19 @@ static int check_rights(const struct walk *w, struct walk_fault *fault)
 /* 0, or 1 when the entry is no longer what the walk saw, or -EFAULT. */
 static int set_bits(struct walk *w, int level, u64 bits)
 {
-	u64 old = w->entry[level];
+	u64 old = w->step[level].entry;
 	struct memslot *slot;
 	int r;
 
 	if ((old & bits) == bits)
 		return 0;
 	/* Tables in ROM are used as they are. */
-	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, w->where[level] >> PAGE_SHIFT);
+	slot = mm_slot(w->vcpu->vm, w->vcpu->tdp.as_id, w->step[level].where >> PAGE_SHIFT);
 	if (slot && (slot->flags & KVM_MEM_READONLY))
 		return 0;
-	r = vcpu_gpa_cmpxchg(w->vcpu, w->where[level], &old, old | bits, w->mode->entry_size);
+	r = vcpu_gpa_cmpxchg(w->vcpu, w->step[level].where, &old, old | bits, w->mode->entry_size);
 	if (!r)
-		w->entry[level] |= bits;
+		w->step[level].entry |= bits;
 	return r;
 }
 
@@ -342,7 +354,7 @@ static int set_accessed(struct walk *w)
 
 static gpa_t leaf_gpa(const struct walk *w)
 {
-	u64 entry = w->entry[w->leaf];
+	u64 entry = w->step[w->leaf].entry;
 	u64 offset = GENMASK_ULL(level_shift(w, w->leaf) - 1, 0);
 	gpa_t base = entry_table(w, entry) & ~offset;
 
@@ -367,37 +379,41 @@ static void memo_store(const struct walk *w, gpa_t gpa, u64 generation)
 {
 	struct vcpu *vcpu = w->vcpu;
 	struct walk_memo *m = memo_of(vcpu, w->gva, w->flags);
+	u8 __user *page = NULL;
 	struct memslot *slot;
 
 	if (!(w->efer & EFER_LMA) || (w->flags & WALK_NO_AD))
 		return;
-	slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT);
+	if (w->flags & WALK_FETCH) {
+		slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT);
+		if (!slot)
+			return;
+		page = memslot_user_ptr(slot, gpa & PAGE_MASK);
+	}
 	*m = (struct walk_memo){
-		.valid = true, .as_id = vcpu->tdp.as_id, .generation = generation,
-		.cr3 = vcpu_cr3(vcpu), .walk = *w,
-		.page = slot ? memslot_user_ptr(slot, gpa & PAGE_MASK) : NULL,
+		.generation = generation, .cr3 = vcpu_cr3(vcpu), .walk = *w, .page = page,
+		.first = m->walk.step + w->mode->levels, .last = m->walk.step + w->leaf,
 	};
 }
 
 static __always_inline bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
 {
+	const struct vcpu_regs *r = regs_get_all(vcpu, BIT(RG_CR) | BIT(RG_CR3));
 	const struct walk *w = &m->walk;
 
-	return m->valid && !((w->gva ^ gva) >> PAGE_SHIFT) && m->cr3 == vcpu_cr3(vcpu) &&
-	       w->cr0 == vcpu_cr0(vcpu) && w->cr4 == vcpu_cr4(vcpu) &&
-	       w->efer == vcpu_efer(vcpu) && m->as_id == vcpu->tdp.as_id &&
+	return !((w->gva ^ gva) >> PAGE_SHIFT) && m->cr3 == r->cr3 && w->cr0 == r->cr0 &&
+	       w->cr4 == r->cr4 && w->efer == vcpu_efer(vcpu) &&
 	       /* Pairs with the release in memslot.c. */
 	       m->generation == smp_load_acquire(&vcpu->vm->mem.generation);
 }
 
-static bool entries_stand(const struct walk *w)
+static bool entries_stand(const struct walk_memo *m)
 {
-	int level;
+	const struct walk_step *step;
 	u64 entry;
 
-	for (level = w->mode->levels; level >= w->leaf; level--)
-		if (__get_user(entry, (u64 __user *)w->user_ptr[level]) ||
-		    entry != w->entry[level])
+	for (step = m->first; step >= m->last; step--)
+		if (__get_user(entry, (u64 __user *)step->user_ptr) || entry != step->entry)
 			return false;
 	return true;
 }
@@ -409,43 +425,46 @@ static struct walk_memo *memo_recall(struct vcpu *vcpu, gva_t gva, u32 flags)
 	struct walk_memo *m = memo_of(vcpu, gva, flags);
 	struct walk_fault fault;
 
-	if ((flags & WALK_NO_AD) || !memo_fits(vcpu, m, gva) || !entries_stand(&m->walk) ||
-	    (m->walk.entry[m->walk.leaf] & bits) != bits)
+	if ((flags & WALK_NO_AD) || !memo_fits(vcpu, m, gva) || !entries_stand(m) ||
+	    (m->walk.step[m->walk.leaf].entry & bits) != bits)
 		return NULL;
 	m->walk.gva = gva;
 	m->walk.flags = flags;
-	m->valid = !check_rights(&m->walk, &fault);
-	return m->valid ? m : NULL;
+	if (!check_rights(&m->walk, &fault))
+		return m;
+	m->generation = 0;
+	return NULL;
 }
 
-static u32 code_flags(struct vcpu *vcpu)
+/* With paging on. */
+static __always_inline u32 code_flags(struct vcpu *vcpu)
 {
-	return WALK_FETCH | (vcpu_cpl(vcpu) == 3 ? WALK_USER : 0);
+	u32 user = ~vcpu_mode_attr(vcpu, SEG_SS) & SEG_ATTR_DPL ? 0 : WALK_USER;
+
+	return WALK_FETCH | user;
 }
 
-/* @len is 4 or 16. Entries first: what they lead to is read while they stand. */
-static bool read_by_memo(const struct walk_memo *m, unsigned int offset, void *code,
-			 unsigned int len)
+/* Entries first: what they lead to is read while they stand. @len is 4 or 16. */
+static __always_inline bool read_by_memo(const struct walk_memo *m, unsigned int offset,
+					 u64 code[2], unsigned int len)
 {
 	u8 __user *from = m->page + offset;
 	/* By pointers: a check of the index would be a call, with user space open. */
-	const u64 *found = m->walk.entry;
-	void __user * const *at = m->walk.user_ptr;
-	int level = m->walk.mode->levels, leaf = m->walk.leaf;
+	const struct walk_step *step = m->first, *last = m->last;
 	u64 entry;
 
 	if (!user_read_access_begin(from, len))
 		return false;
-	for (; level >= leaf; level--) {
-		unsafe_get_user(entry, (u64 __user *)*(at + level), fail);
-		if (entry != *(found + level))
+	for (; step >= last; step--) {
+		unsafe_get_user(entry, (u64 __user *)step->user_ptr, fail);
+		if (entry != step->entry)
 			goto fail;
 	}
 	if (len == sizeof(u32)) {
-		unsafe_get_user(*(u32 *)code, (u32 __user *)from, fail);
+		unsafe_get_user(code[0], (u32 __user *)from, fail);
 	} else {
-		unsafe_get_user(*(u64 *)code, (u64 __user *)from, fail);
-		unsafe_get_user(*(u64 *)(code + 8), (u64 __user *)(from + 8), fail);
+		unsafe_get_user(code[0], (u64 __user *)from, fail);
+		unsafe_get_user(code[1], (u64 __user *)(from + 8), fail);
 	}
 	user_read_access_end();
 	return true;
@@ -458,18 +477,30 @@ fail:
  * No rights are looked at: those of a fetch depend on nothing but what memo_fits() and
  * the comparison of the flags make sure of. Slots that changed meanwhile void the answer.
  */
-bool guest_code_recall(struct vcpu *vcpu, gva_t gva, void *code, unsigned int len)
+static __always_inline bool code_recall(struct vcpu *vcpu, gva_t gva, u64 code[2],
+					unsigned int len)
 {
-	u32 flags = code_flags(vcpu);
-	const struct walk_memo *m = memo_of(vcpu, gva, flags);
+	const struct walk_memo *m = memo_of(vcpu, gva, WALK_FETCH);
 
 	if (offset_in_page(gva) > PAGE_SIZE - len || !memo_fits(vcpu, m, gva) ||
-	    m->walk.flags != flags || !m->page ||
+	    m->walk.flags != code_flags(vcpu) ||
 	    !read_by_memo(m, offset_in_page(gva), code, len))
 		return false;
 	/* After the reads, against publish() in memslot.c: its caller may unmap next. */
 	smp_rmb();
 	return m->generation == READ_ONCE(vcpu->vm->mem.generation);
+}
+
+bool guest_code_is(struct vcpu *vcpu, gva_t gva, u32 code, u32 mask)
+{
+	u64 word[2];
+
+	return code_recall(vcpu, gva, word, sizeof(u32)) && !((word[0] ^ code) & mask);
+}
+
+bool guest_code_recall(struct vcpu *vcpu, gva_t gva, u64 code[2])
+{
+	return code_recall(vcpu, gva, code, 2 * sizeof(*code));
 }
 
 int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_fault *fault)
@@ -509,8 +540,9 @@ int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_
 
 bool guest_code_walk(struct vcpu *vcpu, gva_t gva)
 {
+	u32 flags = vcpu_paging(vcpu) ? code_flags(vcpu) : WALK_FETCH;
 	struct walk_fault fault;
 	gpa_t gpa;
 
-	return !guest_walk(vcpu, gva, code_flags(vcpu), &gpa, &fault);
+	return !guest_walk(vcpu, gva, flags, &gpa, &fault);
 }

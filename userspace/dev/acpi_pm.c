@@ -11,9 +11,9 @@
 #include "machine.h"
 #include "stream.h"
 #include "util/msg.h"
+#include "util/time.h"
 
 #define PM_TIMER_HZ	3579545ull
-#define NSEC_PER_SEC	1000000000ull
 
 enum {
 	PM1_PWRBTN = 1 << 8,

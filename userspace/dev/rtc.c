@@ -16,11 +16,11 @@
 #include "machine.h"
 #include "stream.h"
 #include "util/msg.h"
+#include "util/time.h"
 
 #define RTC_PORT	0x70
 #define RTC_IRQ		8
 #define RTC_CELLS	128
-#define NSEC_PER_SEC	1000000000ull
 #define RTC_OFFSET_MAX	1000000000000ll	/* seconds: further than any date in the cells */
 
 enum {

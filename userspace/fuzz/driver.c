@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fuzz/fuzz.h"
+#include "util/time.h"
 
 #define MAP_BITS	15
 #define MAP_SIZE	(1u << MAP_BITS)
@@ -357,10 +358,7 @@ static void run_seeds(void)
 
 static double now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)now_ns() / NSEC_PER_SEC;
 }
 
 int main(int argc, char **argv)

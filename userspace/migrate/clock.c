@@ -9,10 +9,10 @@
 #include "machine.h"
 #include "stream.h"
 #include "util/msg.h"
+#include "util/time.h"
 #include "vcpu.h"
 
 #define MSR_IA32_TSC	0x10
-#define NSEC_PER_SEC	1000000000ull
 
 /*
  * A guest that moves is given the time of its move; one that comes out of a file, or was held
@@ -28,7 +28,7 @@ static uint64_t realtime_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+	return timespec_ns(&now);
 }
 
 static int tsc_transfer(struct vcpu *v, unsigned long request, uint64_t *tsc)

@@ -220,11 +220,9 @@ void senders_stop(struct source *src)
 /* For a while; the main connection has nothing else to say. src->lock is held. */
 static int source_wait_senders(struct source *src)
 {
-	struct timespec until;
+	struct timespec until = ns_timespec(now_ns() + ALIVE_MS * NSEC_PER_MSEC);
 	int err = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ALIVE_MS / 1000;
 	if (pthread_cond_clockwait(&src->changed, &src->lock, CLOCK_MONOTONIC,
 				   &until)) {
 		err = source_send(src, FRAME_ALIVE, NULL, 0);

@@ -17,9 +17,7 @@
 #include "migrate/pages.h"
 #include "migrate/source.h"
 #include "stream.h"
-
-#define NSEC_PER_SEC	1000000000ull
-#define NSEC_PER_MSEC	1000000ull
+#include "util/time.h"
 
 /*
  * A thread and a connection. With one stream there is one of them, on the main connection, and
@@ -74,14 +72,6 @@ struct source {
 	unsigned int generation, busy;
 	bool quit;
 };
-
-static inline uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 /* ---- source.c ---- */
 

@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sandbox/thread.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "util/time.h"
 #include "virtio/queue.h"
 
 #define FRAME_MAX	1522	/* MTU 1500, Ethernet header, VLAN tag */
@@ -64,14 +64,6 @@ struct user {
 static struct user *to_user(struct net_backend *be)
 {
 	return container_of(be, struct user, be);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
 /* ---- rings; the lock is held ---- */
@@ -119,7 +111,7 @@ static void cb_guest_error(const char *msg, void *opaque)
 static int64_t cb_clock(void *opaque)
 {
 	(void)opaque;
-	return now_ns();
+	return (int64_t)now_ns();
 }
 
 static void *cb_timer_new(SlirpTimerCb fire, void *cb_opaque, void *opaque)
@@ -231,7 +223,7 @@ static int get_revents(int index, void *opaque)
 
 static uint32_t timers_timeout(struct user *u, uint32_t timeout)
 {
-	int64_t now = now_ns() / 1000000, left;
+	int64_t now = now_ms(), left;
 	struct user_timer *t;
 	struct list *pos;
 
@@ -247,7 +239,7 @@ static uint32_t timers_timeout(struct user *u, uint32_t timeout)
 /* Firing may free or add timers, so the walk starts over. */
 static void timers_fire(struct user *u)
 {
-	int64_t now = now_ns() / 1000000;
+	int64_t now = now_ms();
 	struct user_timer *t;
 	struct list *pos;
 
