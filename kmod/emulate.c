@@ -306,12 +306,10 @@ static int op_pio_out(void *v, u16 port, unsigned int size, unsigned int count,
 
 static void pio_set_rax(struct vcpu *vcpu, unsigned int size, u32 val)
 {
-	u64 rax = vcpu_gpr(vcpu, GPR_RAX);
-
 	/* A 32-bit result clears the upper half, smaller ones leave the rest. */
-	if (size < 4)
-		val = (rax & ~GENMASK(size * 8 - 1, 0)) | val;
-	vcpu_set_gpr(vcpu, GPR_RAX, size < 4 ? (rax & GENMASK_ULL(63, 32)) | (u32)val : val);
+	u64 kept = size < 4 ? ~0ull << (size * 8) : 0;
+
+	vcpu_set_gpr(vcpu, GPR_RAX, (vcpu_gpr(vcpu, GPR_RAX) & kept) | val);
 }
 
 static int complete_pio(struct vcpu *vcpu)
@@ -363,14 +361,12 @@ int emulate_pio(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 
 bool emulate_pio_fast(struct vcpu *vcpu, u16 port, unsigned int size, bool in)
 {
+	u32 how = in ? IO_ATOMIC : IO_ATOMIC | IO_WRITE;
 	u32 val = in ? 0 : vcpu_gpr(vcpu, GPR_RAX);
 	int err;
 
 	vcpu->emu->answered = false;
-	if (in)
-		err = io_bus_read_atomic(vcpu, IO_BUS_PIO, port, size, &val);
-	else
-		err = io_bus_write_atomic(vcpu, IO_BUS_PIO, port, size, &val);
+	err = io_bus_access(vcpu, IO_BUS_PIO, port, size, &val, how);
 	if (err == -EAGAIN)
 		return false;
 	trace_vmm_pio(vcpu->id, !in, port, size, 1);

@@ -165,11 +165,19 @@ static bool range_covers(const struct io_range *r, u64 addr, unsigned int len)
 	return addr >= r->addr && addr + len <= r->addr + r->len;
 }
 
-/* Index of the first range that could cover @addr. */
-static unsigned int first_candidate(const struct io_bus *bus, u64 addr)
+static bool is_first_candidate(const struct io_bus *bus, unsigned int i, u64 addr)
+{
+	return i < bus->nr && bus->range[i].reach >= addr &&
+	       (!i || bus->range[i - 1].reach < addr);
+}
+
+/* Index of the first range that could cover @addr; often it is the last time's. */
+static unsigned int first_candidate(const struct io_bus *bus, u64 addr, u16 *hint)
 {
 	unsigned int lo = 0, hi = bus->nr;
 
+	if (is_first_candidate(bus, *hint, addr))
+		return *hint;
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
 
@@ -178,74 +186,37 @@ static unsigned int first_candidate(const struct io_bus *bus, u64 addr)
 		else
 			hi = mid;
 	}
+	*hint = lo;
 	return lo;
 }
 
-struct io_access {
-	u64 addr;
-	unsigned int len;
-	void *in;
-	const void *out;
-	bool atomic;
-};
-
-static int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, const struct io_access *a)
+int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, void *data,
+		  u32 how)
 {
 	struct io_bus *bus = rcu_dereference_check(vcpu->vm->bus[kind],
 						   srcu_read_lock_held(&vcpu->vm->srcu) ||
 						   rcu_read_lock_sched_held());
-	unsigned int i;
+	const struct io_range *r, *end;
 	int err;
 
+	/* The locks of devices sleep on real-time kernels. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && (how & IO_ATOMIC))
+		return -EAGAIN;
 	if (!bus)
 		return -EOPNOTSUPP;
-	for (i = first_candidate(bus, a->addr); i < bus->nr; i++) {
-		const struct io_range *r = &bus->range[i];
+	end = bus->range + bus->nr;
+	r = bus->range + first_candidate(bus, addr, &vcpu->io_hint[kind]);
+	for (; r < end && r->addr <= addr; r++) {
 		struct io_device *dev = READ_ONCE(r->dev);
 
-		if (r->addr > a->addr)
-			break;
-		if (!dev || !range_covers(r, a->addr, a->len))
+		if (!dev || !range_covers(r, addr, len))
 			continue;
-		if (a->atomic && !dev->ops->atomic)
+		if ((how & IO_ATOMIC) && !dev->ops->atomic)
 			return -EAGAIN;
-		err = a->in ? dev->ops->read(vcpu, dev, a->addr, a->len, a->in) :
-			      dev->ops->write(vcpu, dev, a->addr, a->len, a->out);
+		err = how & IO_WRITE ? dev->ops->write(vcpu, dev, addr, len, data) :
+				       dev->ops->read(vcpu, dev, addr, len, data);
 		if (err != -EOPNOTSUPP)
 			return err;
 	}
 	return -EOPNOTSUPP;
-}
-
-int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		void *data)
-{
-	struct io_access a = { .addr = addr, .len = len, .in = data };
-
-	return io_bus_access(vcpu, kind, &a);
-}
-
-int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		 const void *data)
-{
-	struct io_access a = { .addr = addr, .len = len, .out = data };
-
-	return io_bus_access(vcpu, kind, &a);
-}
-
-/* The locks of devices sleep on real-time kernels. */
-int io_bus_read_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		       void *data)
-{
-	struct io_access a = { .addr = addr, .len = len, .in = data, .atomic = true };
-
-	return IS_ENABLED(CONFIG_PREEMPT_RT) ? -EAGAIN : io_bus_access(vcpu, kind, &a);
-}
-
-int io_bus_write_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-			const void *data)
-{
-	struct io_access a = { .addr = addr, .len = len, .out = data, .atomic = true };
-
-	return IS_ENABLED(CONFIG_PREEMPT_RT) ? -EAGAIN : io_bus_access(vcpu, kind, &a);
 }

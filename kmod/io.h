@@ -40,19 +40,27 @@ int io_bus_register(struct vm *vm, enum io_bus_kind kind, u64 addr, unsigned int
 void io_bus_unregister(struct vm *vm, enum io_bus_kind kind, struct io_device *dev);
 void io_bus_destroy(struct vm *vm);
 
-/* Under vm->srcu: 0 served, -EOPNOTSUPP nobody took it. */
-int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		void *data);
-int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		 const void *data);
+#define IO_WRITE	1
+#define IO_ATOMIC	2	/* inside a stay, where vm->srcu is not held */
 
 /*
- * Inside a stay, without vm->srcu. -EAGAIN, with nothing done, when a device that may
- * sleep is to be asked.
+ * 0 served, -EOPNOTSUPP nobody took it. Under vm->srcu, unless IO_ATOMIC; with that, -EAGAIN,
+ * with nothing done, when a device that may sleep is to be asked.
  */
-int io_bus_read_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-		       void *data);
-int io_bus_write_atomic(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len,
-			const void *data);
+int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned int len, void *data,
+		  u32 how);
+
+static inline int io_bus_read(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr,
+			      unsigned int len, void *data)
+{
+	return io_bus_access(vcpu, kind, addr, len, data, 0);
+}
+
+/* Nobody writes to @data. */
+static inline int io_bus_write(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr,
+			       unsigned int len, const void *data)
+{
+	return io_bus_access(vcpu, kind, addr, len, (void *)data, IO_WRITE);
+}
 
 #endif /* VMM_IO_H */

@@ -43,21 +43,19 @@ static bool lapic_serves(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *i
 	return in ? lapic_mmio_read(vcpu, gpa, len, in) : lapic_mmio_write(vcpu, gpa, len, out);
 }
 
-bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in, const void *out)
+/* @how: 0 or IO_ATOMIC. */
+static bool in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in, const void *out,
+		      u32 how)
 {
 	if (lapic_serves(vcpu, gpa, len, in, out))
 		return true;
-	return !(in ? io_bus_read(vcpu, IO_BUS_MMIO, gpa, len, in) :
-		      io_bus_write(vcpu, IO_BUS_MMIO, gpa, len, out));
+	return !(in ? io_bus_access(vcpu, IO_BUS_MMIO, gpa, len, in, how) :
+		      io_bus_access(vcpu, IO_BUS_MMIO, gpa, len, (void *)out, how | IO_WRITE));
 }
 
-static bool in_kernel_atomic(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in,
-			     const void *out)
+bool mmio_in_kernel(struct vcpu *vcpu, gpa_t gpa, unsigned int len, void *in, const void *out)
 {
-	if (lapic_serves(vcpu, gpa, len, in, out))
-		return true;
-	return !(in ? io_bus_read_atomic(vcpu, IO_BUS_MMIO, gpa, len, in) :
-		      io_bus_write_atomic(vcpu, IO_BUS_MMIO, gpa, len, out));
+	return in_kernel(vcpu, gpa, len, in, out, 0);
 }
 
 void mmio_to_user(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void *out)
@@ -261,8 +259,8 @@ bool mmio_fast_exit(struct vcpu *vcpu)
 	pagefault_disable();
 	found = find_mov(vcpu, &m);
 	pagefault_enable();
-	if (!found || !in_kernel_atomic(vcpu, gpa, m.size, m.write ? NULL : &value,
-					m.write ? &m.value : NULL))
+	if (!found || !in_kernel(vcpu, gpa, m.size, m.write ? NULL : &value,
+				 m.write ? &m.value : NULL, IO_ATOMIC))
 		return false;
 	trace_vmm_mmio(vcpu->id, m.write, gpa, m.size);
 	finish(vcpu, &m, value);

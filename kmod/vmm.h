@@ -36,6 +36,7 @@
 #include "vmm_uapi.h"
 #include "regs.h"
 #include "events.h"
+#include "io.h"
 #include "smm.h"
 #include "stats.h"
 #include "mm/mm.h"
@@ -179,6 +180,7 @@ struct vcpu {
 	struct {			/* (v) a page without memory, as of that generation */
 		u64 key, generation;
 	} hole;
+	u16 io_hint[NR_IO_BUSES];	/* (v) io.c */
 	bool irqs_taken;		/* (v) the host's may have come since the last entry */
 	bool touched_memory;		/* (v) since the last stay, for the guest: L1TF */
 

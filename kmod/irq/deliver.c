@@ -316,6 +316,7 @@ int irq_ack(struct vcpu *vcpu)
 		return -1;
 	clear_bit(vector & 31, lapic_vec_word(l, APIC_IRR, vector));
 	__set_bit(vector & 31, lapic_vec_word(l, APIC_ISR, vector));
+	l->isr_words |= BIT(vector >> 5);
 	l->isr_top = vector;
 	lapic_update_ppr(l);
 	return vector;

@@ -48,37 +48,54 @@ static void set_version(struct lapic *l)
 
 /* -------- vector bitmaps -------- */
 
-static int highest_bit(struct lapic *l, u32 base)
+static u32 vec_bits(struct lapic *l, u32 base, unsigned int word)
 {
-	int word;
+	return lapic_reg(l, base + word * 0x10);
+}
 
-	for (word = 7; word >= 0; word--) {
-		u32 bits = lapic_reg(l, base + word * 0x10);
+static void find_isr_top(struct lapic *l)
+{
+	unsigned int word;
 
-		if (bits)
-			return word * 32 + __fls(bits);
+	for (; l->isr_words; l->isr_words &= ~BIT(word)) {
+		word = __fls(l->isr_words);
+		if (vec_bits(l, APIC_ISR, word)) {
+			l->isr_top = word * 32 + __fls(vec_bits(l, APIC_ISR, word));
+			return;
+		}
 	}
-	return -1;
+	l->isr_top = -1;
+}
+
+/* IRR's word is empty: true, and nobody looks there until set_irr() says so. */
+static bool irr_word_done(struct lapic *l, unsigned int word)
+{
+	/* Cleared before the second look, so that no bit set meanwhile is lost. */
+	clear_bit(word, &l->irr_words);
+	/* Pairs with set_irr(): its bit first, then the word's. */
+	smp_mb__after_atomic();
+	if (!vec_bits(l, APIC_IRR, word))
+		return true;
+	set_bit(word, &l->irr_words);
+	return false;
 }
 
 int lapic_highest_irr(struct vcpu *vcpu)
 {
 	struct lapic *l = vcpu->lapic;
-	int vector;
+	unsigned long words = READ_ONCE(l->irr_words);
+	unsigned int word;
+	u32 bits;
 
-	if (!READ_ONCE(l->irr_dirty))
-		return -1;
-	vector = highest_bit(l, APIC_IRR);
-	if (vector < 0) {
-		/* Cleared before the second look, so that no bit set meanwhile is lost. */
-		WRITE_ONCE(l->irr_dirty, false);
-		/* Pairs with set_irr(): bit first, then the flag. */
-		smp_mb();
-		vector = highest_bit(l, APIC_IRR);
-		if (vector >= 0)
-			WRITE_ONCE(l->irr_dirty, true);
+	while (words) {
+		word = __fls(words);
+		bits = vec_bits(l, APIC_IRR, word);
+		if (bits)
+			return word * 32 + __fls(bits);
+		if (irr_word_done(l, word))
+			words &= ~BIT(word);
 	}
-	return vector;
+	return -1;
 }
 
 /* PPR = the higher of TPR and the class in service (SDM 11.8.3.1). */
@@ -106,7 +123,10 @@ static void set_irr(struct lapic *l, u8 vector, bool level)
 	else
 		clear_bit(vector & 31, lapic_vec_word(l, APIC_TMR, vector));
 	set_bit(vector & 31, lapic_vec_word(l, APIC_IRR, vector));
-	WRITE_ONCE(l->irr_dirty, true);
+	/* Pairs with irr_word_done(). */
+	smp_mb__after_atomic();
+	if (!test_bit(vector >> 5, &l->irr_words))
+		set_bit(vector >> 5, &l->irr_words);
 	vcpu_request(l->vcpu, REQ_EVENT);
 	vcpu_kick(l->vcpu);
 }
@@ -219,7 +239,7 @@ static void end_of_interrupt(struct lapic *l)
 	if (vector < 0)
 		return;
 	__clear_bit(vector & 31, lapic_vec_word(l, APIC_ISR, vector));
-	l->isr_top = highest_bit(l, APIC_ISR);
+	find_isr_top(l);
 	lapic_update_ppr(l);
 	vcpu_request(l->vcpu, REQ_EVENT);
 	/* TMR: how the vector was last delivered. EOIs of level ones go to the IOAPICs. */
@@ -236,7 +256,7 @@ bool lapic_eoi_silent(struct vcpu *vcpu)
 {
 	struct lapic *l = vcpu->lapic;
 
-	return l && l->isr_top >= 0 && !READ_ONCE(l->irr_dirty) && lapic_enabled(l) &&
+	return l && l->isr_top >= 0 && !READ_ONCE(l->irr_words) && lapic_enabled(l) &&
 	       !lapic_vec_test(l, APIC_TMR, l->isr_top) &&
 	       !test_bit(l->isr_top, vcpu->vm->irq.eoi_vectors);
 }
@@ -660,7 +680,8 @@ void lapic_reset(struct vcpu *vcpu, bool init)
 	l->isr_top = -1;
 	l->eoi_exit = -1;
 	l->esr = 0;
-	l->irr_dirty = false;
+	l->irr_words = 0;
+	l->isr_words = 0;
 	vcpu->vapic = false;
 	l->timer.mode = 0;
 	if (!init)
@@ -780,8 +801,9 @@ int lapic_set(struct vcpu *vcpu, const struct kvm_lapic_state *state)
 	set_version(l);
 	if (lapic_x2apic(l))
 		enter_x2apic(l);
-	l->isr_top = highest_bit(l, APIC_ISR);
-	l->irr_dirty = true;
+	l->isr_words = LAPIC_ALL_WORDS;
+	find_isr_top(l);
+	l->irr_words = LAPIC_ALL_WORDS;
 	lapic_update_ppr(l);
 	ioapic_recall(vcpu);
 	lapic_timer_restore(l, deadline);

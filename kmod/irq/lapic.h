@@ -12,6 +12,8 @@
 #define APIC_REGS_SIZE	0x400
 #define APIC_X2APIC_ID(id) (id)
 
+#define LAPIC_ALL_WORDS	0xff	/* of a vector bitmap */
+
 enum lapic_pending { PENDING_INIT, PENDING_SIPI };
 
 /*
@@ -31,9 +33,10 @@ struct lapic {
 		u32 mode;		/* LVTT bits 17-18 */
 		bool hw;		/* the vendor's timer is armed */
 	} timer;
+	unsigned long irr_words;	/* (a) which of IRR's words may hold something */
 	unsigned long pending;		/* (a) enum lapic_pending */
 	u8 sipi_vector;
-	bool irr_dirty;			/* IRR may hold something */
+	u8 isr_words;			/* which of ISR's words may hold something */
 	bool deadline_ok;		/* guest CPUID */
 	u8 nr_lvt;			/* LVT registers, with or without CMCI */
 	int isr_top;			/* highest vector in service, -1 none */

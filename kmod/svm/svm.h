@@ -58,6 +58,8 @@ DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 /* Bitmaps: 2 bits an MSR, 1 bit a port; set = intercepted. Shared by all. */
 enum svm_msrpm { MSRPM_BASE, MSRPM_SPEC_CTRL, MSRPM_ALL, NR_MSRPMS };
 
+#define MODE_UNKNOWN	0xff
+
 struct vcpu_svm {
 	struct vcpu vcpu;		/* first */
 
@@ -97,6 +99,12 @@ struct vcpu_svm {
 	bool spec_passthrough;
 	bool tsc_aux_loaded;		/* MSR_TSC_AUX is the guest's */
 	u64 tsc_aux;			/* value loaded */
+
+	/* What the attributes of CS and SS in the register file were made of: vendor.c. */
+	struct svm_mode {
+		u64 cs, ss;		/* selector, attributes and limit */
+		u8 cpl;			/* MODE_UNKNOWN: of nothing */
+	} mode;
 
 	/* Values of MSRs that exist only to be read back. */
 	u64 de_cfg;

@@ -99,14 +99,34 @@ static void fetch_seg(struct vcpu_svm *svm, struct vcpu_regs *r)
 
 	for (i = 0; i < NR_SEGS; i++)
 		seg_from_vmcb(&r->seg[i], vmcb_seg(s, i), i, s->cpl);
+	svm->mode.cpl = MODE_UNKNOWN;
+}
+
+/* All of it but the base. */
+static u64 vmcb_seg_word(const struct vmcb_segment *v)
+{
+	return *(const u64 *)v;
+}
+
+/* Mostly they are what they were at the last exit. */
+static __always_inline void fetch_mode_inline(struct vcpu_svm *svm, struct vcpu_regs *r)
+{
+	struct vmcb_save *s = &svm->vmcb->save;
+	struct svm_mode *mode = &svm->mode;
+
+	if (likely(mode->cs == vmcb_seg_word(&s->cs) && mode->ss == vmcb_seg_word(&s->ss) &&
+		   mode->cpl == s->cpl))
+		return;
+	r->seg[SEG_CS].attr = attr_from_vmcb(&s->cs, SEG_CS, s->cpl);
+	r->seg[SEG_SS].attr = attr_from_vmcb(&s->ss, SEG_SS, s->cpl);
+	mode->cs = vmcb_seg_word(&s->cs);
+	mode->ss = vmcb_seg_word(&s->ss);
+	mode->cpl = s->cpl;
 }
 
 static void fetch_mode(struct vcpu_svm *svm, struct vcpu_regs *r)
 {
-	struct vmcb_save *s = &svm->vmcb->save;
-
-	r->seg[SEG_CS].attr = attr_from_vmcb(&s->cs, SEG_CS, s->cpl);
-	r->seg[SEG_SS].attr = attr_from_vmcb(&s->ss, SEG_SS, s->cpl);
+	fetch_mode_inline(svm, r);
 }
 
 static void fetch_desc(struct vcpu_svm *svm, struct vcpu_regs *r)
@@ -178,6 +198,7 @@ static void flush_seg(struct vcpu_svm *svm, struct vcpu_regs *r)
 	for (i = 0; i < NR_SEGS; i++)
 		seg_to_vmcb(vmcb_seg(s, i), &r->seg[i]);
 	s->cpl = (r->seg[SEG_SS].attr & SEG_ATTR_DPL) >> SEG_ATTR_DPL_SHIFT;
+	svm->mode.cpl = MODE_UNKNOWN;
 	vmcb_dirty(svm, CLEAN_SEG);
 }
 
@@ -326,7 +347,7 @@ void svm_regs_after_exit(struct vcpu_svm *svm)
 	r->avail = (r->avail & ~FETCHED_WHEN_ASKED) | FETCHED_AT_EXIT;
 	/* Where the code has to be read to step over it, nearly all ask for the mode. */
 	if (!svm_caps.nrips && svm->vcpu.exit.kind != EXIT_IO) {
-		fetch_mode(svm, r);
+		fetch_mode_inline(svm, r);
 		r->avail |= BIT(RG_MODE);
 	}
 }

@@ -35,32 +35,27 @@ void vmx_insn_failed(const char *insn, unsigned long arg);
 /* Condition "na" covers both VMfailInvalid (CF) and VMfailValid (ZF). */
 static __always_inline u64 vmcs_read_raw(unsigned long field)
 {
-	unsigned long val = 0;
-	u8 failed = 0;
+	unsigned long val;
 
-	asm volatile("1:\tvmread %[field], %[val]\n"
-		     "\tsetna %[failed]\n"
-		     "2:\n"
-		     _ASM_EXTABLE(1b, 2b)
-		     : [val] "+r" (val), [failed] "+q" (failed)
-		     : [field] "r" (field) : "cc");
-	if (unlikely(failed))
-		vmx_insn_failed("VMREAD", field);
+	asm volatile goto("1:\tvmread %[field], %[val]\n"
+			  "\tjna %l[failed]\n"
+			  _ASM_EXTABLE(1b, %l[failed])
+			  : [val] "=r" (val) : [field] "r" (field) : "cc" : failed);
 	return val;
+failed:
+	vmx_insn_failed("VMREAD", field);
+	return 0;
 }
 
 static __always_inline void vmcs_write_raw(unsigned long field, unsigned long val)
 {
-	u8 failed = 0;
-
-	asm volatile("1:\tvmwrite %[val], %[field]\n"
-		     "\tsetna %[failed]\n"
-		     "2:\n"
-		     _ASM_EXTABLE(1b, 2b)
-		     : [failed] "+q" (failed)
-		     : [field] "r" (field), [val] "rm" (val) : "cc");
-	if (unlikely(failed))
-		vmx_insn_failed("VMWRITE", field);
+	asm volatile goto("1:\tvmwrite %[val], %[field]\n"
+			  "\tjna %l[failed]\n"
+			  _ASM_EXTABLE(1b, %l[failed])
+			  : : [field] "r" (field), [val] "rm" (val) : "cc" : failed);
+	return;
+failed:
+	vmx_insn_failed("VMWRITE", field);
 }
 
 #define VMCS_ACCESSORS(suffix, type, width)				\

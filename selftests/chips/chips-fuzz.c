@@ -78,7 +78,7 @@ static void check_lapic(struct world *w, unsigned int cpu, const struct story *s
 	unsigned int i;
 
 	NEVER(isr != l->isr_top);
-	NEVER(irr >= 0 && !l->irr_dirty);
+	NEVER(irr >= 0 && !(l->irr_words & BIT(irr >> 5)));
 	lapic_update_ppr(l);
 	ppr = lapic_reg(l, APIC_PROCPRI);
 	NEVER(ppr >> 4 != max((int)tpr >> 4, max(isr, 0) >> 4));
