@@ -541,6 +541,11 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 	case EXIT_HYPERCALL:
 		done = can_skip(vcpu) && pv_fast_hypercall(vcpu);
 		break;
+	case EXIT_PAUSE:
+		/* A VM of one has nobody to yield to. */
+		done = atomic_read(&vcpu->vm->nr_vcpus) == 1 && can_skip(vcpu) &&
+		       handle_pause(vcpu);
+		break;
 	case EXIT_TDP_FAULT:
 		done = mmio_fast_exit(vcpu);
 		break;

@@ -386,11 +386,8 @@ int pv_apf_set_en(struct vcpu *vcpu, u64 val, bool host)
 
 int pv_apf_set_irq(struct vcpu *vcpu, u64 val, bool host)
 {
-	if (val & ~(u64)KVM_ASYNC_PF_VEC_MASK)
+	if ((val & ~(u64)KVM_ASYNC_PF_VEC_MASK) || !vcpu->lapic)
 		return 1;
-	/* QEMU resets it whether or not there is an APIC. */
-	if (!vcpu->lapic)
-		return val ? 1 : 0;
 	vcpu->pv->apf.irq = val;
 	return 0;
 }

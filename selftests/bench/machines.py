@@ -13,7 +13,7 @@ MODULES = ("kvm", "vmm")
 PROGRAMS = {1: "roundtrip", 2: "user", 3: "memory", 4: "life", 5: "guests", 6: "guests --density"}
 # What these two need beside them, and their machine
 WHOLE_GUESTS = (5, 6)
-FILES = ("ticks", "micro", "tiny")
+FILES = ("ticks", "micro", "tiny", "end")
 # The lab's machine and the processor in it. Bochs' AMD-V tells the length of an instruction, QEMU's does not.
 MACHINES = {"amd": ("amd", None), "intel": ("intel", None), "ryzen": ("intel", "ryzen")}
 BUILD = TOP + "/selftests/build/bench"
