@@ -15,19 +15,11 @@
 #define PAT_RESET	0x0007040600070406ull
 #define ALL_GROUPS	(BIT(NR_REG_GROUPS) - 1)
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group)
+void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
-	vendor_call(fetch, vcpu, group);
-	vcpu->regs.avail |= BIT(group);
-}
-
-void regs_fetch_all(struct vcpu *vcpu, u32 groups)
-{
-	unsigned long missing = groups & ~vcpu->regs.avail;
-	unsigned int group;
-
-	for_each_set_bit(group, &missing, NR_REG_GROUPS)
-		regs_fetch(vcpu, group);
+	groups &= ~vcpu->regs.avail;
+	vendor_call(fetch, vcpu, groups);
+	vcpu->regs.avail |= groups;
 }
 
 static void seg_set(struct segment *seg, u16 selector, u64 base, u32 attr)

@@ -93,9 +93,8 @@ struct vcpu_regs {
 	u64 spec_ctrl;
 };
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group);
 /* Those of @groups, BIT(group) each, that are not there yet. */
-void regs_fetch_all(struct vcpu *vcpu, u32 groups);
+void regs_fetch(struct vcpu *vcpu, u32 groups);
 
 /* Accessors: regs_accessors.h, included by the users, needs struct vcpu. */
 

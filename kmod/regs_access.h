@@ -12,7 +12,7 @@
 static inline struct vcpu_regs *regs_get(struct vcpu *vcpu, enum reg_group group)
 {
 	if (unlikely(!(vcpu->regs.avail & BIT(group))))
-		regs_fetch(vcpu, group);
+		regs_fetch(vcpu, BIT(group));
 	return &vcpu->regs;
 }
 
@@ -20,7 +20,7 @@ static inline struct vcpu_regs *regs_get(struct vcpu *vcpu, enum reg_group group
 static inline struct vcpu_regs *regs_get_all(struct vcpu *vcpu, u32 groups)
 {
 	if (unlikely(groups & ~vcpu->regs.avail))
-		regs_fetch_all(vcpu, groups);
+		regs_fetch(vcpu, groups);
 	return &vcpu->regs;
 }
 
@@ -78,7 +78,7 @@ static inline const struct segment *vcpu_seg(struct vcpu *vcpu, enum seg seg)
 static inline u32 vcpu_mode_attr(struct vcpu *vcpu, enum seg seg)
 {
 	if (!(vcpu->regs.avail & (BIT(RG_SEG) | BIT(RG_MODE))))
-		regs_fetch(vcpu, RG_MODE);
+		regs_fetch(vcpu, BIT(RG_MODE));
 	return vcpu->regs.seg[seg].attr;
 }
 

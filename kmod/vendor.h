@@ -37,7 +37,7 @@
  *		pending for the caller, who opens interrupts. vcpu->irqs_taken
  *		is the vendor's to clear: until then, what the host's
  *		interrupts may change must be looked at.
- *  fetch:	fills one register group; from the vCPU thread, inside or outside
+ *  fetch:	fills register groups, BIT(group) each; from the vCPU thread, inside or outside
  *		a stay, any context that has preemption on or off, irqs on or off.
  *		(VMX outside a stay makes the VMCS current for the moment.)
  * Events (irqs off, inside a stay, before enter)
@@ -79,7 +79,7 @@
 	OP(void, stay_begin, struct vcpu *vcpu)				\
 	OP(void, stay_end, struct vcpu *vcpu)				\
 	OP(void, enter, struct vcpu *vcpu)				\
-	OP(void, fetch, struct vcpu *vcpu, enum reg_group group)	\
+	OP(void, fetch, struct vcpu *vcpu, u32 groups)			\
 	OP(void, inject, struct vcpu *vcpu, const struct vmm_event *event) \
 	OP(bool, cancel, struct vcpu *vcpu, struct vmm_event *event)	\
 	OP(void, set_window, struct vcpu *vcpu, u32 windows)		\

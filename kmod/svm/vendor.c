@@ -321,10 +321,15 @@ static const struct {
 	[RG_MODE] = { fetch_mode, NULL },
 };
 
-static void svm_fetch(struct vcpu *vcpu, enum reg_group group)
+static void svm_fetch(struct vcpu *vcpu, u32 wanted)
 {
-	if (groups[group].fetch)
-		groups[group].fetch(to_svm(vcpu), &vcpu->regs);
+	unsigned int group;
+
+	for (; wanted; wanted &= wanted - 1) {
+		group = __ffs(wanted);
+		if (groups[group].fetch)
+			groups[group].fetch(to_svm(vcpu), &vcpu->regs);
+	}
 }
 
 /* What most exits ask for is a load each: no call can be cheaper. */

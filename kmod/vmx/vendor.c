@@ -304,17 +304,23 @@ static const struct {
 	[RG_MODE] = { fetch_mode, NULL },
 };
 
-static void vmx_fetch(struct vcpu *vcpu, enum reg_group group)
+static __always_inline void fetch_groups(struct vcpu_vmx *vmx, u32 groups)
+{
+	for (; groups; groups &= groups - 1)
+		reg_fns[__ffs(groups)].fetch(vmx, &vmx->vcpu.regs);
+}
+
+static void vmx_fetch(struct vcpu *vcpu, u32 groups)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
 	if (likely(vmx->in_stay)) {
-		reg_fns[group].fetch(vmx, &vcpu->regs);
+		fetch_groups(vmx, groups);
 		return;
 	}
 	preempt_disable();
 	vmx_vmcs_load(vmx);
-	reg_fns[group].fetch(vmx, &vcpu->regs);
+	fetch_groups(vmx, groups);
 	preempt_enable();
 }
 

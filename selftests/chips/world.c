@@ -72,9 +72,9 @@ int vendor_set_timer(struct vcpu *vcpu, u64 guest_tsc)
 	return 0;
 }
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group)
+void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
-	vcpu->regs.avail |= BIT(group);
+	vcpu->regs.avail |= groups;
 }
 
 void events_take_irq(struct vcpu *vcpu)

@@ -72,7 +72,7 @@ class Boot:
                     f.write("%s %d %s %s\n" % (test.name, test.seconds, test.directory, test.command))
             box = Machine(first.where, stage, smp=int(options.get("smp", 1)), mem=int(options.get("mem", 0)),
                           guest=options.get("guest"), cpu=options.get("model"), append=options.get("append", ""),
-                          virt="virt" in options)
+                          virt="virt" in options, cr8="cr8" in options)
             box.start()
             self.follow(box)
         finally:
@@ -247,6 +247,8 @@ def prepare(tests):
         lab.set_up("tree", "trixie")
         return
     lab.set_up(*lab.images({test.options.get("guest") for test in tests}, any("virt" in test.options for test in tests)))
+    if any("cr8" in test.options for test in tests):
+        lab.set_up("emulator", "qemu")
     needs_vmm = any(not test.options.get("kvm") and test.where != "host" for test in tests)
     lab.build("vmm" if needs_vmm else "none")
     if any("debug" in test.options for test in tests):

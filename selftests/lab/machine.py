@@ -157,13 +157,14 @@ class Follower:
 
 
 class Machine:
-    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. count: its TSC counts
+    """One boot of an emulated machine. stage: a directory whose content appears as /lab in it. cr8: of guests that
+    write CR8, for which QEMU has to be repaired. count: its TSC counts
     instructions (in Bochs it always does). plugin: a shared object for QEMU, which writes self.dir/counts.
     trace: so many times Bochs tells all instructions between one XCHG BX,BX and the next, in self.dir/trace.
     link: the name of a wire to another machine. slot: one taken before, for who needs more than one."""
 
     def __init__(self, vendor, stage, *, smp=1, mem=None, share=None, append="", guest=False, cpu=None,
-                 virt=False, count=False, plugin=None, trace=0, link=None, slot=None):
+                 virt=False, cr8=False, count=False, plugin=None, trace=0, link=None, slot=None):
         self.vendor, self.stage, self.smp, self.share, self.guest = vendor, stage, smp, share, guest
         self.mem = mem or DEFAULT_MEM[vendor]
         if self.mem > MOST_MEM[vendor]:
@@ -177,6 +178,7 @@ class Machine:
         self.append = COMMON_APPEND + APPEND[vendor] + "lab.vendor=%s " % vendor + append
         self.cpu = cpu
         self.root = self.boot + ("/virt.img" if virt else "/root.img")
+        self.qemu = "qemu-lab" if cr8 else "qemu-system-x86_64"
         self.virt, self.count, self.plugin, self.trace = virt, count, plugin, trace
         self.process = None
         self.status = None          # exit status that the job reported
@@ -232,7 +234,7 @@ class Machine:
         # A debug kernel unpacks itself.
         kernel = next(path for path in (self.boot + "/vmlinuz", self.boot + "/vmlinux") if os.path.exists(path))
         accel = ["tcg,thread=single", "-icount", "shift=0,sleep=off"] if self.count else ["tcg,thread=multi"]
-        command = ["qemu-system-x86_64", "-M", "pc", "-accel", *accel, "-cpu", self.cpu or "EPYC-v4",
+        command = [self.qemu, "-M", "pc", "-accel", *accel, "-cpu", self.cpu or "EPYC-v4",
                    "-smp", str(self.smp), "-m", "%dM" % self.mem, "-nodefaults", "-no-user-config", "-no-reboot",
                    "-display", "none", "-kernel", kernel, "-initrd", initrd,
                    "-serial", "file:%s/console" % self.dir,

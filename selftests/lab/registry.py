@@ -19,6 +19,7 @@ OPTIONS  "-" or, separated by commas:
            none       no module loaded: the test does it (/lab/vmm.ko)
            params=A=B parameters for vmm.ko
            debug      the debug build of vmm.ko: see Kbuild
+           cr8        (amd) its guests write CR8, as UEFI does: QEMU as Debian has it aborts then, emulators/qemu.patch
            alone      a boot of its own
            tries=N    so often at most, for what an emulator is known to break under the stock modules as well
            machine=amd|intel   (host tests) it boots that machine itself, so it takes its turn with its tests
@@ -37,7 +38,7 @@ import os
 from machine import SLOW, LabError
 
 MACHINE_KEYS = ("smp", "mem", "model", "append", "params")
-FLAGS = ("guest", "kvm", "none", "alone", "virt", "debug")
+FLAGS = ("guest", "kvm", "none", "alone", "virt", "debug", "cr8")
 
 
 class Test:

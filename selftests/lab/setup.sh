@@ -173,7 +173,7 @@ make_root_image() {
 setup_machine() {
 	local kernel dir want
 	setup_tree trixie
-	"$LAB/bochs/make-bochs"
+	"$LAB/emulators/make-emulator" bochs
 	kernel=$(lab_kernel)
 	dir=$VMM_CACHE/machine/$kernel
 	want=$(recipe "$LAB"/{init,modules.boot,modules.root,root.exclude,root.exclude.plain,packages.trixie,extract-kernel.py})
@@ -250,6 +250,7 @@ main() {
 		virt) setup_virt ;;
 		kernel) setup_kernel ;;
 		bootdisk) setup_bootdisk ;;
+		emulator) setup_tree trixie; "$LAB/emulators/make-emulator" "$2"; shift ;;
 		checkpatch) setup_checkpatch ;;
 		*) die "setup.sh: unknown step $1" ;;
 		esac

@@ -191,9 +191,9 @@ u8 vcpu_maxphyaddr(struct vcpu *vcpu)
 	return 46;
 }
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group)
+void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
-	vcpu->regs.avail |= BIT(group);
+	vcpu->regs.avail |= groups;
 }
 
 void regs_reset(struct vcpu *vcpu, bool init)

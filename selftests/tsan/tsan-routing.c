@@ -52,9 +52,9 @@ u64 vcpu_guest_tsc(const struct vcpu *vcpu, u64 host_tsc)
 	return host_tsc;
 }
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group)
+void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
-	vcpu->regs.avail |= BIT(group);
+	vcpu->regs.avail |= groups;
 }
 
 int vendor_set_timer(struct vcpu *vcpu, u64 guest_tsc)

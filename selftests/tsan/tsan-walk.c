@@ -62,9 +62,9 @@ u32 vcpu_pkru(const struct vcpu *vcpu)
 	return 0;
 }
 
-void regs_fetch(struct vcpu *vcpu, enum reg_group group)
+void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
-	vcpu->regs.avail |= BIT(group);
+	vcpu->regs.avail |= groups;
 }
 
 /* -------- the guest's kernel -------- */
