@@ -32,18 +32,22 @@ enum { VMCS_WIDTH_16, VMCS_WIDTH_64, VMCS_WIDTH_32, VMCS_WIDTH_NATURAL };
 /* run.c: a VMX instruction failed though VMX is on; WARNs once. */
 void vmx_insn_failed(const char *insn, unsigned long arg);
 
-/* Condition "na" covers both VMfailInvalid (CF) and VMfailValid (ZF). */
+/*
+ * Condition "na" covers both VMfailInvalid (CF) and VMfailValid (ZF). #UD, when a reboot
+ * has switched VMX off, is no news: the entry will say so.
+ */
 static __always_inline u64 vmcs_read_raw(unsigned long field)
 {
 	unsigned long val;
 
 	asm volatile goto("1:\tvmread %[field], %[val]\n"
 			  "\tjna %l[failed]\n"
-			  _ASM_EXTABLE(1b, %l[failed])
-			  : [val] "=r" (val) : [field] "r" (field) : "cc" : failed);
+			  _ASM_EXTABLE(1b, %l[off])
+			  : [val] "=r" (val) : [field] "r" (field) : "cc" : failed, off);
 	return val;
 failed:
 	vmx_insn_failed("VMREAD", field);
+off:
 	return 0;
 }
 
@@ -51,11 +55,13 @@ static __always_inline void vmcs_write_raw(unsigned long field, unsigned long va
 {
 	asm volatile goto("1:\tvmwrite %[val], %[field]\n"
 			  "\tjna %l[failed]\n"
-			  _ASM_EXTABLE(1b, %l[failed])
-			  : : [field] "r" (field), [val] "rm" (val) : "cc" : failed);
+			  _ASM_EXTABLE(1b, %l[off])
+			  : : [field] "r" (field), [val] "rm" (val) : "cc" : failed, off);
 	return;
 failed:
 	vmx_insn_failed("VMWRITE", field);
+off:
+	return;
 }
 
 #define VMCS_ACCESSORS(suffix, type, width)				\
