@@ -94,7 +94,7 @@ struct vm {
 
 	struct vm_mm mem;		/* mm/mm.h */
 	struct vm_irq irq;		/* irq/irq.h */
-	struct io_bus __rcu *bus[2];	/* (r) IO_BUS_PIO, _MMIO */
+	struct io_bus __rcu *bus[NR_IO_BUSES];	/* (r) */
 	struct vm_coalesced *coalesced;	/* (c) coalesced.c */
 
 	struct xarray vcpus;		/* (r) by index 0..nr_vcpus-1 */

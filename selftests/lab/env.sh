@@ -87,6 +87,17 @@ apt_options() {
 	apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|http::Proxy|https::Proxy) ' || true
 }
 
+# install_in_tree TREE PACKAGE...
+# shellcheck disable=SC2016 # the inner shell expands it
+install_in_tree() {
+	local name=$1
+	shift
+	cp -L /etc/resolv.conf "$(tree "$name")/etc/resolv.conf" 2>/dev/null || true
+	apt_options >"$(tree "$name")/etc/apt/apt.conf.d/99lab"
+	"$LAB/in-tree" "$name" -- sh -c 'apt-get -q update && DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-install-recommends "$@" && apt-get clean' sh "$@"
+}
+
 # kernel_source TREE VERSION DIR: the package linux-source-VERSION of that tree's release becomes DIR/source.tar.xz
 # shellcheck disable=SC2016 # the inner shell expands it
 kernel_source() {

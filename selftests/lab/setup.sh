@@ -95,12 +95,8 @@ forky_keys() { ls /usr/share/keyrings/debian-archive-trixie-stable.* >/dev/null 
 add_packages() {
 	local name=$1
 	say "adding packages to the $name tree"
-	cp -L /etc/resolv.conf "$(tree "$name")/etc/resolv.conf" 2>/dev/null || true
-	apt_options >"$(tree "$name")/etc/apt/apt.conf.d/99lab"
 	# shellcheck disable=SC2046
-	"$LAB/in-tree" "$name" -- sh -c 'apt-get -q update && DEBIAN_FRONTEND=noninteractive \
-		apt-get -q -y -o Dpkg::Options::=--force-unsafe-io install --no-install-recommends "$@" && apt-get clean' \
-		sh $(packages "$name") >"$VMM_CACHE/$name.log" 2>&1
+	install_in_tree "$name" $(packages "$name") >"$VMM_CACHE/$name.log" 2>&1
 }
 
 setup_tree() {
