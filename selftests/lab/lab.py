@@ -127,6 +127,11 @@ def relay(box, interactive, timeout, output=None):
     return box.status
 
 
+# What libvirt needs to be tried by hand
+LIBVIRT = [(TOP + "/selftests/libvirt/start", "bin/start-libvirt"), (TOP + "/selftests/libvirt/guest.xml", "guest.xml"),
+           (TOP + "/packaging/udev/60-vmm.rules", "60-vmm.rules")]
+
+
 def main():
     vendor = setting("VENDOR", "amd")
     if vendor not in machine.APPEND:
@@ -143,7 +148,7 @@ def main():
     guest = {"0": None, "1": True}.get(guest, guest)
     set_up(*images({guest}, virt))
     build(module)
-    stage = make_stage(vendor, module, "shell" if interactive else "command", command)
+    stage = make_stage(vendor, module, "shell" if interactive else "command", command, LIBVIRT if virt else ())
     box = None
     try:
         box = Machine(vendor, stage, smp=number("SMP", 1), mem=number("MEM", 0), share=share,

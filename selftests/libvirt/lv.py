@@ -90,23 +90,11 @@ def alive(pid):
         return False
 
 
-def start_libvirtd(*options):
-    run("libvirtd", "-d", *options, env={"LIBVIRT_LOG_OUTPUTS": "3:file:" + LOG})
-    if not vm.until(lambda: attempt("virsh", "-q", "-c", URI, "uri")[0], lambda status: status == 0, 60):
-        raise vm.Failed("libvirtd does not answer: " + read(LOG)[-1500:])
-
-
 def start_daemons(*options):
-    for path in ("/var/log/libvirt/qemu", "/var/cache/libvirt/qemu", "/run/lock", IMAGES):
-        os.makedirs(path, exist_ok=True)
-    run("modprobe", "-a", "tun", "vhost_net", "bridge")
-    # libvirt asks for the host's own name, as Debian's installer sets it up, and there is nobody else to ask here.
-    if attempt("getent", "-s", "files", "hosts", os.uname().nodename)[0]:
-        with open("/etc/hosts", "a", encoding="ascii") as f:
-            f.write("127.0.1.1 %s\n" % os.uname().nodename)
+    """Also when only libvirtd has ended."""
+    atexit.unregister(stop_daemons)
     atexit.register(stop_daemons)
-    run("virtlogd", "-d")
-    start_libvirtd(*options)
+    run(HERE + "/start", *options)
 
 
 def stop_daemon(name, seconds=60):
