@@ -54,15 +54,20 @@ static void clock_scale(u32 khz, s8 *shift, u32 *mul)
 	*mul = div64_u64(target << 32, hz);
 }
 
-/* A guest that reads meanwhile sees an odd version and tries again. */
+/*
+ * A guest that reads meanwhile sees an odd version and tries again. That it was
+ * stopped stands there until it takes it away.
+ */
 static void write_time_info(struct vcpu *vcpu, struct pvclock_vcpu_time_info *info)
 {
 	struct gpa_cache *gc = &vcpu->pv->time_page;
+	struct pvclock_vcpu_time_info old;
 	u32 version;
 
-	if (gpa_cache_read(vcpu, gc, &version, 0, sizeof(version)))
+	if (gpa_cache_read(vcpu, gc, &old, 0, sizeof(old)))
 		return;
-	version = (version + 1) | 1;
+	info->flags |= old.flags & PVCLOCK_GUEST_STOPPED;
+	version = (old.version + 1) | 1;
 	gpa_cache_write(vcpu, gc, &version, 0, sizeof(version));
 	/* The odd version before the values. */
 	smp_wmb();

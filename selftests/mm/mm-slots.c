@@ -142,6 +142,8 @@ static void delete(void)
 	CHECK_EQ(a[0], 64 * MB ^ 1);
 }
 
+GUEST_CODE(from_device, ".code64\n movsq; hlt");
+
 static void read_only(void)
 {
 	uint64_t *mem = guest_alloc(2 * MB);
@@ -158,6 +160,21 @@ static void read_only(void)
 	expect_mmio(cpu, ENTRY(write), 64 * MB + 0x5008, 0x4321, true);
 	CHECK_EQ(mem[0], 0x1234);
 	CHECK_EQ(CALL(cpu, read, 64 * MB), 0x1234);
+	/* What an emulated instruction writes, too. */
+	guest_load_code(&g, from_device);
+	guest_call(cpu, 0, 64 * MB, 128 * MB, 0, 0);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_MMIO);
+	CHECK_EQ(cpu->run->mmio.phys_addr, 128 * MB);
+	memset(cpu->run->mmio.data, 0x99, 8);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_MMIO);
+	CHECK_EQ(cpu->run->mmio.phys_addr, 64 * MB);
+	CHECK_EQ(cpu->run->mmio.is_write, 1);
+	CHECK_EQ(cpu->run->mmio.data[0], 0x99);
+	CHECK_EQ(guest_run(cpu), 0);
+	guest_expect(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(mem[0], 0x1234);
 }
 
 /* A slot over memory that is not there costs its user an error, not the guest. */

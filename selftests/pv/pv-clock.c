@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kvmclock: what the page says of time, and that the guest was stopped (KVM_KVMCLOCK_CTRL). */
+#include "pv.h"
+
+#define CLOCK_GPA	(PV_GPA + 0x300)
+#define NEW_CLOCK	0x4b564d01u	/* MSR_KVM_SYSTEM_TIME_NEW */
+#define STOPPED		2		/* PVCLOCK_GUEST_STOPPED */
+#define MS		1000000ll
+
+/* Documentation/virt/kvm/x86/msr.rst */
+struct time_info {
+	uint32_t version, pad;
+	uint64_t tsc, ns;
+	uint32_t mul;
+	int8_t shift;
+	uint8_t flags, pad2[2];
+} __attribute__((packed));
+
+GUEST void read_tsc(void)
+{
+	SH->out[0] = rdtsc_();
+	report(1);
+}
+
+static volatile struct time_info *page(struct guest *g)
+{
+	return (volatile struct time_info *)(g->mem + CLOCK_GPA);
+}
+
+static struct guest_cpu *clock_guest(struct guest *g)
+{
+	struct guest_cpu *cpu;
+
+	irq_guest(g, CHIP_KERNEL, 1);
+	cpu = &g->cpu[0];
+	CHECK_EQ(guest_set_msr(cpu, NEW_CLOCK, CLOCK_GPA | 1), 1);
+	return cpu;
+}
+
+static int64_t vm_clock(struct guest *g)
+{
+	struct kvm_clock_data c = {};
+
+	MUST(ioctl(g->fd, KVM_GET_CLOCK, &c));
+	return c.clock;
+}
+
+/* As a guest reckons it. */
+static int64_t guest_clock(struct guest_cpu *cpu)
+{
+	volatile struct time_info *t = page(cpu->guest);
+	uint64_t delta;
+
+	CHECK_EQ(irq_exec(cpu, read_tsc), 1);
+	CHECK_EQ(t->version & 1, 0);
+	delta = shared(cpu->guest)->out[0] - t->tsc;
+	delta = t->shift < 0 ? delta >> -t->shift : delta << t->shift;
+	return t->ns + (uint64_t)((unsigned __int128)delta * t->mul >> 32);
+}
+
+/* Between the VM's clock before and after; a guest's TSC may be scaled, hence the millisecond. */
+static void same(struct guest_cpu *cpu)
+{
+	int64_t before = vm_clock(cpu->guest), got = guest_clock(cpu);
+
+	CHECK(got >= before - MS && got <= vm_clock(cpu->guest) + MS,
+	      "(guest %lld, VM %lld)", (long long)got, (long long)before);
+}
+
+static void reckoned(void)
+{
+	struct kvm_clock_data set = { .clock = 3600ull * 1000 * MS };
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	cpu = clock_guest(&g);
+	same(cpu);
+	usleep(20000);
+	same(cpu);
+	MUST(ioctl(g.fd, KVM_SET_CLOCK, &set));
+	CHECK(guest_clock(cpu) >= 3600 * 1000 * MS);
+	same(cpu);
+}
+
+static void stop(struct guest_cpu *cpu)
+{
+	MUST(ioctl(cpu->fd, KVM_KVMCLOCK_CTRL, 0));
+}
+
+/* The flag stays until the guest takes it away, whatever the page is written for meanwhile. */
+static void stopped(void)
+{
+	struct kvm_clock_data set = { .clock = 1000 * MS };
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	cpu = clock_guest(&g);
+	guest_clock(cpu);
+	CHECK_EQ(page(&g)->flags & STOPPED, 0);
+	stop(cpu);
+	guest_clock(cpu);
+	CHECK_EQ(page(&g)->flags & STOPPED, STOPPED);
+	MUST(ioctl(g.fd, KVM_SET_CLOCK, &set));
+	guest_clock(cpu);
+	CHECK_EQ(page(&g)->flags & STOPPED, STOPPED);
+	page(&g)->flags &= ~STOPPED;
+	MUST(ioctl(g.fd, KVM_SET_CLOCK, &set));
+	guest_clock(cpu);
+	CHECK_EQ(page(&g)->flags & STOPPED, 0);
+	same(cpu);
+}
+
+static void no_clock(void)
+{
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	cpu = &g.cpu[0];
+	CHECK(ioctl(cpu->fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno == EINVAL);
+	CHECK_EQ(guest_set_msr(cpu, NEW_CLOCK, CLOCK_GPA | 1), 1);
+	stop(cpu);
+	CHECK_EQ(guest_set_msr(cpu, NEW_CLOCK, 0), 1);
+	CHECK(ioctl(cpu->fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno == EINVAL);
+}
+
+static const struct test tests[] = {
+	{ "the guest reckons what the VM's clock says", reckoned },
+	{ "stopped, until the guest has seen it", stopped },
+	{ "without a clock", no_clock },
+};
+
+TEST_MAIN(tests)
