@@ -24,13 +24,10 @@
 #define REX_X		2
 #define REX_B		1
 
-struct mov {
-	u8 len;
-	u8 size;
-	u8 gpr;
-	bool write, constant;
-	u64 value;
-	u64 address;		/* linear, but for the segment's base */
+/* Beside the general registers, what a MOV's address may be made of. */
+enum mov_reg {
+	MOV_RIP = NR_GPRS,	/* of the next instruction */
+	MOV_NONE,
 };
 
 /* -------- who serves it -------- */
@@ -75,7 +72,7 @@ void mmio_to_user(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void *ou
 /* -------- the instruction -------- */
 
 /* The opcodes' low bit: not a byte. */
-static bool decode_opcode(struct mov *m, u8 opcode, u8 rex, bool word)
+static bool decode_opcode(struct mov_form *m, u8 opcode, u8 rex, bool word)
 {
 	switch (opcode & ~1) {
 	case 0x88:
@@ -94,37 +91,40 @@ static bool decode_opcode(struct mov *m, u8 opcode, u8 rex, bool word)
 	return true;
 }
 
-/* Without the displacement; behind ModRM and SIB. *@disp: its size. */
-static const u8 *decode_address(struct vcpu *vcpu, struct mov *m, const u8 *p, u8 rex, u8 *disp)
+/* Behind ModRM and SIB. *@disp: the size of the displacement that follows. */
+static const u8 *decode_address(struct mov_form *m, const u8 *p, u8 rex, u8 *disp)
 {
-	u8 modrm = *p++, mod = modrm >> 6, rm = modrm & 7, sib, base, index;
+	u8 modrm = *p++, mod = modrm >> 6, rm = modrm & 7, sib;
 
 	*disp = mod == 1 ? 1 : mod == 2 ? 4 : 0;
-	if (rm != 4) {
-		if (rm == 5 && !mod)
-			*disp = 4;	/* RIP-relative: the base is known at the end */
-		else
-			m->address = vcpu_gpr(vcpu, rm | (rex & REX_B ? 8 : 0));
-		return p;
-	}
-	sib = *p++;
-	base = sib & 7;
-	index = (sib >> 3 & 7) | (rex & REX_X ? 8 : 0);
-	if (base == 5 && !mod)
+	m->base = rm | (rex & REX_B ? 8 : 0);
+	m->index = MOV_NONE;
+	if (rm == 5 && !mod) {
 		*disp = 4;
-	else
-		m->address = vcpu_gpr(vcpu, base | (rex & REX_B ? 8 : 0));
-	if (index != 4)
-		m->address += vcpu_gpr(vcpu, index) << (sib >> 6);
+		m->base = MOV_RIP;
+	}
+	if (rm != 4)
+		return p;
+	sib = *p++;
+	m->base = (sib & 7) | (rex & REX_B ? 8 : 0);
+	if ((sib & 7) == 5 && !mod) {
+		*disp = 4;
+		m->base = MOV_NONE;
+	}
+	if ((sib >> 3 & 7) != 4 || (rex & REX_X))
+		m->index = (sib >> 3 & 7) | (rex & REX_X ? 8 : 0);
+	m->shift = sib >> 6;
 	return p;
 }
 
-static u64 signed_value(const u8 *p, u8 size)
+static s32 signed_value(const u8 *p, u8 size)
 {
 	s32 dword;
 	s16 word;
 
 	switch (size) {
+	case 0:
+		return 0;
 	case 1:
 		return (s8)*p;
 	case 2:
@@ -136,41 +136,53 @@ static u64 signed_value(const u8 *p, u8 size)
 	}
 }
 
-/* @code holds MAX_INSN bytes, @n of them the guest's. */
-static bool decode(struct vcpu *vcpu, const u8 *code, unsigned int n, struct mov *m)
+static void decode(struct mov_form *m)
 {
-	const u8 *p = code;
+	const u8 *code = (const u8 *)m->code, *p = code;
 	bool word = *p == OP_SIZE_PREFIX;
 	u8 rex = 0, modrm, disp, imm;
 
-	*m = (struct mov){};
 	p += word;
 	if ((*p & 0xf0) == REX)
 		rex = *p++;
 	if (!decode_opcode(m, *p++, rex, word))
-		return false;
+		return;
 	modrm = *p;
 	m->gpr = (modrm >> 3 & 7) | (rex & REX_R ? 8 : 0);
 	if (modrm >> 6 == 3 || (m->constant && (modrm >> 3 & 7)))
-		return false;
+		return;
 	/* AH to BH are no registers of their own. */
 	if (m->size == 1 && !rex && !m->constant && m->gpr > 3)
-		return false;
-	p = decode_address(vcpu, m, p, rex, &disp);
-	if (disp)
-		m->address += signed_value(p, disp);
+		return;
+	p = decode_address(m, p, rex, &disp);
+	m->disp = signed_value(p, disp);
 	p += disp;
 	if (m->constant) {
 		imm = min_t(u8, m->size, 4);
 		m->value = signed_value(p, imm);
 		p += imm;
-	} else if (m->write) {
-		m->value = vcpu_gpr(vcpu, m->gpr);
 	}
 	m->len = p - code;
-	if (modrm >> 6 == 0 && (modrm & 7) == 5)
-		m->address += vcpu_rip(vcpu) + m->len;
-	return m->len <= n;
+}
+
+/* Linear, but for the segment's base. */
+static u64 address_of(struct vcpu *vcpu, const struct mov_form *m)
+{
+	u64 address = m->disp;
+
+	if (m->base < NR_GPRS)
+		address += vcpu_gpr(vcpu, m->base);
+	else if (m->base == MOV_RIP)
+		address += vcpu_rip(vcpu) + m->len;
+	if (m->index < NR_GPRS)
+		address += vcpu_gpr(vcpu, m->index) << m->shift;
+	return address;
+}
+
+/* What is stored. */
+static u64 value_of(struct vcpu *vcpu, const struct mov_form *m)
+{
+	return m->constant ? m->value : vcpu_gpr(vcpu, m->gpr);
 }
 
 /* The bytes at RIP: from the hardware, or by what is remembered of their page. */
@@ -187,30 +199,41 @@ static unsigned int code_at_rip(struct vcpu *vcpu, u64 code[MAX_INSN / 8])
 }
 
 /* The access that exited is all of this instruction's: it does not cross a page's border. */
-static bool whole_access(const struct vmm_exit *e, const struct mov *m)
+static bool whole_access(struct vcpu *vcpu, const struct mov_form *m)
 {
-	return offset_in_page(m->address) == offset_in_page(e->tdp.gpa) &&
+	const struct vmm_exit *e = &vcpu->exit;
+
+	return offset_in_page(address_of(vcpu, m)) == offset_in_page(e->tdp.gpa) &&
 	       offset_in_page(e->tdp.gpa) + m->size <= PAGE_SIZE &&
 	       m->write == !!(e->tdp.access & TDP_ACCESS_WRITE);
 }
 
-/* Inside a stay with page faults disabled, else in any context. */
-static bool find_mov(struct vcpu *vcpu, struct mov *m)
+/* Inside a stay with page faults disabled, else in any context. Fills vcpu->mov. */
+static bool find_mov(struct vcpu *vcpu)
 {
 	u32 others = TDP_ACCESS_FETCH | TDP_ACCESS_TABLE;
 	struct vmm_exit *e = &vcpu->exit;
+	struct mov_form *m = &vcpu->mov;
 	u64 code[MAX_INSN / 8];
 	unsigned int n;
 
 	if ((e->tdp.access & others) || e->vectored.type != EVENT_NONE || !vcpu_64bit(vcpu))
 		return false;
 	n = code_at_rip(vcpu, code);
-	return n && decode(vcpu, (u8 *)code, n, m) && whole_access(e, m);
+	if (!n)
+		return false;
+	if (code[0] != m->code[0] || code[1] != m->code[1]) {
+		*m = (struct mov_form){ .code = { code[0], code[1] } };
+		decode(m);
+	}
+	/* Only the first @n bytes are the guest's. */
+	return m->len && m->len <= n && whole_access(vcpu, m);
 }
 
 /* 32 bits clear the upper half, fewer leave the rest. */
-static void finish(struct vcpu *vcpu, const struct mov *m, u64 value)
+static void finish(struct vcpu *vcpu, u64 value)
 {
+	const struct mov_form *m = &vcpu->mov;
 	u64 mask = m->size >= 4 ? ~0ull : GENMASK_ULL(8 * m->size - 1, 0);
 
 	if (!m->write)
@@ -246,77 +269,75 @@ static bool is_hole(struct vcpu *vcpu, gpa_t gpa)
 	return hole;
 }
 
+/* In the kernel, if anybody there serves it. */
+static bool served(struct vcpu *vcpu, u32 how)
+{
+	const struct mov_form *m = &vcpu->mov;
+	gpa_t gpa = vcpu->exit.tdp.gpa;
+	u64 value = m->write ? value_of(vcpu, m) : 0;
+
+	if (!in_kernel(vcpu, gpa, m->size, m->write ? NULL : &value, m->write ? &value : NULL,
+		       how))
+		return false;
+	finish(vcpu, value);
+	return true;
+}
+
 bool mmio_fast_exit(struct vcpu *vcpu)
 {
 	gpa_t gpa = vcpu->exit.tdp.gpa;
 	bool found;
-	u64 value = 0;
-	struct mov m;
 
 	/* The chips' locks sleep there. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !is_hole(vcpu, gpa))
 		return false;
 	pagefault_disable();
-	found = find_mov(vcpu, &m);
+	found = find_mov(vcpu);
 	pagefault_enable();
-	if (!found || !in_kernel(vcpu, gpa, m.size, m.write ? NULL : &value,
-				 m.write ? &m.value : NULL, IO_ATOMIC))
+	if (!found || !served(vcpu, IO_ATOMIC))
 		return false;
-	trace_vmm_mmio(vcpu->id, m.write, gpa, m.size);
-	finish(vcpu, &m, value);
+	trace_vmm_mmio(vcpu->id, vcpu->mov.write, gpa, vcpu->mov.size);
 	return true;
 }
 
 /* User space has served it. If it moved the guest elsewhere, nothing is left to finish. */
 static int complete_mmio(struct vcpu *vcpu)
 {
-	struct mov m = {
-		.len = vcpu->mmio.len, .size = vcpu->mmio.size, .gpr = vcpu->mmio.gpr,
-		.write = vcpu->mmio.write,
-	};
 	u64 value = 0;
 
-	if (vcpu_rip(vcpu) != vcpu->mmio.rip || !vcpu_64bit(vcpu))
+	if (vcpu_rip(vcpu) != vcpu->mov_rip || !vcpu_64bit(vcpu))
 		return VMM_RESUME;
-	memcpy(&value, vcpu->run->mmio.data, m.size);
-	finish(vcpu, &m, value);
+	memcpy(&value, vcpu->run->mmio.data, vcpu->mov.size);
+	finish(vcpu, value);
 	return VMM_RESUME;
 }
 
-static void ask_user(struct vcpu *vcpu, const struct mov *m)
+static void ask_user(struct vcpu *vcpu)
 {
-	vcpu->mmio.rip = vcpu_rip(vcpu);
-	vcpu->mmio.len = m->len;
-	vcpu->mmio.size = m->size;
-	vcpu->mmio.gpr = m->gpr;
-	vcpu->mmio.write = m->write;
-	mmio_to_user(vcpu, vcpu->exit.tdp.gpa, m->size, m->write ? &m->value : NULL);
+	const struct mov_form *m = &vcpu->mov;
+	u64 value = m->write ? value_of(vcpu, m) : 0;
+
+	vcpu->mov_rip = vcpu_rip(vcpu);
+	mmio_to_user(vcpu, vcpu->exit.tdp.gpa, m->size, m->write ? &value : NULL);
 	vcpu->complete = complete_mmio;
 }
 
 /* What cannot be read is the emulator's to tell. */
-static bool find_mov_slowly(struct vcpu *vcpu, struct mov *m)
+static bool find_mov_slowly(struct vcpu *vcpu)
 {
-	if (find_mov(vcpu, m))
+	if (find_mov(vcpu))
 		return true;
 	return !vcpu->exit.nr_insn_bytes && vcpu_64bit(vcpu) &&
-	       guest_code_walk(vcpu, vcpu_rip(vcpu)) && find_mov(vcpu, m);
+	       guest_code_walk(vcpu, vcpu_rip(vcpu)) && find_mov(vcpu);
 }
 
 int mmio_exit(struct vcpu *vcpu)
 {
-	gpa_t gpa = vcpu->exit.tdp.gpa;
-	u64 value = 0;
-	struct mov m;
-
-	if (!find_mov_slowly(vcpu, &m))
+	if (!find_mov_slowly(vcpu))
 		return emulate_insn(vcpu);
-	trace_vmm_mmio(vcpu->id, m.write, gpa, m.size);
-	if (!mmio_in_kernel(vcpu, gpa, m.size, m.write ? NULL : &value,
-			    m.write ? &m.value : NULL)) {
-		ask_user(vcpu, &m);
-		return VMM_USER;
-	}
-	finish(vcpu, &m, value);
-	return VMM_RESUME;
+	trace_vmm_mmio(vcpu->id, vcpu->mov.write, vcpu->exit.tdp.gpa, vcpu->mov.size);
+	if (served(vcpu, 0))
+		return VMM_RESUME;
+	ask_user(vcpu);
+	return VMM_USER;
 }

@@ -132,6 +132,18 @@ struct vm {
 struct emulation;
 
 /* One virtual CPU; a vendor embeds it as the first member of its own struct. */
+/* mmio.c: a MOV between memory and a register, or of a constant to memory, by its bytes. */
+struct mov_form {
+	u64 code[2];		/* these */
+	u8 len;			/* 0: they are something else */
+	u8 size;		/* of the access */
+	u8 gpr;			/* that is loaded or stored */
+	u8 base, index, shift;	/* [base + (index << shift) + disp]; see enum mov_reg */
+	bool write, constant;
+	s32 disp;
+	s32 value;		/* the constant */
+};
+
 struct vcpu {
 	struct vm *vm;			/* (c) */
 	u32 id;				/* (c) APIC id */
@@ -172,11 +184,8 @@ struct vcpu {
 
 	struct vmm_exit exit;		/* (v) the exit being handled */
 	int (*complete)(struct vcpu *vcpu); /* (v) finishes a user-space exit */
-	struct {			/* (v) a MOV that user space serves: mmio.c */
-		u64 rip;
-		u8 len, size, gpr;
-		bool write;
-	} mmio;
+	struct mov_form mov;		/* (v) the last one; user space may serve it */
+	u64 mov_rip;			/* (v) where it does */
 	struct {			/* (v) a page without memory, as of that generation */
 		u64 key, generation;
 	} hole;
