@@ -55,10 +55,10 @@ def measure_marked(vendor, groups):
 
 
 def measure(vendor, groups):
-    """All groups that can share a boot do."""
+    """All groups that can share a boot do; those of whole guests cannot."""
     found, profiles = {module: {} for module in MODULES}, {}
     unmarked = tuple(group for group in (3, 4) if group not in MARKED[vendor])
-    for kind in (MARKED[vendor], unmarked, machines.WHOLE_GUESTS):
+    for kind in (MARKED[vendor], unmarked):
         wanted = [group for group in groups if group in kind]
         if wanted and kind == MARKED[vendor]:
             part, profiles = measure_marked(vendor, wanted)
@@ -66,6 +66,9 @@ def measure(vendor, groups):
             part = machines.measure(vendor, MODULES, wanted) if wanted else {}
         for module, rows in part.items():
             found[module].update(rows)
+    for group in [group for group in groups if group in machines.WHOLE_GUESTS]:
+        for module in MODULES:
+            found[module].update(machines.measure_guests(vendor, module, group)[module])
     return found, profiles
 
 
