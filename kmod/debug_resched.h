@@ -11,6 +11,7 @@
 #if defined(VMM_DEBUG) && IS_ENABLED(CONFIG_DEBUG_PREEMPT)
 #include <linux/mutex.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
@@ -18,11 +19,13 @@
 
 /*
  * One time in eight, as the time stamp counter has it; not who is about to
- * sleep, as yield() would forget that.
+ * sleep, as yield() would forget that, nor an RCU reader, who may be preempted
+ * but not yield.
  */
 static __always_inline void debug_resched(void)
 {
-	if (preemptible() && task_is_running(current) && !(get_cycles() >> 5 & 7))
+	if (preemptible() && !rcu_preempt_depth() && task_is_running(current) &&
+	    !(get_cycles() >> 5 & 7))
 		yield();
 }
 

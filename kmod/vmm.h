@@ -131,7 +131,6 @@ struct vm {
 /* Read or write waiting for user space, and the replay log: emulate.c. */
 struct emulation;
 
-/* One virtual CPU; a vendor embeds it as the first member of its own struct. */
 /* mmio.c: a MOV between memory and a register, or of a constant to memory, by its bytes. */
 struct mov_form {
 	u64 code[2];		/* these */
@@ -144,6 +143,7 @@ struct mov_form {
 	s32 value;		/* the constant */
 };
 
+/* One virtual CPU; a vendor embeds it as the first member of its own struct. */
 struct vcpu {
 	struct vm *vm;			/* (c) */
 	u32 id;				/* (c) APIC id */
