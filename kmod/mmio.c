@@ -136,6 +136,7 @@ static s32 signed_value(const u8 *p, u8 size)
 	}
 }
 
+/* By m->code; what follows the instruction does not matter. */
 static void decode(struct mov_form *m)
 {
 	const u8 *code = (const u8 *)m->code, *p = code;
@@ -163,6 +164,15 @@ static void decode(struct mov_form *m)
 		p += imm;
 	}
 	m->len = p - code;
+	m->mask[0] = m->len < 8 ? GENMASK_ULL(8 * m->len - 1, 0) : ~0ull;
+	m->mask[1] = m->len > 8 ? GENMASK_ULL(8 * (m->len - 8) - 1, 0) : 0;
+}
+
+/* @code begins with the instruction that @m is: decode() would say the same. */
+static bool is_form(const struct mov_form *m, const u64 code[2])
+{
+	return m->len && !((code[0] ^ m->code[0]) & m->mask[0]) &&
+	       !((code[1] ^ m->code[1]) & m->mask[1]);
 }
 
 /* Linear, but for the segment's base. */
@@ -222,7 +232,7 @@ static bool find_mov(struct vcpu *vcpu)
 	n = code_at_rip(vcpu, code);
 	if (!n)
 		return false;
-	if (code[0] != m->code[0] || code[1] != m->code[1]) {
+	if (!is_form(m, code)) {
 		*m = (struct mov_form){ .code = { code[0], code[1] } };
 		decode(m);
 	}

@@ -133,8 +133,8 @@ struct emulation;
 
 /* mmio.c: a MOV between memory and a register, or of a constant to memory, by its bytes. */
 struct mov_form {
-	u64 code[2];		/* these */
-	u8 len;			/* 0: they are something else */
+	u64 code[2], mask[2];	/* these, of which the mask's are the instruction */
+	u8 len;			/* 0: none is kept */
 	u8 size;		/* of the access */
 	u8 gpr;			/* that is loaded or stored */
 	u8 base, index, shift;	/* [base + (index << shift) + disp]; see enum mov_reg */

@@ -32,7 +32,7 @@ GUEST_CODE(forms,
 	FORM("mov %r8w, (%rbx)") FORM("mov %r14, 0x80(%rbx,%rcx,8)") FORM("mov %rsp, (%rbx)")
 	FORM("movb $0x81, (%rbx)") FORM("movw $0x8182, (%rbx)")
 	FORM("movl $0x81828384, 4(%rbx)") FORM("movq $-2, (%rbx)")
-	FORM("movq $0x7fffffff, 0x300(%rbx)")
+	FORM("movq $0x7fffffff, 0x300(%rbx)") FORM("movq $0x7eeeeeff, 0x300(%rbx)")
 	"plain_end:\n"
 	FORM("mov (%rbx), %ah") FORM("mov %ah, (%rbx)") FORM("mov (%ebx), %edi")
 	FORM("mov %gs:(%rbx), %edi") FORM("movabs 0x40000020, %eax")

@@ -4,6 +4,7 @@
 
 #define CLOCK_GPA	(PV_GPA + 0x300)
 #define NEW_CLOCK	0x4b564d01u	/* MSR_KVM_SYSTEM_TIME_NEW */
+#define RO_GPA		(64ul << 20)
 #define STOPPED		2		/* PVCLOCK_GUEST_STOPPED */
 #define MS		1000000ll
 
@@ -124,10 +125,28 @@ static void no_clock(void)
 	CHECK(ioctl(cpu->fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno == EINVAL);
 }
 
+/* Where the guest may not write its clock does not, either. */
+static void read_only(void)
+{
+	uint64_t *mem = guest_alloc(PAGE_2M);
+	struct guest_cpu *cpu;
+	struct guest g;
+	unsigned int i;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	cpu = &g.cpu[0];
+	guest_slot(&g, 1, KVM_MEM_READONLY, RO_GPA, PAGE_2M, mem);
+	CHECK_EQ(guest_set_msr(cpu, NEW_CLOCK, RO_GPA | 1), 1);
+	CHECK_EQ(irq_exec(cpu, read_tsc), 1);
+	for (i = 0; i < sizeof(struct time_info) / 8; i++)
+		CHECK_EQ(mem[i], 0);
+}
+
 static const struct test tests[] = {
 	{ "the guest reckons what the VM's clock says", reckoned },
 	{ "stopped, until the guest has seen it", stopped },
 	{ "without a clock", no_clock },
+	{ "in read-only memory", read_only },
 };
 
 TEST_MAIN(tests)
