@@ -29,7 +29,7 @@ struct vcpu_pv {
 	u64 system_time;
 	struct gpa_cache time_page;
 	bool time_on;
-	bool paused;		/* KVM_KVMCLOCK_CTRL: tell the guest once */
+	bool paused;		/* KVM_KVMCLOCK_CTRL: into the page, with the next update */
 	bool unhalted;		/* (a) KVM_HC_KICK_CPU: the next HLT does not wait */
 	u64 poll_control;	/* MSR value: may the host poll while this one halts */
 	bool enforce;		/* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */

@@ -98,8 +98,8 @@ def bench():
         rows = sorted(rows + compare(vendor, groups), key=lambda row: row["group"])
         results[vendor] = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": MACHINES[vendor],
                            "kernel": lab_kernel(), "rows": rows}
-    save(results)
-    table.write(results, os.path.dirname(RESULTS))
+        save(results)
+        table.write(results, os.path.dirname(RESULTS))
     for vendor in vendors:
         table.show(results[vendor])
     return 0

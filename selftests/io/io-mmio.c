@@ -15,7 +15,10 @@
 
 #define FORM(text)	text "; hlt; .balign 32, 0x90\n"
 
-/* Each 32 bytes; registers as start() sets them. Those up to plain_end need no emulator. */
+/*
+ * Each 32 bytes; registers as start() sets them. Those up to plain_end need no emulator. Some
+ * are like the one before, at another place or with other values.
+ */
 GUEST_CODE(forms,
 	".code64\n.balign 32\n"
 	FORM("mov (%rbx), %eax") FORM("mov (%rbx), %rax") FORM("mov (%rbx), %ax")
@@ -26,8 +29,9 @@ GUEST_CODE(forms,
 	FORM("mov 0x200(%rbx,%r12,2), %dx") FORM("mov (%r13), %edi") FORM("mov (%rsp), %edi")
 	FORM("mov 0x40(%rsp), %rdi") FORM("mov (%r12,%rbx,1), %edi")
 	FORM("mov 0x40000000(,%rcx,8), %edi") FORM("mov 0x40000010, %edi")
-	FORM("mov 0x3fff8000(%rip), %edi") FORM("movl $0x11223344, 0x3fff8000(%rip)")
-	FORM("mov %eax, (%rbx)") FORM("mov %rax, (%rbx)") FORM("mov %ax, (%rbx)")
+	FORM("mov 0x3fff8000(%rip), %edi") FORM("mov 0x3fff8000(%rip), %edi") FORM("movl $0x11223344, 0x3fff8000(%rip)")
+	FORM("mov %eax, (%rbx)") FORM("mov %rax, (%rbx)")
+	FORM("not %rax; add $8, %rbx; mov %rax, (%rbx)") FORM("mov %ax, (%rbx)")
 	FORM("mov %al, (%rbx)") FORM("mov %bpl, 5(%rbx)") FORM("mov %r8b, (%rbx)")
 	FORM("mov %r8w, (%rbx)") FORM("mov %r14, 0x80(%rbx,%rcx,8)") FORM("mov %rsp, (%rbx)")
 	FORM("movb $0x81, (%rbx)") FORM("movw $0x8182, (%rbx)")

@@ -128,8 +128,7 @@ def relay(box, interactive, timeout, output=None):
 
 
 # What libvirt needs to be tried by hand
-LIBVIRT = [(TOP + "/selftests/libvirt/start", "bin/start-libvirt"), (TOP + "/selftests/libvirt/guest.xml", "guest.xml"),
-           (TOP + "/packaging/udev/60-vmm.rules", "60-vmm.rules")]
+LIBVIRT = [(TOP + "/selftests/libvirt/start", "bin/start-libvirt"), (TOP + "/selftests/libvirt/guest.xml", "guest.xml")]
 
 
 def main():

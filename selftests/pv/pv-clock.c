@@ -50,13 +50,13 @@ static int64_t vm_clock(struct guest *g)
 static int64_t guest_clock(struct guest_cpu *cpu)
 {
 	volatile struct time_info *t = page(cpu->guest);
-	uint64_t delta;
+	int64_t delta;		/* below 0 if the page was written after the guest's RDTSC */
 
 	CHECK_EQ(irq_exec(cpu, read_tsc), 1);
 	CHECK_EQ(t->version & 1, 0);
 	delta = shared(cpu->guest)->out[0] - t->tsc;
-	delta = t->shift < 0 ? delta >> -t->shift : delta << t->shift;
-	return t->ns + (uint64_t)((unsigned __int128)delta * t->mul >> 32);
+	delta = t->shift < 0 ? delta >> -t->shift : delta * (1 << t->shift);
+	return t->ns + (int64_t)((__int128)delta * t->mul >> 32);
 }
 
 /* Between the VM's clock before and after; a guest's TSC may be scaled, hence the millisecond. */
