@@ -189,9 +189,11 @@ static u64 address_of(struct vcpu *vcpu, const struct mov_form *m)
 	return address;
 }
 
-/* What is stored. */
+/* What is stored; of a load nothing is known yet. */
 static u64 value_of(struct vcpu *vcpu, const struct mov_form *m)
 {
+	if (!m->write)
+		return 0;
 	return m->constant ? m->value : vcpu_gpr(vcpu, m->gpr);
 }
 
@@ -279,12 +281,11 @@ static bool is_hole(struct vcpu *vcpu, gpa_t gpa)
 	return hole;
 }
 
-/* In the kernel, if anybody there serves it. */
-static bool served(struct vcpu *vcpu, u32 how)
+/* In the kernel, if anybody there serves it. @value: value_of() */
+static bool served(struct vcpu *vcpu, u64 value, u32 how)
 {
 	const struct mov_form *m = &vcpu->mov;
 	gpa_t gpa = vcpu->exit.tdp.gpa;
-	u64 value = m->write ? value_of(vcpu, m) : 0;
 
 	if (!in_kernel(vcpu, gpa, m->size, m->write ? NULL : &value, m->write ? &value : NULL,
 		       how))
@@ -304,7 +305,7 @@ bool mmio_fast_exit(struct vcpu *vcpu)
 	pagefault_disable();
 	found = find_mov(vcpu);
 	pagefault_enable();
-	if (!found || !served(vcpu, IO_ATOMIC))
+	if (!found || !served(vcpu, value_of(vcpu, &vcpu->mov), IO_ATOMIC))
 		return false;
 	trace_vmm_mmio(vcpu->id, vcpu->mov.write, gpa, vcpu->mov.size);
 	return true;
@@ -322,10 +323,9 @@ static int complete_mmio(struct vcpu *vcpu)
 	return VMM_RESUME;
 }
 
-static void ask_user(struct vcpu *vcpu)
+static void ask_user(struct vcpu *vcpu, u64 value)
 {
 	const struct mov_form *m = &vcpu->mov;
-	u64 value = m->write ? value_of(vcpu, m) : 0;
 
 	vcpu->mov_rip = vcpu_rip(vcpu);
 	mmio_to_user(vcpu, vcpu->exit.tdp.gpa, m->size, m->write ? &value : NULL);
@@ -343,11 +343,14 @@ static bool find_mov_slowly(struct vcpu *vcpu)
 
 int mmio_exit(struct vcpu *vcpu)
 {
+	u64 value;
+
 	if (!find_mov_slowly(vcpu))
 		return emulate_insn(vcpu);
 	trace_vmm_mmio(vcpu->id, vcpu->mov.write, vcpu->exit.tdp.gpa, vcpu->mov.size);
-	if (served(vcpu, 0))
+	value = value_of(vcpu, &vcpu->mov);
+	if (served(vcpu, value, 0))
 		return VMM_RESUME;
-	ask_user(vcpu);
+	ask_user(vcpu, value);
 	return VMM_USER;
 }

@@ -304,6 +304,13 @@ static void put(const char *dir, const char *name, const char *text)
 	close(fd);
 }
 
+static void end_group(const char *top, const char *group)
+{
+	rmdir(group);
+	umount(top);
+	rmdir(top);
+}
+
 /* A fifth of a CPU by cgroup v2, and the guest's time is the thread's. */
 static void cpu_quota(void)
 {
@@ -320,9 +327,7 @@ static void cpu_quota(void)
 	MUST(mkdir(group, 0755));
 	snprintf(limit, sizeof(limit), "%s/cpu.max", group);
 	if (access(limit, F_OK)) {
-		rmdir(group);
-		umount(top);
-		rmdir(top);
+		end_group(top, group);
 		SKIP("this kernel has no quotas");
 	}
 	put(group, "cpu.max", "20000 100000");
@@ -338,9 +343,7 @@ static void cpu_quota(void)
 	ms_sleep(2000);
 	ticks = cpu_ticks(pid) - ticks;
 	end_process(pid);
-	rmdir(group);
-	umount(top);
-	rmdir(top);
+	end_group(top, group);
 	CHECK(ticks > 0 && ticks < 2 * hz * 35 / 100, "%ld of %ld ticks", ticks, 2 * hz);
 }
 
