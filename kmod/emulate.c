@@ -657,7 +657,7 @@ static struct insn_ctx *prepare(struct vcpu *vcpu)
 	ctx->ops = &vcpu_insn_ops;
 	ctx->v = vcpu;
 	ctx->mode = cpu_mode(vcpu);
-	ctx->va_bits = vcpu_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	ctx->va_bits = vcpu_la57(vcpu) ? 57 : 48;
 	if (exit->nr_insn_bytes) {
 		memcpy(ctx->bytes, exit->insn_bytes, exit->nr_insn_bytes);
 		ctx->prefetched = exit->nr_insn_bytes;

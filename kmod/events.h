@@ -128,9 +128,7 @@ struct vmm_exit {
 		} io;
 		struct {
 			gpa_t gpa;
-			u64 gva;
 			u32 access;	/* TDP_ACCESS_* */
-			bool gva_valid;
 		} tdp;
 		struct {
 			u8 nr;		/* 0, 3, 4, 8 */

@@ -302,6 +302,7 @@ bool mmio_fast_exit(struct vcpu *vcpu)
 	/* The chips' locks sleep there. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !is_hole(vcpu, gpa))
 		return false;
+	regs_get_all(vcpu, RGS_OF_INSN);
 	pagefault_disable();
 	found = find_mov(vcpu);
 	pagefault_enable();

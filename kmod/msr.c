@@ -36,14 +36,14 @@ struct msr_row {
 
 bool is_canonical(struct vcpu *vcpu, u64 addr)
 {
-	int shift = vcpu_cr4(vcpu) & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+	int shift = vcpu_la57(vcpu) ? 64 - 57 : 64 - 48;
 
 	return ((s64)(addr << shift) >> shift) == (s64)addr;
 }
 
 static u64 make_canonical(struct vcpu *vcpu, u64 addr)
 {
-	int shift = vcpu_cr4(vcpu) & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
+	int shift = vcpu_la57(vcpu) ? 64 - 57 : 64 - 48;
 
 	return (s64)(addr << shift) >> shift;
 }

@@ -14,6 +14,8 @@
 /* WB, WT, UC-, UC, twice (SDM 12.12.4). */
 #define PAT_RESET	0x0007040600070406ull
 #define ALL_GROUPS	(BIT(NR_REG_GROUPS) - 1)
+/* Those that struct kvm_regs is made of. */
+#define USER_GROUPS	(BIT(RG_RSP) | BIT(RG_RIP) | BIT(RG_RFLAGS))
 
 void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
@@ -85,33 +87,56 @@ void vcpu_set_shadow(struct vcpu *vcpu, u32 shadow)
 		regs_mod(vcpu, RG_INTR)->intr_shadow = shadow;
 }
 
-/* KVM_GET_REGS order; both structures are named by register. */
-static const u8 user_order[] = {
-	GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_RSP, GPR_RBP,
-	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
-};
-
+/* Register by register, as most programs ask for them at every exit. */
 void regs_get_user(struct vcpu *vcpu, struct kvm_regs *regs)
 {
-	__u64 *out = &regs->rax;
-	int i;
+	const u64 *gpr = regs_get_all(vcpu, USER_GROUPS)->gpr;
 
-	BUILD_BUG_ON(offsetof(struct kvm_regs, rip) != sizeof(u64) * ARRAY_SIZE(user_order));
-	for (i = 0; i < ARRAY_SIZE(user_order); i++)
-		out[i] = vcpu_gpr(vcpu, user_order[i]);
+	regs->rax = gpr[GPR_RAX];
+	regs->rbx = gpr[GPR_RBX];
+	regs->rcx = gpr[GPR_RCX];
+	regs->rdx = gpr[GPR_RDX];
+	regs->rsi = gpr[GPR_RSI];
+	regs->rdi = gpr[GPR_RDI];
+	regs->rsp = gpr[GPR_RSP];
+	regs->rbp = gpr[GPR_RBP];
+	regs->r8 = gpr[GPR_R8];
+	regs->r9 = gpr[GPR_R9];
+	regs->r10 = gpr[GPR_R10];
+	regs->r11 = gpr[GPR_R11];
+	regs->r12 = gpr[GPR_R12];
+	regs->r13 = gpr[GPR_R13];
+	regs->r14 = gpr[GPR_R14];
+	regs->r15 = gpr[GPR_R15];
 	regs->rip = vcpu_rip(vcpu);
 	regs->rflags = debug_visible_rflags(vcpu);
 }
 
 void regs_set_user(struct vcpu *vcpu, const struct kvm_regs *regs)
 {
-	const __u64 *in = &regs->rax;
-	int i;
+	struct vcpu_regs *r = &vcpu->regs;
+	u64 *gpr = r->gpr;
 
-	for (i = 0; i < ARRAY_SIZE(user_order); i++)
-		vcpu_set_gpr(vcpu, user_order[i], in[i]);
-	vcpu_set_rip(vcpu, regs->rip);
-	vcpu_set_rflags(vcpu, debug_hardware_rflags(vcpu, regs->rflags));
+	gpr[GPR_RAX] = regs->rax;
+	gpr[GPR_RBX] = regs->rbx;
+	gpr[GPR_RCX] = regs->rcx;
+	gpr[GPR_RDX] = regs->rdx;
+	gpr[GPR_RSI] = regs->rsi;
+	gpr[GPR_RDI] = regs->rdi;
+	gpr[GPR_RSP] = regs->rsp;
+	gpr[GPR_RBP] = regs->rbp;
+	gpr[GPR_R8] = regs->r8;
+	gpr[GPR_R9] = regs->r9;
+	gpr[GPR_R10] = regs->r10;
+	gpr[GPR_R11] = regs->r11;
+	gpr[GPR_R12] = regs->r12;
+	gpr[GPR_R13] = regs->r13;
+	gpr[GPR_R14] = regs->r14;
+	gpr[GPR_R15] = regs->r15;
+	r->rip = regs->rip;
+	r->rflags = debug_hardware_rflags(vcpu, regs->rflags) | X86_EFLAGS_FIXED;
+	r->avail |= USER_GROUPS;
+	r->dirty |= USER_GROUPS;
 	vcpu->ev.ex.pending = false;
 	vcpu_request(vcpu, REQ_EVENT);
 }

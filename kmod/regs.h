@@ -45,6 +45,9 @@ enum reg_group {
 	NR_REG_GROUPS
 };
 
+/* What nearly all handlers ask for that have to look at the instruction: BIT(group) each. */
+#define RGS_OF_INSN	(BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_MODE))
+
 /*
  * attr holds bits 8-23 of the descriptor's second dword, shifted down by 8:
  * type 0-3, s 4, dpl 5-6, p 7, avl 12, l 13, db 14, g 15; bit 16 unusable.

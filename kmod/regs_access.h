@@ -92,10 +92,33 @@ static inline u64 vcpu_cr4(struct vcpu *vcpu)
 	return regs_get(vcpu, RG_CR)->cr4;
 }
 
-/* Always there: VT-x guests change it by exits only, and AMD-V has it from each exit. */
+/*
+ * What makes the mode is always there: VT-x guests change it by exits only (vmx/vendor.c,
+ * CR0_GUEST_OWNED), and AMD-V has it from each exit.
+ */
 static inline u64 vcpu_efer(const struct vcpu *vcpu)
 {
 	return vcpu->regs.efer;
+}
+
+static inline bool vcpu_long_mode(const struct vcpu *vcpu)
+{
+	return vcpu_efer(vcpu) & EFER_LMA;
+}
+
+static inline bool vcpu_paging(const struct vcpu *vcpu)
+{
+	return vcpu->regs.cr0 & X86_CR0_PG;
+}
+
+static inline bool vcpu_protected(const struct vcpu *vcpu)
+{
+	return vcpu->regs.cr0 & X86_CR0_PE;
+}
+
+static inline bool vcpu_la57(const struct vcpu *vcpu)
+{
+	return vcpu->regs.cr4 & X86_CR4_LA57;
 }
 
 static inline u64 vcpu_cr3(struct vcpu *vcpu)
@@ -103,25 +126,10 @@ static inline u64 vcpu_cr3(struct vcpu *vcpu)
 	return regs_get(vcpu, RG_CR3)->cr3;
 }
 
-static inline bool vcpu_long_mode(struct vcpu *vcpu)
-{
-	return vcpu_efer(vcpu) & EFER_LMA;
-}
-
 static inline bool vcpu_64bit(struct vcpu *vcpu)
 {
 	return vcpu_long_mode(vcpu) &&
 	       (vcpu_mode_attr(vcpu, SEG_CS) & SEG_ATTR_L);
-}
-
-static inline bool vcpu_paging(struct vcpu *vcpu)
-{
-	return vcpu_cr0(vcpu) & X86_CR0_PG;
-}
-
-static inline bool vcpu_protected(struct vcpu *vcpu)
-{
-	return vcpu_cr0(vcpu) & X86_CR0_PE;
 }
 
 /* SS.DPL is the CPL on both vendors (SDM 25.5.1.2, APM 15.5.1); 0 in real mode. */

@@ -253,7 +253,7 @@ static void dtable_to_user(struct kvm_dtable *out, const struct desc_table *t)
 	*out = (struct kvm_dtable){ .base = t->base, .limit = t->limit };
 }
 
-/* What struct kvm_sregs and struct kvm_sregs2 begin with alike. */
+/* What struct kvm_sregs and struct kvm_sregs2 begin with alike, every byte of it. */
 static void sregs_get_common(struct vcpu *vcpu, struct kvm_sregs2 *s)
 {
 	struct kvm_segment *seg[NR_SEGS] = SREGS_SEGMENTS(s);
@@ -299,12 +299,9 @@ void sregs2_get(struct vcpu *vcpu, struct kvm_sregs2 *s)
 
 void sregs_get(struct vcpu *vcpu, struct kvm_sregs *s)
 {
-	struct kvm_sregs2 s2 = {};
-
 	BUILD_BUG_ON(SREGS_COMMON != offsetof(struct kvm_sregs, interrupt_bitmap));
-	sregs_get_common(vcpu, &s2);
-	memset(s, 0, sizeof(*s));
-	memcpy(s, &s2, SREGS_COMMON);
+	sregs_get_common(vcpu, (struct kvm_sregs2 *)s);
+	memset(s->interrupt_bitmap, 0, sizeof(s->interrupt_bitmap));
 	if (vcpu->ev.irq.injected && !vcpu->ev.irq.soft)
 		__set_bit(vcpu->ev.irq.vector, (unsigned long *)s->interrupt_bitmap);
 	else if (!vcpu->lapic && vcpu->ev.user_vector >= 0)

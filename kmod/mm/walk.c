@@ -396,15 +396,22 @@ static void memo_store(const struct walk *w, gpa_t gpa, u64 generation)
 	};
 }
 
-static __always_inline bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
+/* It is of @gva's page, in the present tables: where a walk would come to. */
+static __always_inline bool memo_leads(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
 {
-	const struct vcpu_regs *r = regs_get_all(vcpu, BIT(RG_CR) | BIT(RG_CR3));
 	const struct walk *w = &m->walk;
 
-	return !((w->gva ^ gva) >> PAGE_SHIFT) && m->cr3 == r->cr3 && w->cr0 == r->cr0 &&
-	       w->cr4 == r->cr4 && w->efer == vcpu_efer(vcpu) &&
+	return !((w->gva ^ gva) >> PAGE_SHIFT) && m->cr3 == vcpu_cr3(vcpu) &&
+	       w->efer == vcpu_efer(vcpu) && !(w->cr4 & X86_CR4_LA57) == !vcpu_la57(vcpu) &&
 	       /* Pairs with the release in memslot.c. */
 	       m->generation == smp_load_acquire(&vcpu->vm->mem.generation);
+}
+
+/* The rights that it went by are the present ones, too. */
+static bool memo_fits(struct vcpu *vcpu, const struct walk_memo *m, gva_t gva)
+{
+	return memo_leads(vcpu, m, gva) && m->walk.cr0 == vcpu_cr0(vcpu) &&
+	       m->walk.cr4 == vcpu_cr4(vcpu);
 }
 
 static bool entries_stand(const struct walk_memo *m)
@@ -437,7 +444,7 @@ static struct walk_memo *memo_recall(struct vcpu *vcpu, gva_t gva, u32 flags)
 }
 
 /* With paging on. */
-static __always_inline u32 code_flags(struct vcpu *vcpu)
+static u32 code_flags(struct vcpu *vcpu)
 {
 	u32 user = ~vcpu_mode_attr(vcpu, SEG_SS) & SEG_ATTR_DPL ? 0 : WALK_USER;
 
@@ -474,16 +481,15 @@ fail:
 }
 
 /*
- * No rights are looked at: those of a fetch depend on nothing but what memo_fits() and
- * the comparison of the flags make sure of. Slots that changed meanwhile void the answer.
+ * No rights are looked at: the CPU itself has just fetched from there. Slots that changed
+ * meanwhile void the answer.
  */
 static __always_inline bool code_recall(struct vcpu *vcpu, gva_t gva, u64 code[2],
 					unsigned int len)
 {
 	const struct walk_memo *m = memo_of(vcpu, gva, WALK_FETCH);
 
-	if (offset_in_page(gva) > PAGE_SIZE - len || !memo_fits(vcpu, m, gva) ||
-	    m->walk.flags != code_flags(vcpu) ||
+	if (offset_in_page(gva) > PAGE_SIZE - len || !memo_leads(vcpu, m, gva) ||
 	    !read_by_memo(m, offset_in_page(gva), code, len))
 		return false;
 	/* After the reads, against publish() in memslot.c: its caller may unmap next. */

@@ -86,7 +86,6 @@ static void fill_msr(struct vcpu_svm *svm, struct vmm_exit *e)
 static void fill_npf(struct vcpu_svm *svm, struct vmm_exit *e)
 {
 	e->tdp.gpa = e->info2;
-	e->tdp.gva_valid = false;
 	e->tdp.access = e->info1 & NPF_WRITE ? TDP_ACCESS_WRITE :
 			e->info1 & NPF_FETCH ? TDP_ACCESS_FETCH : TDP_ACCESS_READ;
 	if (e->info1 & NPF_PRESENT)

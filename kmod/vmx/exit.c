@@ -131,12 +131,8 @@ static void fill_ept_violation(struct vcpu_vmx *vmx, struct vmm_exit *e)
 		access |= TDP_ACCESS_FETCH;
 	if (qual & (VMX_EPT_RWX_MASK << 3))
 		access |= TDP_ACCESS_PRESENT;
-	e->tdp.gva_valid = qual & EPT_VIOLATION_GVA_IS_VALID;
-	if (e->tdp.gva_valid) {
-		e->tdp.gva = vmcs_readl(GUEST_LINEAR_ADDRESS);
-		if (!(qual & EPT_VIOLATION_GVA_TRANSLATED))
-			access |= TDP_ACCESS_TABLE;
-	}
+	if ((qual & EPT_VIOLATION_GVA_IS_VALID) && !(qual & EPT_VIOLATION_GVA_TRANSLATED))
+		access |= TDP_ACCESS_TABLE;
 	e->tdp.access = access;
 	e->tdp.gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
 	e->info2 = e->tdp.gpa;

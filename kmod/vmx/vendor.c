@@ -306,8 +306,19 @@ static const struct {
 
 static __always_inline void fetch_groups(struct vcpu_vmx *vmx, u32 groups)
 {
+	struct vcpu_regs *r = &vmx->vcpu.regs;
+
+	/* Without calls. */
+	if ((groups & RGS_OF_INSN) == RGS_OF_INSN) {
+		fetch_rip(vmx, r);
+		fetch_rflags(vmx, r);
+		fetch_cr3(vmx, r);
+		fetch_intr(vmx, r);
+		fetch_mode(vmx, r);
+		groups &= ~RGS_OF_INSN;
+	}
 	for (; groups; groups &= groups - 1)
-		reg_fns[__ffs(groups)].fetch(vmx, &vmx->vcpu.regs);
+		reg_fns[__ffs(groups)].fetch(vmx, r);
 }
 
 static void vmx_fetch(struct vcpu *vcpu, u32 groups)
