@@ -507,6 +507,20 @@ static bool can_skip(struct vcpu *vcpu)
 	return vcpu->exit.insn_len || emulation_usual_len(vcpu);
 }
 
+/* The chips' locks sleep where tdp_fault_atomic() finds nothing at hand: PREEMPT_RT. */
+static bool tdp_fault_fast_exit(struct vcpu *vcpu)
+{
+	struct vmm_exit *e = &vcpu->exit;
+	int r = tdp_fault_atomic(vcpu, e->tdp.gpa, e->tdp.access);
+
+	if (r == TDP_MMIO)
+		return mmio_fast_exit(vcpu);
+	if (r != TDP_RETRY)
+		return false;
+	trace_vmm_page_fault(vcpu->id, e->tdp.gpa, e->tdp.access, r);
+	return true;
+}
+
 /*
  * Exits that are finished in place, inside the stay. A handler here must not sleep,
  * nor wait for guest memory that is not at hand.
@@ -547,7 +561,7 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		       handle_pause(vcpu);
 		break;
 	case EXIT_TDP_FAULT:
-		done = mmio_fast_exit(vcpu);
+		done = tdp_fault_fast_exit(vcpu);
 		break;
 	case EXIT_IRQ_WINDOW:
 		/* Else user space may have asked for it: run.c. */

@@ -5,7 +5,6 @@
  * Of those the CPU has translated the address and checked the rights already, so
  * their bytes say all that is missing; the others are the emulator's (emulate.c).
  */
-#include <linux/srcu.h>
 #include <linux/uaccess.h>
 
 #include "emulate.h"
@@ -256,31 +255,6 @@ static void finish(struct vcpu *vcpu, u64 value)
 
 /* -------- exits -------- */
 
-/*
- * There is no memory at @gpa: looked up, or still known from the last time. As of now, so
- * that a slot which is on its way is as if it came later.
- */
-static bool is_hole(struct vcpu *vcpu, gpa_t gpa)
-{
-	struct vm *vm = vcpu->vm;
-	/* Before the slots are looked at, as in gpa.c. */
-	u64 generation = smp_load_acquire(&vm->mem.generation);
-	u64 key = gpa >> PAGE_SHIFT | (u64)vcpu->tdp.as_id << 63;
-	bool hole;
-	int idx;
-
-	if (vcpu->hole.key == key && vcpu->hole.generation == generation)
-		return true;
-	idx = srcu_read_lock(&vm->srcu);
-	hole = !mm_slot(vm, vcpu->tdp.as_id, gpa >> PAGE_SHIFT);
-	srcu_read_unlock(&vm->srcu, idx);
-	if (hole) {
-		vcpu->hole.key = key;
-		vcpu->hole.generation = generation;
-	}
-	return hole;
-}
-
 /* In the kernel, if anybody there serves it. @value: value_of() */
 static bool served(struct vcpu *vcpu, u64 value, u32 how)
 {
@@ -299,9 +273,6 @@ bool mmio_fast_exit(struct vcpu *vcpu)
 	gpa_t gpa = vcpu->exit.tdp.gpa;
 	bool found;
 
-	/* The chips' locks sleep there. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !is_hole(vcpu, gpa))
-		return false;
 	regs_get_all(vcpu, RGS_OF_INSN);
 	pagefault_disable();
 	found = find_mov(vcpu);

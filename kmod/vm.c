@@ -185,8 +185,14 @@ void vm_put(struct vm *vm)
 
 void vm_die(struct vm *vm)
 {
+	struct vcpu *vcpu;
+	unsigned long i;
+
 	WRITE_ONCE(vm->dead, true);
-	vm_request_all(vm, REQ_DEAD);
+	vm_for_each_vcpu(i, vcpu, vm) {
+		vcpu_request(vcpu, REQ_DEAD);
+		vcpu_kick(vcpu);
+	}
 }
 
 void vm_kill(struct vm *vm, const char *why)

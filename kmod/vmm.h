@@ -186,9 +186,6 @@ struct vcpu {
 	int (*complete)(struct vcpu *vcpu); /* (v) finishes a user-space exit */
 	struct mov_form mov;		/* (v) the last one; user space may serve it */
 	u64 mov_rip;			/* (v) where it does */
-	struct {			/* (v) a page without memory, as of that generation */
-		u64 key, generation;
-	} hole;
 	u16 io_hint[NR_IO_BUSES];	/* (v) io.c */
 	bool irqs_taken;		/* (v) the host's may have come since the last entry */
 	bool touched_memory;		/* (v) since the last stay, for the guest: L1TF */
@@ -226,7 +223,7 @@ static inline bool vm_quirk(const struct vm *vm, u64 quirk)
 	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
-/* Stops @vm for good: its ioctls fail from now on. As vm_request_all(). */
+/* Stops @vm for good: its ioctls fail from now on. Waits for nobody; any context but NMI. */
 void vm_die(struct vm *vm);
 /* The same after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);

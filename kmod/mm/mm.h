@@ -115,6 +115,9 @@ struct dirty_ring {
 struct vcpu_tdp {
 	void *cache[8];		/* zeroed table pages, topped up before a fault takes locks */
 	int nr_cache;
+	bool absent;		/* (v) tdp_fault_atomic() found so just now of the host's page */
+	/* (v) hole_key() of a page without memory, as of that generation of the slots */
+	u64 hole, hole_generation;
 	u8 as_id;		/* (v) what the vCPU sees; walk_set_as(), outside of stays only */
 	struct walk_memo *memos; /* (v) walk.c */
 };
@@ -167,7 +170,7 @@ enum tdp_result {
 	TDP_RETRY,		/* mapped (or somebody else did): enter again */
 	TDP_MMIO,		/* no slot: emulate the access */
 	TDP_MMIO_WRITE,		/* write to a read-only slot: emulate as MMIO write */
-	TDP_WAIT,		/* TDP_ACCESS_NOWAIT, and the host must fetch the page first */
+	TDP_WAIT,		/* the caller wants no waiting, and there is something to wait for */
 	/*
 	 * or -EFAULT (bad hva), -EINTR (signal), -ENOMEM. A poisoned page has
 	 * queued SIGBUS for this thread, as KVM does, and is TDP_RETRY.
@@ -175,6 +178,11 @@ enum tdp_result {
 };
 
 int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access);
+/*
+ * The same inside a stay, without vm->srcu and with interrupts off: TDP_WAIT when the page
+ * or a lock is not at hand, and no -errno.
+ */
+int tdp_fault_atomic(struct vcpu *vcpu, gpa_t gpa, u32 access);
 /*
  * Maps @gpa ahead of time, for KVM_PRE_FAULT_MEMORY: bytes mapped, at most
  * @size, or -errno (-ENOENT outside slots). One mapping per call.

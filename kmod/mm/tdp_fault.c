@@ -139,7 +139,8 @@ static int poisoned(const struct tdp_fault *f)
 	return -EHWPOISON;
 }
 
-static int faultin(struct vm *vm, struct tdp_fault *f)
+/* @absent: a fast look has found nothing. */
+static int faultin(struct vm *vm, struct tdp_fault *f, bool absent)
 {
 	bool write = f->access & TDP_ACCESS_WRITE;
 	bool nowait = f->access & TDP_ACCESS_NOWAIT;
@@ -147,7 +148,7 @@ static int faultin(struct vm *vm, struct tdp_fault *f)
 	struct page *page, *ro;
 	long n;
 
-	if (faultin_fast(f))
+	if (!absent && faultin_fast(f))
 		return 0;
 	n = get_user_pages_unlocked(f->hva, 1, &page, flags | (write ? FOLL_WRITE : 0));
 	if (n == -EHWPOISON)
@@ -335,14 +336,14 @@ static void map(struct vcpu *vcpu, struct tdp_fault *f, int goal)
  * write protection is in the way. An entry seen present under the lock is
  * still true, as an invalidation removes it before anything else.
  */
-static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
+static bool fault_known(struct vcpu *vcpu, struct tdp_fault *f)
 {
 	struct vm *vm = vcpu->vm;
 	u64 *root = vm->mem.root_table[f->slot->as_id];
 	struct tdp_iter it;
 	bool done = false;
 
-	read_lock(&vm->mem.tdp_lock);
+	lockdep_assert_held(&vm->mem.tdp_lock);
 	for_each_tdp_entry(&it, tdp_format(), root, f->gfn, f->gfn + 1) {
 		if (!tdp_iter_leaf(&it))
 			continue;
@@ -363,8 +364,35 @@ static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 		vcpu->stats.pf_fixed += done;
 		break;
 	}
-	read_unlock(&vm->mem.tdp_lock);
 	return done;
+}
+
+/* What the host had after @seq was read is mapped, if it has it still. */
+static bool map_found(struct vcpu *vcpu, struct tdp_fault *f, unsigned long seq)
+{
+	struct vm *vm = vcpu->vm;
+	bool stands = !invalidate_retry(&vm->mem, seq, f->hva);
+
+	if (stands)
+		map(vcpu, f, goal_level(vm, f));
+	release(f);
+	return stands;
+}
+
+/* A page that is mapped already, or that the host has at hand. tdp_lock held. */
+static bool fault_at_hand(struct vcpu *vcpu, struct tdp_fault *f)
+{
+	unsigned long seq;
+
+	if (fault_known(vcpu, f)) {
+		vcpu->stats.pf_fast++;
+		return true;
+	}
+	if (vcpu->tdp.nr_cache < tdp_format()->levels)
+		return false;
+	seq = invalidate_begin_read(&vcpu->vm->mem);
+	vcpu->tdp.absent = !faultin_fast(f);
+	return !vcpu->tdp.absent && map_found(vcpu, f, seq);
 }
 
 static int faultin_failed(int r)
@@ -383,7 +411,7 @@ static int faultin_failed(int r)
 }
 
 /* One attempt. TDP_RETRY, with f->level set when something is mapped now. */
-static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f)
+static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f, bool absent)
 {
 	struct vm *vm = vcpu->vm;
 	unsigned long seq;
@@ -393,47 +421,113 @@ static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f)
 	if (r)
 		return r;
 	seq = invalidate_begin_read(&vm->mem);
-	r = faultin(vm, f);
+	r = faultin(vm, f, absent);
 	if (r)
 		return faultin_failed(r);
 	read_lock(&vm->mem.tdp_lock);
-	if (!invalidate_retry(&vm->mem, seq, f->hva))
-		map(vcpu, f, goal_level(vm, f));
-	release(f);
+	map_found(vcpu, f, seq);
 	read_unlock(&vm->mem.tdp_lock);
 	return TDP_RETRY;
+}
+
+static u64 hole_key(struct vcpu *vcpu, gfn_t gfn)
+{
+	return gfn | (u64)vcpu->tdp.as_id << 63;
+}
+
+/* A device's page, most likely: without memory the last time, and no slot has changed. */
+static bool hole_known(struct vcpu *vcpu, gfn_t gfn)
+{
+	const struct vcpu_tdp *tdp = &vcpu->tdp;
+
+	return tdp->hole == hole_key(vcpu, gfn) &&
+	       tdp->hole_generation == smp_load_acquire(&vcpu->vm->mem.generation);
 }
 
 /* Negative: -errno; positive: enum tdp_result that needs no mapping; 0: go on. */
 static int fault_begin(struct vcpu *vcpu, gpa_t gpa, u32 access, struct tdp_fault *f)
 {
+	/* Before the slots are looked at, as in gpa.c. */
+	u64 generation = smp_load_acquire(&vcpu->vm->mem.generation);
+
 	*f = (struct tdp_fault){ .gfn = gpa >> PAGE_SHIFT, .access = access };
 	lockdep_assert(srcu_read_lock_held(&vcpu->vm->srcu));
 	if (f->gfn >= tdp_gfn_limit())
 		return TDP_MMIO;
 	f->slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, f->gfn);
-	if (!f->slot)
+	if (!f->slot) {
+		vcpu->tdp.hole = hole_key(vcpu, f->gfn);
+		vcpu->tdp.hole_generation = generation;
 		return TDP_MMIO;
+	}
 	if ((access & TDP_ACCESS_WRITE) && !slot_writable(f->slot))
 		return TDP_MMIO_WRITE;
 	f->hva = memslot_hva(f->slot, f->gfn);
 	return 0;
 }
 
+static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
+{
+	bool done;
+
+	read_lock(&vcpu->vm->mem.tdp_lock);
+	done = fault_known(vcpu, f);
+	read_unlock(&vcpu->vm->mem.tdp_lock);
+	return done;
+}
+
 int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 {
+	bool absent = vcpu->tdp.absent;
 	struct tdp_fault f;
 	int r;
 
+	vcpu->tdp.absent = false;
 	vcpu->stats.pf_taken++;
 	r = fault_begin(vcpu, gpa, access, &f);
 	if (r)
 		return r;
-	if (fault_fast(vcpu, &f)) {
+	if (!absent && fault_fast(vcpu, &f)) {
 		vcpu->stats.pf_fast++;
 		return TDP_RETRY;
 	}
-	return fault_slow(vcpu, &f);
+	return fault_slow(vcpu, &f, absent);
+}
+
+/*
+ * Does not wait for the lock: who holds it for writing may wait for this CPU to take an
+ * interrupt.
+ */
+static bool fault_trylock(struct vcpu *vcpu, struct tdp_fault *f)
+{
+	rwlock_t *lock = &vcpu->vm->mem.tdp_lock;
+	bool done;
+
+	if (!read_trylock(lock))
+		return false;
+	done = fault_at_hand(vcpu, f);
+	read_unlock(lock);
+	vcpu->stats.pf_taken += done;
+	return done;
+}
+
+int tdp_fault_atomic(struct vcpu *vcpu, gpa_t gpa, u32 access)
+{
+	struct vm *vm = vcpu->vm;
+	struct tdp_fault f;
+	int r, idx;
+
+	/* Locks sleep there. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return TDP_WAIT;
+	if (hole_known(vcpu, gpa >> PAGE_SHIFT))
+		return TDP_MMIO;
+	idx = srcu_read_lock(&vm->srcu);
+	r = fault_begin(vcpu, gpa, access, &f);
+	if (!r)
+		r = fault_trylock(vcpu, &f) ? TDP_RETRY : TDP_WAIT;
+	srcu_read_unlock(&vm->srcu, idx);
+	return r;
 }
 
 long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size)
@@ -451,7 +545,7 @@ long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size)
 			return -ENOENT;
 		if (fault_fast(vcpu, &f))
 			break;
-		r = fault_slow(vcpu, &f);
+		r = fault_slow(vcpu, &f, false);
 		if (r)
 			return r < 0 ? r : -ENOENT;
 	} while (!f.level);
