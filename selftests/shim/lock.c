@@ -95,6 +95,18 @@ void read_lock(rwlock_t *l)
 	shim_hold(l, SHIM_SHARED);
 }
 
+bool read_trylock(rwlock_t *l)
+{
+	NEVER(shim_holds(l, false));
+	preempt_disable();
+	if (pthread_rwlock_tryrdlock(&l->l)) {
+		preempt_enable();
+		return false;
+	}
+	shim_hold(l, SHIM_SHARED);
+	return true;
+}
+
 void read_unlock(rwlock_t *l)
 {
 	shim_release(l);

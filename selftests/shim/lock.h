@@ -56,6 +56,7 @@ void mutex_unlock(struct mutex *l);
 
 void rwlock_init(rwlock_t *l);
 void read_lock(rwlock_t *l);
+bool read_trylock(rwlock_t *l);
 void read_unlock(rwlock_t *l);
 void write_lock(rwlock_t *l);
 void write_unlock(rwlock_t *l);

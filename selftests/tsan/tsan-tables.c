@@ -40,7 +40,7 @@ struct cpu {
 	unsigned int nr_log;
 	bool logs;
 	u64 val[HOST_PAGES];		/* what its words hold */
-	unsigned long faults, writes, lost_slot;
+	unsigned long faults, in_place, writes, lost_slot;
 };
 
 static struct {
@@ -168,6 +168,10 @@ static enum outcome enter(struct cpu *c, gfn_t gfn, unsigned int page, u32 acces
 		take_requests(c);
 	done = touch(c, gfn, page, access);
 	empty_log(c);
+	if (done == FAULT && tdp_fault_atomic(&c->vcpu, gfn << PAGE_SHIFT, access) == TDP_RETRY) {
+		c->in_place++;
+		done = AGAIN;
+	}
 	vcpu_set_state(&c->vcpu, VCPU_LOADED);
 	local_irq_enable();
 	vcpu_set_state(&c->vcpu, VCPU_OUTSIDE);
@@ -178,13 +182,17 @@ static enum outcome enter(struct cpu *c, gfn_t gfn, unsigned int page, u32 acces
 static void access_page(struct cpu *c, gfn_t gfn, unsigned int page, u32 access)
 {
 	int r = TDP_RETRY, idx;
+	enum outcome done;
 
 	while (r == TDP_RETRY) {
-		if (enter(c, gfn, page, access) == DONE) {
+		done = enter(c, gfn, page, access);
+		if (done == DONE) {
 			c->writes += access == TDP_ACCESS_WRITE;
 			return;
 		}
 		c->faults++;
+		if (done == AGAIN)
+			continue;
 		idx = srcu_read_lock(&t.vm.srcu);
 		r = tdp_fault(&c->vcpu, gfn << PAGE_SHIFT, access);
 		srcu_read_unlock(&t.vm.srcu, idx);
@@ -504,9 +512,9 @@ static void run(const struct kind *kind)
 	stress_finish();
 	for (i = 0; i <= VCPUS; i++)
 		pthread_join(others[i], NULL);
-	printf("# %s: %lu and %lu writes, %lu and %lu faults, %lu pages copied, %llu splits, %llu flushes\n",
-	       kind->name, t.cpu[0].writes, t.cpu[1].writes, t.cpu[0].faults, t.cpu[1].faults, t.copied,
-	       t.vm.stats.mmu_split, t.vm.stats.remote_tlb_flush);
+	printf("# %s: %lu and %lu writes, %lu (%lu in place) and %lu (%lu) faults, %lu pages copied, %llu splits, %llu flushes\n",
+	       kind->name, t.cpu[0].writes, t.cpu[1].writes, t.cpu[0].faults, t.cpu[0].in_place,
+	       t.cpu[1].faults, t.cpu[1].in_place, t.copied, t.vm.stats.mmu_split, t.vm.stats.remote_tlb_flush);
 	destroy();
 }
 
