@@ -7,9 +7,9 @@ SHELL := /bin/bash
 # The module is built for the running kernel if its headers are here, else for the kernel of the lab.
 KDIR ?= $(wildcard /lib/modules/$(shell uname -r)/build)
 
-export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL DEBUG_KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT LINK FULL DEBUG ROWS SUITE SIDE VMM_CACHE
+export CPUS GUEST_MEM HERE VENDOR CMD SHARE SMP MEM KVM KERNEL DEBUG_KERNEL MODEL TESTS TIMEOUT APPEND PARAMS GUEST VIRT LINK FULL DEBUG ROWS SUITE SIDE MINUTES VMM_CACHE
 
-.PHONY: all module userspace run check check-full conformance conformance-report bench bench-smoke lab setup symbols gates
+.PHONY: all module userspace run check check-full soak conformance conformance-report bench bench-smoke lab setup symbols gates
 .PHONY: clean help
 
 all: module userspace
@@ -44,6 +44,11 @@ check:
 check-full:
 	@$(LAB)/setup.sh host
 	@FULL=1 $(LAB)/check.py
+
+# Two hours of mixed load on both machines at once (MINUTES=)
+soak:
+	@$(LAB)/setup.sh host
+	@selftests/soak/soak.py
 
 # KVM's own selftests on the stock modules and on vmm.ko
 conformance:
@@ -86,6 +91,7 @@ help:
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
 	@echo "                          (DEBUG=1: on the module's debug build; DEBUG_KERNEL=1|kcsan|preempt: on a kernel that finds mistakes)"
 	@echo "make check-full           and those that take too long for every day"
+	@echo "make soak                 two hours of mixed load on both machines (MINUTES= VENDOR= DEBUG_KERNEL=), and the figures"
 	@echo "make conformance          KVM's selftests, on KVM and on vmm (VENDOR= TESTS= SUITE=6.12|6.1 SIDE=kvm|vmm)"
 	@echo "make conformance-report   docs/conformance.md from their last results"
 	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"

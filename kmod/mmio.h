@@ -15,7 +15,10 @@ void mmio_to_user(struct vcpu *vcpu, gpa_t gpa, unsigned int len, const void *ou
 
 /* EXIT_TDP_FAULT where no memory is (or none to be written): RESUME, USER or -errno. As above. */
 int mmio_exit(struct vcpu *vcpu);
-/* The same inside a stay, if it can be finished there: true when done, else nothing was. */
+/*
+ * The same inside a stay, after tdp_fault_atomic() said TDP_MMIO, if it can be finished there:
+ * true when done, else nothing was.
+ */
 bool mmio_fast_exit(struct vcpu *vcpu);
 
 #endif /* VMM_MMIO_H */

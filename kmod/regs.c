@@ -19,6 +19,9 @@
 
 void regs_fetch(struct vcpu *vcpu, u32 groups)
 {
+	/* Who has the segments has the mode, perhaps a newer one. */
+	if (vcpu->regs.avail & BIT(RG_SEG))
+		vcpu->regs.avail |= BIT(RG_MODE);
 	groups &= ~vcpu->regs.avail;
 	vendor_call(fetch, vcpu, groups);
 	vcpu->regs.avail |= groups;

@@ -99,6 +99,6 @@ struct vcpu_regs {
 /* Those of @groups, BIT(group) each, that are not there yet. */
 void regs_fetch(struct vcpu *vcpu, u32 groups);
 
-/* Accessors: regs_accessors.h, included by the users, needs struct vcpu. */
+/* Accessors: regs_access.h, included by the users, needs struct vcpu. */
 
 #endif /* VMM_REGS_H */

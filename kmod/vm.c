@@ -189,10 +189,13 @@ void vm_die(struct vm *vm)
 	unsigned long i;
 
 	WRITE_ONCE(vm->dead, true);
+	/* Pairs with the end of a vCPU that could not be made: vcpu_create(). */
+	rcu_read_lock();
 	vm_for_each_vcpu(i, vcpu, vm) {
 		vcpu_request(vcpu, REQ_DEAD);
 		vcpu_kick(vcpu);
 	}
+	rcu_read_unlock();
 }
 
 void vm_kill(struct vm *vm, const char *why)

@@ -223,7 +223,10 @@ static inline bool vm_quirk(const struct vm *vm, u64 quirk)
 	return !(READ_ONCE(vm->disabled_quirks) & quirk);
 }
 
-/* Stops @vm for good: its ioctls fail from now on. Waits for nobody; any context but NMI. */
+/*
+ * Stops @vm for good: its ioctls fail from now on. Waits for nobody, but wakes: any context
+ * but NMI and under the scheduler's locks.
+ */
 void vm_die(struct vm *vm);
 /* The same after one of our own promises broke; WARNs once. */
 void vm_kill(struct vm *vm, const char *why);

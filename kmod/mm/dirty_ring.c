@@ -117,9 +117,16 @@ static bool pushed_last(const struct dirty_ring *ring, u32 slot, u64 offset)
 
 /*
  * The vCPU does not enter the guest with a ring that is soon full, so only
- * ioctls in great number overflow it. A page that nobody is told of would be a
- * guest with wrong memory elsewhere: better none.
+ * ioctls in great number get here. A page that nobody is told of would be a
+ * guest with wrong memory elsewhere: better none. vm_die() would wake others,
+ * and the runqueue may be locked (pv/steal.c).
  */
+static void ring_overflow(struct vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->vm->dead, true);
+	vcpu_request(vcpu, REQ_DEAD);
+}
+
 static void push(struct vcpu *vcpu, u32 slot, u64 offset)
 {
 	struct dirty_ring *ring = &vcpu->ring;
@@ -129,7 +136,7 @@ static void push(struct vcpu *vcpu, u32 slot, u64 offset)
 	if (pushed_last(ring, slot, offset))
 		return;
 	if (used >= ring->size) {
-		vm_die(vcpu->vm);
+		ring_overflow(vcpu);
 		return;
 	}
 	entry = ring_entry(ring, ring->pushed);

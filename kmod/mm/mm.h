@@ -262,8 +262,8 @@ int guest_walk(struct vcpu *vcpu, gva_t gva, u32 flags, gpa_t *gpa, struct walk_
 /*
  * Code at @gva, 16 bytes of it, if its page was walked lately and all of it is at hand; and
  * whether it is known to begin with @code's bytes, the first one lowest, as far as @mask
- * goes. Only where the CPU has just fetched from. With page faults disabled or not. Need no
- * vm->srcu.
+ * goes. Only where the CPU itself fetched what exited: no rights are looked at. With page
+ * faults disabled or not. Need no vm->srcu.
  */
 bool guest_code_recall(struct vcpu *vcpu, gva_t gva, u64 code[2]);
 bool guest_code_is(struct vcpu *vcpu, gva_t gva, u32 code, u32 mask);

@@ -13,6 +13,8 @@
  *	F4 read_lock, count and range,	I4 the host changes its tables
  *	   seq; map; unlock		I5 seq++, wmb, count--	(invalidate_lock)
  *
+ * Inside a stay F2 to F4 are one section of the lock.
+ *
  * The lock makes F4 come wholly before or after I3. Before: I3 removes what
  * F4 mapped. After: F4 sees I1, or, if I5 is over, either F2 was before I5 and
  * F4 sees another seq, or F2 was after it and F3 saw the new tables.

@@ -517,8 +517,8 @@ int tdp_fault_atomic(struct vcpu *vcpu, gpa_t gpa, u32 access)
 	struct tdp_fault f;
 	int r, idx;
 
-	/* Locks sleep there. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+	/* Locks sleep there; and without SMP the host's LRU lists turn interrupts on. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !IS_ENABLED(CONFIG_SMP))
 		return TDP_WAIT;
 	if (hole_known(vcpu, gpa >> PAGE_SHIFT))
 		return TDP_MMIO;

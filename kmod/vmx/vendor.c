@@ -286,7 +286,7 @@ static void flush_pat(struct vcpu_vmx *vmx, struct vcpu_regs *r)
 
 typedef void reg_fn(struct vcpu_vmx *vmx, struct vcpu_regs *r);
 
-/* RG_CR stands before RG_CR3, which asks for the paging mode. */
+/* RG_CR3 asks for the paging mode, whose bits of RG_CR are always there. */
 static const struct {
 	reg_fn *fetch, *flush;
 } reg_fns[NR_REG_GROUPS] = {

@@ -32,7 +32,7 @@ def batch_files(tests, root):
     for test in tests:
         for name in test.files:
             for base in test.homes or (TOP + "/selftests/build/" + test.directory, os.path.join(root, test.directory)):
-                path = os.path.join(base, name)
+                path = os.path.normpath(os.path.join(base, name))
                 if os.path.isfile(path):
                     yield path, "tests/%s/%s" % (test.directory, name)
                     break

@@ -65,7 +65,10 @@ struct hlist_node {
 #define barrier()		asm volatile("" ::: "memory")
 #define static_assert		_Static_assert
 #define BUILD_BUG_ON(x)		_Static_assert(!(x), #x)
-#define IS_ENABLED(option)	0
+/* Of the kernel's options, those that are asked for. */
+#define IS_ENABLED(option)	SHIM_##option
+#define SHIM_CONFIG_SMP		1
+#define SHIM_CONFIG_PREEMPT_RT	0
 #define KBUILD_MODNAME		"vmm"
 
 /* Error numbers that user space has no names for. */

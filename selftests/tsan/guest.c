@@ -67,14 +67,20 @@ static void use_translation(struct guest_cpu *c)
 	NEVER(c->page->magic != MAGIC);
 }
 
-/* It computes for a while, then something makes it leave. */
+/*
+ * It computes for a while, then something makes it leave; now and then nothing of its own
+ * does, and who wants something of it has to interrupt it.
+ */
 static void compute(struct guest_cpu *c)
 {
 	unsigned int i, n = stress_rnd() % 300;
+	bool endless = n % 8 == 1;
 
 	c->vcpu.exit.kind = EXIT_EXTINT;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n || endless; i++) {
 		use_translation(c);
+		if (i % 256 == 255)
+			sched_yield();
 		if (shim_take_ipi())
 			return;
 		if (c->hw_deadline <= vcpu_guest_tsc(&c->vcpu, rdtsc())) {
@@ -84,7 +90,7 @@ static void compute(struct guest_cpu *c)
 	}
 	if (c->armed && ktime_get_ns() - c->armed > 30ull * NSEC_PER_SEC)
 		shim_bug(__FILE__, __LINE__, "the timer of vCPU %u never comes", c->vcpu.id);
-	if (!c->armed && lapic_listens(&c->vcpu))
+	if (!c->armed && n % 3 == 0 && lapic_listens(&c->vcpu))
 		c->vcpu.exit.kind = EXIT_RDMSR;		/* arms it */
 	else if (n % 4 == 0)
 		c->vcpu.exit.kind = EXIT_HLT;

@@ -15,6 +15,7 @@
 #include "stress.h"
 
 static struct guest *g;
+static unsigned long sent;		/* (a) interrupts that were waited for */
 
 static void *run_vcpu(void *arg)
 {
@@ -84,6 +85,7 @@ static void *send(void *arg)
 			send_to_all(0xc1);
 		if (i % 64 == 63)
 			signal_thread(&g->cpu[i / 64 % 2]);
+		__atomic_store_n(&sent, i + 1, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -115,11 +117,13 @@ static void change_page(void)
 	free(old);
 }
 
+/* Not further than the interrupts: what a flush interrupts would not show that it was not told of them. */
 static void *flush_and_start(void *arg)
 {
 	unsigned long i;
 
 	for (i = 0; i < stress_rounds; i++) {
+		STRESS_WAIT(__atomic_load_n(&sent, __ATOMIC_ACQUIRE) >= i);
 		change_page();
 		if (i % 16 == 0)
 			send_start(&g->cpu[2], 1 + i / 16 % 255);

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""make soak: mixed load on both machines at once, two hours of it.
+
+Taken from the environment: VENDOR, MINUTES (120), DEBUG, DEBUG_KERNEL (on the AMD machine). Ends with the figures of each, and
+with status 1 when a load failed, the kernel complained, or something was left behind.
+"""
+import collections
+import os
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
+
+# pylint: disable=wrong-import-position
+import check
+import lab
+import registry
+import report
+from machine import SLOW
+
+FILES = ("fuzz/fuzz-ioctl", "fuzz/fuzz-guest", "fuzz/fuzz-storms", "fuzz/fuzz-failnth", "host/host-process", "host/host-memory",
+         "migrate/vmrun-lib.sh", "migrate/pattern")
+# A round that has begun is finished.
+LAST_ROUND = 1800
+MACHINE = {"amd": "append=numa=fake=2", "intel": "smp=2,append=numa=fake=2"}
+
+
+def tests():
+    vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd"] if SLOW > 1 else list(MACHINE)
+    minutes = lab.number("MINUTES", 120)
+    for vendor in vendors:
+        options = ",".join(["guest", "alone", MACHINE[vendor]] + ["also=../" + name for name in FILES])
+        line = "soak %s %d %s ./soak %d" % (vendor, minutes * 60 + LAST_ROUND, options, minutes)
+        yield from registry.parse_line(line, "soak", "soak.py")
+
+
+def main():
+    chosen = list(tests())
+    began = time.monotonic()
+    check.prepare(chosen)
+    told = report.Report(len(chosen))
+    batches = collections.deque([test] for test in chosen)
+    workers = [threading.Thread(target=check.work, args=(batches, told), daemon=True) for _ in chosen]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return told.close(began)
+
+
+if __name__ == "__main__":
+    lab.guarded(main)
