@@ -114,6 +114,8 @@ static void *drive(void *arg)
 	while (!stress_over()) {
 		irq_set_line(&t.vm, IRQ_SOURCE_USER, 5, 1);
 		irq_set_line(&t.vm, IRQ_SOURCE_USER, 5, 0);
+		/* Reads the table under RCU alone. */
+		NEVER(routing_gsi_on_pin(&t.vm, 5, KVM_IRQCHIP_IOAPIC, 23));
 	}
 	return NULL;
 }

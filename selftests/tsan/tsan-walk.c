@@ -8,6 +8,10 @@
  * find a frame that was there while it lasted. The changes are exchanges: what
  * comes back is what was put there, with A and D at most. A walk that set its
  * bits by a plain store would bring old entries back.
+ *
+ * One more leaf leads to pages of code, whose words say which page it is. It is read by
+ * what is remembered of the walk, as inside a stay. Their slot goes and comes back
+ * elsewhere; what it had before is overwritten, and must never be read.
  */
 #include <sched.h>
 
@@ -19,9 +23,13 @@
 #include "vm.h"
 
 #define RAM_PAGES	64
-#define LEAVES		4	/* pages of the guest's that are walked to */
+#define LEAVES		4	/* pages of the guest's that are walked to ... */
+#define CODE		LEAVES	/* ... and the one that is read */
 #define FRAMES		0x1000	/* first frame number, without memory: only an answer */
 #define NR_FRAMES	0x1000
+#define CODE_FRAMES	0x90000	/* of slot 2 */
+#define NR_CODE		8
+#define CODE_WORD	0xc0de00ull
 #define GVA		0x123456789000ull
 
 #define P		BIT_ULL(0)
@@ -39,10 +47,10 @@ static struct {
 	struct clock clock;
 	struct mm_struct mm;
 	struct vcpu vcpu[2];
-	u64 *leaf[LEAVES];
-	unsigned long changes[LEAVES];	/* (a) that are done ... */
-	unsigned long begun[LEAVES];	/* (a) ... and begun */
-	unsigned long walks;
+	u64 *leaf[LEAVES + 1];
+	unsigned long changes[LEAVES + 1]; /* (a) that are done ... */
+	unsigned long begun[LEAVES + 1]; /* (a) ... and begun */
+	unsigned long walks, reads;
 } t;
 
 /* -------- what the walk asks -------- */
@@ -69,9 +77,11 @@ void regs_fetch(struct vcpu *vcpu, u32 groups)
 
 /* -------- the guest's kernel -------- */
 
-static u64 entry(unsigned long n)
+static u64 entry(unsigned int i, unsigned long n)
 {
-	return (u64)(FRAMES + n % NR_FRAMES) << PAGE_SHIFT | P | W | U;
+	u64 frame = i == CODE ? CODE_FRAMES + n % NR_CODE : FRAMES + n % NR_FRAMES;
+
+	return frame << PAGE_SHIFT | P | W | U;
 }
 
 static void change_leaf(unsigned int i)
@@ -80,10 +90,10 @@ static void change_leaf(unsigned int i)
 	u64 old;
 
 	__atomic_store_n(&t.begun[i], n + 1, __ATOMIC_SEQ_CST);
-	old = __atomic_exchange_n(t.leaf[i], entry(n + 1), __ATOMIC_SEQ_CST);
+	old = __atomic_exchange_n(t.leaf[i], entry(i, n + 1), __ATOMIC_SEQ_CST);
 	__atomic_store_n(&t.changes[i], n + 1, __ATOMIC_SEQ_CST);
-	if ((old & ~(A | D)) != entry(n))
-		shim_bug(__FILE__, __LINE__, "leaf %u was %#llx, and is %#llx", i, entry(n), old);
+	if ((old & ~(A | D)) != entry(i, n))
+		shim_bug(__FILE__, __LINE__, "leaf %u was %#llx, and is %#llx", i, entry(i, n), old);
 }
 
 static void *change_tables(void *arg)
@@ -91,7 +101,7 @@ static void *change_tables(void *arg)
 	unsigned long i;
 
 	for (i = 0; i < stress_rounds; i++) {
-		change_leaf(stress_rnd() % LEAVES);
+		change_leaf(stress_rnd() % (LEAVES + 1));
 		if (i % 8 == 0)
 			sched_yield();
 	}
@@ -128,17 +138,41 @@ static void walk_to(struct vcpu *vcpu, unsigned int i, u32 flags)
 	check(i, flags, gpa, first);
 }
 
+/* True if it was read. */
+static bool read_code(struct vcpu *vcpu)
+{
+	unsigned long first = __atomic_load_n(&t.changes[CODE], __ATOMIC_SEQ_CST), last;
+	gva_t gva = GVA + CODE * PAGE_SIZE + 0x120;
+	u64 code[2];
+	int idx;
+
+	if (!guest_code_recall(vcpu, gva, code)) {
+		idx = srcu_read_lock(&t.vm.srcu);
+		guest_code_walk(vcpu, gva);
+		srcu_read_unlock(&t.vm.srcu, idx);
+		return false;
+	}
+	last = __atomic_load_n(&t.begun[CODE], __ATOMIC_SEQ_CST);
+	if (code[0] - CODE_WORD >= NR_CODE || code[1] != code[0] ||
+	    (last - first < NR_CODE && (code[0] - CODE_WORD - first) % NR_CODE > last - first))
+		shim_bug(__FILE__, __LINE__, "code %#llx, %#llx, which was not there from %#lx to %#lx",
+			 code[0], code[1], first % NR_CODE, last % NR_CODE);
+	return true;
+}
+
 static void *run_vcpu(void *arg)
 {
 	static const u32 flags[] = { 0, WALK_WRITE, WALK_FETCH, WALK_WRITE | WALK_IMPLICIT };
 	struct vcpu *vcpu = arg;
-	unsigned long walks = 0;
+	unsigned long walks = 0, reads = 0;
 
 	while (!stress_over()) {
 		walk_to(vcpu, stress_rnd() % LEAVES, flags[stress_rnd() % 4]);
 		walks++;
+		reads += read_code(vcpu);
 	}
 	__atomic_add_fetch(&t.walks, walks, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&t.reads, reads, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -151,13 +185,35 @@ static void set_slot(u16 id, gfn_t base, unsigned int first, unsigned int n, u32
 		.userspace_addr = (unsigned long)ram[first], .flags = flags }));
 }
 
+/* @word of page 0, the others' follow; the same in all pages if it is 0. */
+static void write_code(unsigned int first, u64 word)
+{
+	unsigned int page, i;
+
+	for (page = 0; page < NR_CODE; page++)
+		for (i = 0; i < PAGE_SIZE; i += sizeof(u64))
+			__atomic_store_n((u64 *)&ram[first + page][i], word ? word + page : 0,
+					 __ATOMIC_RELAXED);
+}
+
+/* The code is elsewhere from now on: what is at @old is somebody else's. */
+static void move_code(unsigned int old, unsigned int new)
+{
+	set_slot(2, CODE_FRAMES, old, 0, 0);
+	write_code(old, 0);
+	write_code(new, CODE_WORD);
+	set_slot(2, CODE_FRAMES, new, NR_CODE, 0);
+}
+
 /* A slot of no interest comes and goes, and the log of the tables' slot is on and off. */
 static void *change_slots(void *arg)
 {
 	while (!stress_over()) {
 		set_slot(1, 0x80000, 32, 16, 0);
+		move_code(48, 56);
 		set_slot(0, 0, 0, 32, KVM_MEM_LOG_DIRTY_PAGES);
 		set_slot(1, 0x80000, 32, 0, 0);
+		move_code(56, 48);
 		set_slot(0, 0, 0, 32, 0);
 		sched_yield();
 	}
@@ -177,9 +233,9 @@ static void make_tables(void)
 		*next = (u64)page << PAGE_SHIFT | P | W | U;
 		table = (u64 *)ram[page++];
 	}
-	for (i = 0; i < LEAVES; i++) {
+	for (i = 0; i <= CODE; i++) {
 		t.leaf[i] = &table[((GVA >> 12) + i) % 512];
-		*t.leaf[i] = entry(0);
+		*t.leaf[i] = entry(i, 0);
 	}
 }
 
@@ -215,6 +271,8 @@ static void create(void)
 	create_vcpu(0);
 	create_vcpu(1);
 	set_slot(0, 0, 0, 32, 0);
+	write_code(48, CODE_WORD);
+	set_slot(2, CODE_FRAMES, 48, NR_CODE, 0);
 }
 
 static void destroy(void)
@@ -242,7 +300,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < 3; i++)
 		pthread_join(others[i], NULL);
 	destroy();
-	printf("# %lu walks\n", t.walks);
+	printf("# %lu walks, code read %lu times\n", t.walks, t.reads);
 	printf("ok 1 %lu changes of the guest's tables\n", stress_rounds);
 	return 0;
 }
