@@ -170,7 +170,7 @@ enum tdp_result {
 	TDP_RETRY,		/* mapped (or somebody else did): enter again */
 	TDP_MMIO,		/* no slot: emulate the access */
 	TDP_MMIO_WRITE,		/* write to a read-only slot: emulate as MMIO write */
-	TDP_WAIT,		/* the caller wants no waiting, and there is something to wait for */
+	TDP_WAIT,		/* the caller wants no waiting, and something is awaited */
 	/*
 	 * or -EFAULT (bad hva), -EINTR (signal), -ENOMEM. A poisoned page has
 	 * queued SIGBUS for this thread, as KVM does, and is TDP_RETRY.

@@ -441,6 +441,7 @@ static bool hole_known(struct vcpu *vcpu, gfn_t gfn)
 	const struct vcpu_tdp *tdp = &vcpu->tdp;
 
 	return tdp->hole == hole_key(vcpu, gfn) &&
+	       /* Pairs with the release in memslot.c. */
 	       tdp->hole_generation == smp_load_acquire(&vcpu->vm->mem.generation);
 }
 

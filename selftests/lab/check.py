@@ -132,10 +132,11 @@ class Boot:
 
     def watch(self, box):
         """Gives each line of trouble to the test that the console named last before it."""
-        for line in box.console[self.said:]:
+        for at in range(self.said, len(box.console)):
+            line = box.console[at]
             if b"lab-test: " in line:
                 box.test_now = line.split(b"lab-test: ")[1].decode().strip()
-            elif box.is_trouble(line):
+            elif box.is_trouble(at):
                 self.trouble.setdefault(getattr(box, "test_now", None), line.decode(errors="replace"))
         self.said = len(box.console)
 
@@ -269,6 +270,10 @@ def main():
     tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors, lab.setting("FULL", "0") != "0")
     if SLOW > 1:
         tests = [test for test in tests if test.where != "host"]
+    if lab.setting("DEBUG_KERNEL") == "kcsan":
+        # Races are seen where two CPUs run at once.
+        for test in tests:
+            test.options.update({"smp": "2", "mem": "2560"})
     if not tests:
         raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
     began = time.monotonic()
