@@ -91,7 +91,7 @@ help:
 	@echo "make check                all tests (VENDOR=, TESTS='first-*')"
 	@echo "                          (DEBUG=1: on the module's debug build; DEBUG_KERNEL=1|kcsan|preempt: on a kernel that finds mistakes)"
 	@echo "make check-full           and those that take too long for every day"
-	@echo "make soak                 two hours of mixed load on both machines (MINUTES= VENDOR= DEBUG_KERNEL=), and the figures"
+	@echo "make soak                 two hours of mixed load on both machines (MINUTES= VENDOR= DEBUG_KERNEL=1), and the figures"
 	@echo "make conformance          KVM's selftests, on KVM and on vmm (VENDOR= TESTS= SUITE=6.12|6.1 SIDE=kvm|vmm)"
 	@echo "make conformance-report   docs/conformance.md from their last results"
 	@echo "make bench                vmm's paths beside KVM's, in instructions (VENDOR=, ROWS='1 2': groups)"

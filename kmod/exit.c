@@ -507,7 +507,7 @@ static bool can_skip(struct vcpu *vcpu)
 	return vcpu->exit.insn_len || emulation_usual_len(vcpu);
 }
 
-/* The chips' locks sleep where tdp_fault_atomic() finds nothing at hand: PREEMPT_RT. */
+/* On PREEMPT_RT tdp_fault_atomic() never says TDP_MMIO: the chips' locks sleep there. */
 static bool tdp_fault_fast_exit(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;

@@ -224,8 +224,8 @@ static inline bool vm_quirk(const struct vm *vm, u64 quirk)
 }
 
 /*
- * Stops @vm for good: its ioctls fail from now on. Waits for nobody, but wakes: any context
- * but NMI and under the scheduler's locks.
+ * Stops @vm for good: its ioctls fail from now on. Waits for nobody, but wakes: not in NMI,
+ * and not under the scheduler's locks.
  */
 void vm_die(struct vm *vm);
 /* The same after one of our own promises broke; WARNs once. */

@@ -435,7 +435,10 @@ static u64 hole_key(struct vcpu *vcpu, gfn_t gfn)
 	return gfn | (u64)vcpu->tdp.as_id << 63;
 }
 
-/* A device's page, most likely: without memory the last time, and no slot has changed. */
+/*
+ * A device's page, most likely: without memory the last time, and no slot has changed. As of
+ * now, so that a slot which is on its way is as if it came later.
+ */
 static bool hole_known(struct vcpu *vcpu, gfn_t gfn)
 {
 	const struct vcpu_tdp *tdp = &vcpu->tdp;
@@ -518,11 +521,14 @@ int tdp_fault_atomic(struct vcpu *vcpu, gpa_t gpa, u32 access)
 	struct tdp_fault f;
 	int r, idx;
 
-	/* Locks sleep there; and without SMP the host's LRU lists turn interrupts on. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) || !IS_ENABLED(CONFIG_SMP))
+	/* Locks sleep there, those of the chips as well. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		return TDP_WAIT;
 	if (hole_known(vcpu, gpa >> PAGE_SHIFT))
 		return TDP_MMIO;
+	/* Without it the host's LRU lists turn interrupts on. */
+	if (!IS_ENABLED(CONFIG_SMP))
+		return TDP_WAIT;
 	idx = srcu_read_lock(&vm->srcu);
 	r = fault_begin(vcpu, gpa, access, &f);
 	if (!r)

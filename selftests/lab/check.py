@@ -270,10 +270,6 @@ def main():
     tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors, lab.setting("FULL", "0") != "0")
     if SLOW > 1:
         tests = [test for test in tests if test.where != "host"]
-    if lab.setting("DEBUG_KERNEL") == "kcsan":
-        # Races are seen where two CPUs run at once.
-        for test in tests:
-            test.options.update({"smp": "2", "mem": "2560"})
     if not tests:
         raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
     began = time.monotonic()

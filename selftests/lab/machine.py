@@ -31,7 +31,7 @@ TROUBLE = re.compile(
     rb"|WARNING: (possible|suspicious|bad|inconsistent|lock held|Nested|held)|INFO: trying to register non-static"
     rb"|unchecked MSR access|refcount_t: |corrupted stack end|vmm: internal promise broken")
 # The kernel has data races of its own, which it knows of. In a report the line after this one tells who made the access, a plain one.
-RACE = re.compile(rb"\b(read|write) to 0x\w+ of \d+ bytes by")
+RACE = re.compile(rb"\b(read|write)( \(reordered\))? to 0x\w+ of \d+ bytes by")
 # A kernel that looks for mistakes (DEBUG_KERNEL=) takes its time.
 SLOW = 5 if os.environ.get("DEBUG_KERNEL", "0") not in ("", "0") else 1
 FATAL = re.compile(rb"Kernel panic - not syncing|---\[ end Kernel panic")
@@ -364,7 +364,8 @@ class Machine:
 
     def is_trouble(self, at):
         """The console's line of that number, by itself or by the line before it."""
-        line, before = self.console[at], self.console[at - 1] if len(self.console) > 1 else b""
+        at %= len(self.console)
+        line, before = self.console[at], self.console[at - 1] if at else b""
         return bool(TROUBLE.search(line) or (b"[vmm]" in line and RACE.search(before)))
 
     def alive(self):

@@ -117,7 +117,7 @@ static void change_page(void)
 	free(old);
 }
 
-/* Not further than the interrupts: what a flush interrupts would not show that it was not told of them. */
+/* Not ahead of send(): a flush's IPI would make up for an interrupt whose own kick is missing. */
 static void *flush_and_start(void *arg)
 {
 	unsigned long i;

@@ -512,6 +512,7 @@ static void run(const struct kind *kind)
 	stress_finish();
 	for (i = 0; i <= VCPUS; i++)
 		pthread_join(others[i], NULL);
+	NEVER(!(t.cpu[0].in_place + t.cpu[1].in_place));
 	printf("# %s: %lu and %lu writes, %lu (%lu in place) and %lu (%lu) faults, %lu pages copied, %llu splits, %llu flushes\n",
 	       kind->name, t.cpu[0].writes, t.cpu[1].writes, t.cpu[0].faults, t.cpu[0].in_place,
 	       t.cpu[1].faults, t.cpu[1].in_place, t.copied, t.vm.stats.mmu_split, t.vm.stats.remote_tlb_flush);

@@ -300,6 +300,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < 3; i++)
 		pthread_join(others[i], NULL);
 	destroy();
+	NEVER(!t.reads);
 	printf("# %lu walks, code read %lu times\n", t.walks, t.reads);
 	printf("ok 1 %lu changes of the guest's tables\n", stress_rounds);
 	return 0;
