@@ -45,7 +45,10 @@ enum reg_group {
 	NR_REG_GROUPS
 };
 
-/* What nearly all handlers ask for that have to look at the instruction: BIT(group) each. */
+/*
+ * What nearly all handlers ask for that have to look at the instruction: BIT(group) each.
+ * fetch_groups() in vmx/vendor.c has the list once more.
+ */
 #define RGS_OF_INSN	(BIT(RG_RIP) | BIT(RG_RFLAGS) | BIT(RG_CR3) | BIT(RG_INTR) | BIT(RG_MODE))
 
 /*

@@ -115,7 +115,7 @@ struct dirty_ring {
 struct vcpu_tdp {
 	void *cache[8];		/* zeroed table pages, topped up before a fault takes locks */
 	int nr_cache;
-	bool absent;		/* (v) tdp_fault_atomic() found so just now of the host's page */
+	bool absent;		/* (v) for the next fault: a fast look has not found its page */
 	/* (v) hole_key() of a page without memory, as of that generation of the slots */
 	u64 hole, hole_generation;
 	u8 as_id;		/* (v) what the vCPU sees; walk_set_as(), outside of stays only */

@@ -22,6 +22,7 @@ struct tdp_fault {
 	struct page *page;	/* with a reference, NULL for a bare pfn */
 	bool host_write;
 	bool uncached;
+	bool absent;		/* a fast look has not found the page */
 	int level;		/* of the mapping made or found */
 	int nx_level;		/* tables up to here are there for nx_huge.c only */
 };
@@ -139,8 +140,7 @@ static int poisoned(const struct tdp_fault *f)
 	return -EHWPOISON;
 }
 
-/* @absent: a fast look has found nothing. */
-static int faultin(struct vm *vm, struct tdp_fault *f, bool absent)
+static int faultin(struct vm *vm, struct tdp_fault *f)
 {
 	bool write = f->access & TDP_ACCESS_WRITE;
 	bool nowait = f->access & TDP_ACCESS_NOWAIT;
@@ -148,7 +148,7 @@ static int faultin(struct vm *vm, struct tdp_fault *f, bool absent)
 	struct page *page, *ro;
 	long n;
 
-	if (!absent && faultin_fast(f))
+	if (!f->absent && faultin_fast(f))
 		return 0;
 	n = get_user_pages_unlocked(f->hva, 1, &page, flags | (write ? FOLL_WRITE : 0));
 	if (n == -EHWPOISON)
@@ -411,7 +411,7 @@ static int faultin_failed(int r)
 }
 
 /* One attempt. TDP_RETRY, with f->level set when something is mapped now. */
-static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f, bool absent)
+static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f)
 {
 	struct vm *vm = vcpu->vm;
 	unsigned long seq;
@@ -421,7 +421,7 @@ static int fault_slow(struct vcpu *vcpu, struct tdp_fault *f, bool absent)
 	if (r)
 		return r;
 	seq = invalidate_begin_read(&vm->mem);
-	r = faultin(vm, f, absent);
+	r = faultin(vm, f);
 	if (r)
 		return faultin_failed(r);
 	read_lock(&vm->mem.tdp_lock);
@@ -454,7 +454,10 @@ static int fault_begin(struct vcpu *vcpu, gpa_t gpa, u32 access, struct tdp_faul
 	/* Before the slots are looked at, as in gpa.c. */
 	u64 generation = smp_load_acquire(&vcpu->vm->mem.generation);
 
-	*f = (struct tdp_fault){ .gfn = gpa >> PAGE_SHIFT, .access = access };
+	*f = (struct tdp_fault){
+		.gfn = gpa >> PAGE_SHIFT, .access = access, .absent = vcpu->tdp.absent,
+	};
+	vcpu->tdp.absent = false;
 	lockdep_assert(srcu_read_lock_held(&vcpu->vm->srcu));
 	if (f->gfn >= tdp_gfn_limit())
 		return TDP_MMIO;
@@ -482,20 +485,18 @@ static bool fault_fast(struct vcpu *vcpu, struct tdp_fault *f)
 
 int tdp_fault(struct vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	bool absent = vcpu->tdp.absent;
 	struct tdp_fault f;
 	int r;
 
-	vcpu->tdp.absent = false;
 	vcpu->stats.pf_taken++;
 	r = fault_begin(vcpu, gpa, access, &f);
 	if (r)
 		return r;
-	if (!absent && fault_fast(vcpu, &f)) {
+	if (!f.absent && fault_fast(vcpu, &f)) {
 		vcpu->stats.pf_fast++;
 		return TDP_RETRY;
 	}
-	return fault_slow(vcpu, &f, absent);
+	return fault_slow(vcpu, &f);
 }
 
 /*
@@ -552,7 +553,7 @@ long tdp_prefault(struct vcpu *vcpu, gpa_t gpa, u64 size)
 			return -ENOENT;
 		if (fault_fast(vcpu, &f))
 			break;
-		r = fault_slow(vcpu, &f, false);
+		r = fault_slow(vcpu, &f);
 		if (r)
 			return r < 0 ? r : -ENOENT;
 	} while (!f.level);

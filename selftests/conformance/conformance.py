@@ -159,15 +159,6 @@ def read_groups(suites, vendors, globs):
             for suite in suites for vendor in vendors}
 
 
-def run(batches, collector):
-    queue = collections.deque(batches)
-    workers = [threading.Thread(target=check.work, args=(queue, collector), daemon=True) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-
-
 def table(groups):
     """[(family, suite, vendor, test, judged, kvm's result, vmm's)] of what both sides know, in the list's order."""
     rows = []
@@ -221,7 +212,7 @@ def main():
     chosen = [test for group in groups.values() for side in sides for test in group[side].chosen]
     if not chosen:
         raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
-    run(plan(chosen), Collector(lab_kernel()))
+    check.work_off(plan(chosen), Collector(lab_kernel()))
     expected = results.Expected(HERE + "/expected")
     worse = tell(table(groups), expected, {test.name for test in chosen})
     if len(groups) == len(SUITES) * len(VENDORS) and globs == ["*"]:

@@ -242,6 +242,16 @@ def work(batches, report):
                     report.add(Outcome(test, None, "", 0, "not run: %s: %s" % (type(error).__name__, error)))
 
 
+def work_off(batches, report):
+    """All of them, two at a time."""
+    queue = collections.deque(batches)
+    workers = [threading.Thread(target=work, args=(queue, report), daemon=True) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
 def prepare(tests):
     machines = [test for test in tests if test.where != "host" or "machine" in test.options]
     if not machines:
@@ -279,12 +289,7 @@ def main():
         if test.where == "host" and "machine" not in test.options:
             run_host_test(test, report)
     machines = [test for test in tests if test.where != "host" or "machine" in test.options]
-    batches = collections.deque(plan([test for test in machines if "pair" not in test.options]))
-    workers = [threading.Thread(target=work, args=(batches, report), daemon=True) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    work_off(plan([test for test in machines if "pair" not in test.options]), report)
     for test in machines:
         if "pair" in test.options:
             run_host_test(test, report)

@@ -357,14 +357,13 @@ class Machine:
     def read_console(self):
         for line in self.log.lines():
             self.console.append(line)
-            if self.trouble is None and self.is_trouble(-1):
+            if self.trouble is None and self.is_trouble(len(self.console) - 1):
                 self.trouble = line.decode(errors="replace")
             if FATAL.search(line) and self.dying_since is None:
                 self.dying_since = time.monotonic()
 
     def is_trouble(self, at):
         """The console's line of that number, by itself or by the line before it."""
-        at %= len(self.console)
         line, before = self.console[at], self.console[at - 1] if at else b""
         return bool(TROUBLE.search(line) or (b"[vmm]" in line and RACE.search(before)))
 

@@ -6,10 +6,8 @@ Taken from the environment: VENDOR, MINUTES (120; two rounds in any case, which 
 DEBUG_KERNEL (1, on the AMD machine: then failures are injected, too). Ends with the figures of each, and with status 1 when
 a load failed, the kernel complained, or something was left behind.
 """
-import collections
 import os
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -49,12 +47,7 @@ def main():
     began = time.monotonic()
     check.prepare(chosen)
     told = report.Report(len(chosen))
-    batches = collections.deque([test] for test in chosen)
-    workers = [threading.Thread(target=check.work, args=(batches, told), daemon=True) for _ in chosen]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    check.work_off([[test] for test in chosen], told)
     return told.close(began)
 
 

@@ -50,7 +50,7 @@ static struct {
 	u64 *leaf[LEAVES + 1];
 	unsigned long changes[LEAVES + 1]; /* (a) that are done ... */
 	unsigned long begun[LEAVES + 1]; /* (a) ... and begun */
-	unsigned long walks, reads;
+	unsigned long walks, reads;	/* (a) the latter as they come */
 } t;
 
 /* -------- what the walk asks -------- */
@@ -100,6 +100,8 @@ static void *change_tables(void *arg)
 {
 	unsigned long i;
 
+	/* A fast machine would be done before the vCPUs have begun. */
+	STRESS_WAIT(__atomic_load_n(&t.reads, __ATOMIC_RELAXED));
 	for (i = 0; i < stress_rounds; i++) {
 		change_leaf(stress_rnd() % (LEAVES + 1));
 		if (i % 8 == 0)
@@ -164,15 +166,15 @@ static void *run_vcpu(void *arg)
 {
 	static const u32 flags[] = { 0, WALK_WRITE, WALK_FETCH, WALK_WRITE | WALK_IMPLICIT };
 	struct vcpu *vcpu = arg;
-	unsigned long walks = 0, reads = 0;
+	unsigned long walks = 0;
 
 	while (!stress_over()) {
 		walk_to(vcpu, stress_rnd() % LEAVES, flags[stress_rnd() % 4]);
 		walks++;
-		reads += read_code(vcpu);
+		if (read_code(vcpu))
+			__atomic_add_fetch(&t.reads, 1, __ATOMIC_RELAXED);
 	}
 	__atomic_add_fetch(&t.walks, walks, __ATOMIC_RELAXED);
-	__atomic_add_fetch(&t.reads, reads, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -300,7 +302,6 @@ int main(int argc, char **argv)
 	for (i = 0; i < 3; i++)
 		pthread_join(others[i], NULL);
 	destroy();
-	NEVER(!t.reads);
 	printf("# %lu walks, code read %lu times\n", t.walks, t.reads);
 	printf("ok 1 %lu changes of the guest's tables\n", stress_rounds);
 	return 0;
