@@ -43,7 +43,7 @@ double bench_ticks(struct guest_cpu *cpu, double ns);
  * Where rows are, and in each the first stretch from begin to end: found by
  * counter.c, and XCHG by Bochs' debugger. They do nothing.
  */
-#define mark_row() asm volatile("nopl 0x726f7731(%%rax)" : : : "memory")
+#define mark_row() asm volatile("xchg %%bx, %%bx; nopl 0x726f7731(%%rax); xchg %%bx, %%bx" : : : "memory")
 #define mark_begin() asm volatile("nopl 0x62656731(%%rax); xchg %%bx, %%bx" : : : "memory")
 #define mark_end() asm volatile("nopl 0x656e6431(%%rax); xchg %%bx, %%bx" : : : "memory")
 

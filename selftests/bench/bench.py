@@ -22,7 +22,7 @@ RESULTS = TOP + "/docs/benchmarks.json"
 TOLERANCE = 1.05
 SAMPLES = 512
 # Groups whose rows mark their loops, so that what executes in them can be told
-MARKED = {"amd": (1, 2, 3), "intel": (1, 2), "ryzen": (1, 2)}
+MARKED = (1, 2, 3)
 MACHINES = {
     "amd": "AMD-V: QEMU's TCG, EPYC-v4, one CPU, -icount shift=0",
     "intel": "VT-x: Bochs, Skylake-X, one CPU",
@@ -57,18 +57,18 @@ def measure_marked(vendor, groups):
 def measure(vendor, groups):
     """All groups that can share a boot do; those of whole guests cannot."""
     found, profiles = {module: {} for module in MODULES}, {}
-    unmarked = tuple(group for group in (3, 4) if group not in MARKED[vendor])
-    for kind in (MARKED[vendor], unmarked):
-        wanted = [group for group in groups if group in kind]
-        if wanted and kind == MARKED[vendor]:
-            part, profiles = measure_marked(vendor, wanted)
-        else:
-            part = machines.measure(vendor, MODULES, wanted) if wanted else {}
+    parts = []
+    marked = [group for group in groups if group in MARKED]
+    if marked:
+        part, profiles = measure_marked(vendor, marked)
+        parts.append(part)
+    if 4 in groups:
+        parts.append(machines.measure(vendor, MODULES, [4]))
+    for group in [group for group in groups if group in machines.WHOLE_GUESTS]:
+        parts += [machines.measure_guests(vendor, module, group) for module in MODULES]
+    for part in parts:
         for module, rows in part.items():
             found[module].update(rows)
-    for group in [group for group in groups if group in machines.WHOLE_GUESTS]:
-        for module in MODULES:
-            found[module].update(machines.measure_guests(vendor, module, group)[module])
     return found, profiles
 
 
@@ -82,7 +82,7 @@ def compare(vendor, groups):
         row.update({module: found[module].get(key, (None, None))[1] for module in MODULES})
         rows.append(row)
     if profiles:
-        profiling.add_profile([row for row in rows if row["group"] in MARKED[vendor]], profiles)
+        profiling.add_profile([row for row in rows if row["group"] in MARKED], profiles)
     return rows
 
 

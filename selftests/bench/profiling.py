@@ -16,17 +16,16 @@ from machines import BUILD, LabError, Run, lab, say
 SAMPLES = {"amd": 64, "intel": 8, "ryzen": 8}
 # Rows whose loop has one operation for each sample; the others have OPS of loop.h. The self-IPI's has its EOI, too.
 SINGLE = {"x2apic.self-ipi", "x2apic.eoi", "deadline.now", "irqfd.wake", "halt.timer", "ipi.pair", "pause",
-          "fault.4k", "fault.4k.absent", "dirty.fault"}
+          "fault.4k", "fault.4k.absent", "fault.2m", "fault.2m.absent", "dirty.fault"}
 OPS = 4
-# Rows that take no more samples than this
-AT_MOST = {"halt.timer": 64, "outs.4k": 3}
-# And those that have as many operations as memory.c's 64 MiB have pages; or one (slots, logs, the zap)
-FIXED = {"fault.2m": 32, "fault.2m.absent": 32, "fault.storm": 16384, "zap": 1}
-# A row of millions of instructions, each of which Bochs prints in a line
-TOO_LONG = {"outs.4k"}
+# Rows that take no more samples than this: of 2M memory.c's 64 MiB have no more pages
+AT_MOST = {"halt.timer": 64, "outs.4k": 3, "fault.2m": 32, "fault.2m.absent": 32}
+# And those with so many operations whatever the samples: as many as there are 4K pages, or one (slots, logs, the zap)
+FIXED = {"fault.storm": 16384, "zap": 1}
+# Rows of millions of instructions, each of which Bochs prints in a line
+TOO_LONG = {"outs.4k", "fault.storm", "slot.move", "slot.delete", "zap", "dirty.get.1%", "dirty.get.all", "dirty.clear.1%",
+            "dirty.clear.all"}
 TOP_FUNCTIONS = 8
-# Rows without a second, bare loop that has marks as well
-ALONE = SINGLE | {"immediate-exit"}
 # The switch between the worlds, in assembly
 SWITCH = {"svm_enter_guest", "vmx_enter_guest", "vmx_exit_point"}
 CPUID = {"handle_cpuid", "cpuid_execute", "guest_cpuid_leaf"}
@@ -161,7 +160,10 @@ def count(modules, groups, samples, rows=()):
 
 # (0).[ticks] [physical address] selector:offset (symbol): instruction ; bytes
 TRACED = re.compile(r"\] ([0-9a-f]{4}):([0-9a-f]{16}) \([^)]*\): (.*?)\s*; [0-9a-f]+")
-MARK = "xchg bx, bx"
+# More than any program has
+TRACED_SECTIONS = 800
+# mark_row() as Bochs prints its bytes. It is a section by itself.
+ROW_MARK = "; 0f1f8031776f72"
 COSTLY = {"vmread": "vmread", "vmwrite": "vmwrite", "rdmsr": "rdmsr", "wrmsr": "wrmsr", "vmload": "vmload", "vmsave": "vmsave",
           "xgetbv": "xgetbv", "xsetbv": "xsetbv", "verw": "verw", "rdtsc": "rdtsc", "iretq": "iret", "swapgs": "swapgs",
           "invvpid": "invvpid", "invept": "invept"}
@@ -181,40 +183,46 @@ def kind(text):
 
 
 def traced_sections(f):
-    """For each section between two marks, its instructions but for those that serve the host's interrupts."""
-    section, depth = [], 0
+    """For each section between two marks how often it had (address, instruction), but for what serves the host's interrupts;
+    None for mark_row()."""
+    section, depth = collections.Counter(), 0
     for line in f:
         if line.startswith("Tracing enabled"):
-            section, depth = [], 0
+            section, depth = collections.Counter(), 0
+        elif ROW_MARK in line:
+            section = None
         elif line.startswith("Tracing disabled"):
             yield section
         elif "Interrupt 0x" in line:
             depth += 1
         else:
             found = TRACED.search(line)
-            if found and not depth:
-                section.append(found)
-            elif found and found.group(3).startswith("iret"):
+            if section is None or not found:
+                continue
+            if not depth:
+                section[int(found.group(2), 16), found.group(3)] += 1
+            elif found.group(3).startswith("iret"):
                 depth -= 1
 
 
 def profile_of(section, operations_made, symbols):
     profile = Profile(operations_made)
-    for found in section:
-        address = int(found.group(2), 16)
+    for (address, text), count in section.items():
         if address >> 63:
-            profile.add(symbols.name(address), 1, kind(found.group(3)))
+            profile.add(symbols.name(address), count, kind(text))
         else:
-            profile.others += 1 / profile.operations
+            profile.others += count / profile.operations
     return profile
 
 
 def read_trace(path, names, samples, symbols):
-    profiles = new_profiles()
-    todo = ((where, first) for where in names for first in ([True] if where[1] in ALONE else [True, False]))
+    """What Bochs printed: of each row the first section."""
+    profiles, module, name = new_profiles(), None, None
     with open(path, encoding="utf-8", errors="replace") as f:
-        for section, ((module, name), first) in zip(traced_sections(f), todo):
-            if first:
+        for section in traced_sections(f):
+            if section is None:
+                module, name = next(names)
+            elif name not in profiles[module]:
                 profiles[module][name] = profile_of(section, operations(samples, name), symbols[module])
     return profiles
 
@@ -236,15 +244,17 @@ def trace(vendor, modules, groups, samples, rows=()):
         count(["vmm"], [1], 1, ["cpuid.0"])
     script = machines.job(modules, groups, "--samples %d %s" % (samples, " ".join(rows)),
                           "grep -E '\\[(vmm|kvm.*)\\]' /proc/kallsyms")
-    run = Run(vendor, script, trace=400)
+    run = Run(vendor, script, trace=TRACED_SECTIONS)
     try:
         return read_trace(run.box.dir + "/trace", row_names(run.output), samples, traced_symbols(run.output))
+    except StopIteration:
+        raise LabError("the trace has more rows than the programs printed") from None
     finally:
         run.close()
 
 
 def measure(vendor, modules, groups, rows=()):
-    """{module: {row: Profile}}, of groups whose rows have marks: 1 and 2, and in QEMU 3."""
+    """{module: {row: Profile}}, of groups whose rows have marks: 1 to 3."""
     say("profiling %s on the %s machine" % (" and ".join(modules), vendor))
     if vendor == "amd":
         return count(modules, groups, SAMPLES[vendor], rows)[1]
