@@ -209,6 +209,8 @@ int vcpu_set_efer(struct vcpu *vcpu, u64 efer, bool host)
 	}
 	/* LMA is the CPU's, not the writer's. */
 	efer = (efer & ~(u64)EFER_LMA) | (old & EFER_LMA);
+	if (efer == old)
+		return 0;
 	regs_mod(vcpu, RG_CR)->efer = efer;
 	if ((old ^ efer) & EFER_NX)
 		vcpu_request(vcpu, REQ_TLB_FLUSH_GUEST);

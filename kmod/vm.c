@@ -237,12 +237,8 @@ void vm_request_all(struct vm *vm, enum vcpu_request req)
 		vcpu_request(vcpu, req);
 		/* Pairs with the barrier of vcpu_set_state(IN_GUEST). */
 		smp_mb();
-		if (READ_ONCE(vcpu->state) == VCPU_IN_GUEST) {
-			if (!all)
-				cpumask_set_cpu(READ_ONCE(vcpu->cpu), mask);
-		} else {
-			vcpu_kick(vcpu);
-		}
+		if (READ_ONCE(vcpu->state) == VCPU_IN_GUEST && !all)
+			cpumask_set_cpu(READ_ONCE(vcpu->cpu), mask);
 	}
 	smp_call_function_many(all ? cpu_online_mask : mask, ack_request, NULL, true);
 	preempt_enable();

@@ -279,7 +279,8 @@ static inline bool vcpu_take_request(struct vcpu *vcpu, enum vcpu_request req)
 void vcpu_kick(struct vcpu *vcpu);
 /*
  * Sets @req on all vCPUs and returns when none of those that were IN_GUEST
- * still runs without having seen it. Callable with preemption on or off, not
+ * still runs without having seen it; the others see it before they enter, and
+ * BLOCKED ones are not woken for it. Callable with preemption on or off, not
  * with interrupts off. May be called under mm spinlocks.
  */
 void vm_request_all(struct vm *vm, enum vcpu_request req);

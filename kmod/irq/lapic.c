@@ -116,12 +116,22 @@ void lapic_write_tpr(struct lapic *l, u32 tpr)
 	vcpu_request(l->vcpu, REQ_EVENT);
 }
 
+/* How the vector came the last time, most often as this time. */
+static void set_tmr(struct lapic *l, u8 vector, bool level)
+{
+	unsigned long *word = lapic_vec_word(l, APIC_TMR, vector);
+
+	if (lapic_vec_test(l, APIC_TMR, vector) == level)
+		return;
+	if (level)
+		set_bit(vector & 31, word);
+	else
+		clear_bit(vector & 31, word);
+}
+
 static void set_irr(struct lapic *l, u8 vector, bool level)
 {
-	if (level)
-		set_bit(vector & 31, lapic_vec_word(l, APIC_TMR, vector));
-	else
-		clear_bit(vector & 31, lapic_vec_word(l, APIC_TMR, vector));
+	set_tmr(l, vector, level);
 	set_bit(vector & 31, lapic_vec_word(l, APIC_IRR, vector));
 	/* Pairs with irr_word_done(). */
 	smp_mb__after_atomic();

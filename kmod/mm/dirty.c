@@ -31,10 +31,16 @@ static void set_dirty_bit(const struct memslot *slot, gfn_t gfn)
 {
 	unsigned long bit = gfn - slot->base_gfn;
 
-	/* Spares the cache line when it is set; the set itself is a full barrier. */
-	smp_mb();
-	if (!test_bit(bit, slot->dirty))
-		set_bit(bit, slot->dirty);
+	/*
+	 * Spares the cache line when it is set, also after the write that it stands
+	 * for; the set itself is a full barrier.
+	 */
+	if (test_bit(bit, slot->dirty)) {
+		smp_mb();
+		if (test_bit(bit, slot->dirty))
+			return;
+	}
+	set_bit(bit, slot->dirty);
 }
 
 void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn)

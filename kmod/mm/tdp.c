@@ -40,9 +40,10 @@ void tdp_flush(struct vm *vm)
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
 	if (vm->mem.no_vcpus)
 		return;
-	tdp_stat(&vm->stats.remote_tlb_flush_requests, 1);
+	/* Nobody else has tdp_lock to write. */
+	WRITE_ONCE(vm->stats.remote_tlb_flush_requests, vm->stats.remote_tlb_flush_requests + 1);
 	vm_request_all(vm, REQ_TLB_FLUSH);
-	tdp_stat(&vm->stats.remote_tlb_flush, 1);
+	WRITE_ONCE(vm->stats.remote_tlb_flush, vm->stats.remote_tlb_flush + 1);
 }
 
 static void gather_table(struct tdp_gather *g, u64 *table)

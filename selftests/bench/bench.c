@@ -122,7 +122,7 @@ static bool parse(int argc, char **argv)
 	};
 	int c;
 
-	test_device = getenv("VMM_DEVICE") ? getenv("VMM_DEVICE") : "/dev/vmm";
+	test_device = test_usual_device();
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'd')
 			test_device = optarg;

@@ -18,7 +18,7 @@ FILES = ("ticks", "micro", "tiny", "end")
 MACHINES = {"amd": ("amd", None), "intel": ("intel", None), "ryzen": ("intel", "ryzen")}
 BUILD = TOP + "/selftests/build/bench"
 # What the lab's own machines leave out for speed: on real ones the stock kernel has it.
-APPEND = "mitigations=auto"
+APPEND = "mitigations=auto noreplace-smp"
 SECONDS = 3000
 # QEMU under -icount now and then takes a guest down with it: its kernel waits for a spinlock that nobody holds, on stock KVM
 # alike. Then there is another boot.

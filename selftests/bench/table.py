@@ -21,8 +21,8 @@ are left out of the means.
 
 The *floor* of a row is what is left of our own path if only the world switch (`entry.S`) and the functions that do the
 operation's own work are counted. Where a row stays above its goal, the functions that execute most are told, and what it would
-take (`selftests/bench/needed`). Functions of memory's rows are counted on the AMD machine only, as Bochs would have to print every
-instruction; but for the switch both run the same code."""
+take (`selftests/bench/needed`). Functions of rows of millions of instructions are counted on the AMD machine only, as Bochs has
+to print every instruction; but for the switch both run the same code."""
 
 
 def number(value):

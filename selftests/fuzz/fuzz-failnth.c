@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 	bool good = true;
 	int chips;
 
-	test_device = getenv("VMM_DEVICE") ? getenv("VMM_DEVICE") : "/dev/vmm";
+	test_device = test_usual_device();
 	if (!failures_on_demand()) {
 		printf("1..0 # SKIP this kernel does not fail on demand\n");
 		return 4;

@@ -198,11 +198,7 @@ GUEST void hypercall_guest(void)
 GUEST void pit_guest(void)
 {
 	SH->eoi = EOI_PIC;
-	outb_(0x20, 0x11);
-	outb_(0x21, 0x20);
-	outb_(0x21, 4);
-	outb_(0x21, 1);
-	outb_(0x21, 0xfe);
+	pic_on(0xfe, 0xff);
 	outb_(0x43, 0x34);
 	outb_(0x40, 1);
 	outb_(0x40, 0);

@@ -193,24 +193,10 @@ static void ioapic_regs(void)
 
 /* -------- PIC -------- */
 
-GUEST void pic_init(void)
-{
-	outb_(0x20, 0x11);
-	outb_(0x21, 0x20);
-	outb_(0x21, 4);
-	outb_(0x21, 1);
-	outb_(0xa0, 0x11);
-	outb_(0xa1, 0x28);
-	outb_(0xa1, 2);
-	outb_(0xa1, 1);
-	outb_(0x21, 0);
-	outb_(0xa1, 0);
-}
-
 GUEST void pic_guest(void)
 {
 	SH->eoi = EOI_PIC;
-	pic_init();
+	pic_on(0, 0);
 	outb_(0x21, 0x10);			/* IRQ 4 masked */
 	report(1);
 	SH->out[0] = inb_(0x20);		/* IRR */
@@ -247,7 +233,7 @@ static void pic_order(void)
 GUEST void pic_level_guest(void)
 {
 	SH->eoi = EOI_NONE;
-	pic_init();
+	pic_on(0, 0);
 	outb_(0x4d1, 0xff);
 	SH->out[0] = inb_(0x4d1);
 	outb_(0x4d1, 1u << 2);			/* IRQ 10 */

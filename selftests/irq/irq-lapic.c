@@ -226,6 +226,60 @@ static void nmi_wakes(void)
 	CHECK_EQ(mp_state(&g.cpu[0]), KVM_MP_STATE_RUNNABLE);
 }
 
+#define TOUCHED_GPA	0x400000ul
+#define TOUCHED_PAGES	64
+
+GUEST void touch_guest(void)
+{
+	uint64_t i;
+
+	for (i = 0; i < TOUCHED_PAGES; i++)
+		*(volatile uint8_t *)(TOUCHED_GPA + i * PAGE_4K) = 1;
+	report(0);
+}
+
+/* How often the thread gave its CPU away. */
+static unsigned long sleeps(int tid)
+{
+	char path[64], line[128];
+	unsigned long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	f = fopen(path, "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f) && !sscanf(line, "voluntary_ctxt_switches: %lu", &n))
+		;
+	fclose(f);
+	return n;
+}
+
+/* Pages go one by one from under a guest whose second vCPU is in HLT: there is nothing for it to do. */
+static void flushes_do_not_wake(void)
+{
+	struct irq_thread b;
+	unsigned long before;
+	struct guest g;
+	int i;
+
+	irq_guest(&g, CHIP_KERNEL, 2);
+	MUST(madvise(g.mem + TOUCHED_GPA, TOUCHED_PAGES * PAGE_4K, MADV_NOHUGEPAGE));
+	CHECK_EQ(irq_exec(&g.cpu[0], touch_guest), 0);
+	irq_start(&g.cpu[1], nmi_sleeper);
+	irq_thread(&b, &g.cpu[1]);
+	while (!shared(&g)->ready)
+		sleep_ms(1);
+	sleep_ms(100);
+	before = sleeps(b.tid);
+	for (i = 0; i < TOUCHED_PAGES; i++) {
+		MUST(madvise(g.mem + TOUCHED_GPA + i * PAGE_4K, PAGE_4K, MADV_DONTNEED));
+		sleep_ms(1);
+	}
+	CHECK_EQ(sleeps(b.tid), before);
+	CHECK_EQ(irq_exec(&g.cpu[0], nmi_sender), 0);
+	CHECK_EQ(irq_join(&b), 1);
+}
+
 /* -------- INIT and SIPI -------- */
 
 GUEST void sipi_guest(void)
@@ -414,6 +468,7 @@ static const struct test tests[] = {
 	{ "IPIs, x2APIC logical", ipi_x2apic_logical },
 	{ "IPIs, all but self", ipi_all_but_self },
 	{ "NMI wakes HLT", nmi_wakes },
+	{ "flushes leave HLT alone", flushes_do_not_wake },
 	{ "INIT and SIPI", init_sipi },
 	{ "SIPI wakes a waiting vCPU", sipi_wakes },
 	{ "APIC base", base_transitions },

@@ -266,11 +266,7 @@ GUEST void pit_guest(void)
 {
 	apic_on();
 	SH->eoi = EOI_PIC;
-	outb_(0x20, 0x11);
-	outb_(0x21, 0x20);
-	outb_(0x21, 4);
-	outb_(0x21, 1);
-	outb_(0x21, 0xfe);
+	pic_on(0xfe, 0xff);
 	apic_write(0x350, 0x700);		/* LINT0: ExtINT */
 	outb_(0x43, 0x34);			/* counter 0, mode 2 */
 	outb_(0x40, 11932 & 0xff);		/* 100 Hz */

@@ -130,6 +130,21 @@ GUEST_INLINE void apic_on(void)
 	apic_write(0x350, 0x10000);
 }
 
+/* Both PICs, their vectors from 0x20 and from 0x28, with these lines masked. */
+GUEST_INLINE void pic_on(uint8_t master_mask, uint8_t slave_mask)
+{
+	outb_(0x20, 0x11);
+	outb_(0x21, 0x20);
+	outb_(0x21, 4);
+	outb_(0x21, 1);
+	outb_(0xa0, 0x11);
+	outb_(0xa1, 0x28);
+	outb_(0xa1, 2);
+	outb_(0xa1, 1);
+	outb_(0x21, master_mask);
+	outb_(0xa1, slave_mask);
+}
+
 GUEST_INLINE void ioapic_set(uint32_t pin, uint32_t low, uint32_t dest)
 {
 	mmio_write(IOAPIC_PAGE, 0x11 + 2 * pin);
@@ -281,6 +296,7 @@ static inline uint32_t irq_exec(struct guest_cpu *cpu, void (*fn)(void))
 
 struct irq_thread {
 	struct guest_cpu *cpu;
+	_Atomic int tid;
 	uint32_t report;
 	pthread_t thread;
 };
@@ -289,6 +305,7 @@ static inline void *irq_thread_fn(void *arg)
 {
 	struct irq_thread *t = arg;
 
+	t->tid = gettid();
 	t->report = irq_next(t->cpu);
 	return NULL;
 }

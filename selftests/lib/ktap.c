@@ -50,6 +50,13 @@ bool test_selected(const char *name, char **names, int n)
 	return !n;
 }
 
+const char *test_usual_device(void)
+{
+	const char *device = getenv("VMM_DEVICE");
+
+	return device ? device : "/dev/vmm";
+}
+
 int run_tests(int argc, char **argv, const struct test *tests, int n)
 {
 	static const struct option options[] = {
@@ -59,7 +66,7 @@ int run_tests(int argc, char **argv, const struct test *tests, int n)
 	};
 	int i, c, failed = 0;
 
-	test_device = getenv("VMM_DEVICE") ? getenv("VMM_DEVICE") : "/dev/vmm";
+	test_device = test_usual_device();
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'd')
 			test_device = optarg;

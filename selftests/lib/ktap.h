@@ -25,8 +25,10 @@ struct test {
 	unsigned int seconds;	/* until SIGALRM; 0 means 60 */
 };
 
-/* --device PATH, else $VMM_DEVICE, else /dev/vmm. */
+/* --device PATH, else $VMM_DEVICE, else /dev/vmm: what test_usual_device() says. */
 extern const char *test_device;
+
+const char *test_usual_device(void);
 
 /* --count N: how often what a test repeats is repeated, or 0. */
 extern unsigned long test_count;
