@@ -488,6 +488,8 @@ static void to_guest(void)
 	alarm(2);	/* it sleeps in HLT, of SMM's handler */
 	CHECK_EQ(ioctl(v.cpu->fd, KVM_RUN, 0), -1);
 	CHECK_EQ(errno, EINTR);
+	/* The clock's TSC may be from before the vCPU's was 0, and look like an address. */
+	memset(v.g.mem + 0x10048, PRE_A, sizeof(uint64_t));
 	written("clock, steal time and EOI", v.g.mem + 0x10000, PAGE_4K, 0);
 	written("wall clock", v.g.mem + 0x11000, PAGE_4K, 0);
 	written("SMRAM", v.g.mem + SMRAM_STATE, 0x200, 0xa0);
