@@ -60,7 +60,8 @@ def make_stage(vendor, module, mode, job, files=(), params="", debug=False):
         shutil.copy(source, os.path.join(stage, name))
     size = os.get_terminal_size() if mode == "shell" else os.terminal_size((80, 24))
     env = {"LAB_MODULE": module, "LAB_VENDOR": vendor, "LAB_MODE": mode,
-           "LAB_PARAMS": params or setting("PARAMS"), "VMM_DEVICE": "/dev/kvm" if module == "kvm" else "/dev/vmm", "LAB_COLS": size.columns, "LAB_ROWS": size.lines}
+           "LAB_PARAMS": params or setting("PARAMS"), "VMM_DEVICE": "/dev/kvm" if module == "kvm" else "/dev/vmm",
+           "TEST_SLOW": machine.SLOW, "LAB_COLS": size.columns, "LAB_ROWS": size.lines}
     with open(stage + "/env", "w", encoding="utf-8") as f:
         for key, value in env.items():
             f.write("export %s=%s\n" % (key, shlex.quote(str(value))))
