@@ -31,11 +31,9 @@ static void set_dirty_bit(const struct memslot *slot, gfn_t gfn)
 {
 	unsigned long bit = gfn - slot->base_gfn;
 
-	/*
-	 * Spares the cache line when it is set, also after the write that it stands
-	 * for; the set itself is a full barrier.
-	 */
+	/* Spares the cache line when it is set; the set itself is a full barrier. */
 	if (test_bit(bit, slot->dirty)) {
+		/* It must be so after the write that it stands for. */
 		smp_mb();
 		if (test_bit(bit, slot->dirty))
 			return;
