@@ -120,6 +120,9 @@ const char *undefined_outcome(const struct insn_ctx *ctx, bool faulted)
 		return "LSS, LFS, LGS with REX.W: AMD ignores it";
 	if (is_vector_move(ctx) && faulted && ctx->fault.vector == EXC_AC && !cpu_is_amd())
 		return "#AC for 16 bytes: Intel leaves it to the processor";
+	/* Seen on a Cascade Lake: no #AC, and #PF for its first bytes where the last are not canonical. */
+	if (IS(movbe) && d->opsize && d->op_size == 8 && faulted && !cpu_is_amd())
+		return "faults of MOVBE with 66 and REX.W: some of Intel's access it in parts";
 	if (IS(loop) && d->rep)
 		return "REP before LOOP: on AMD it overrules the opcode";
 	if (d->map == INSN_MAP_1B && d->opcode == 0x90 && d->rep == 0xf3 && d->rex & 1 && !cpu_is_amd())
