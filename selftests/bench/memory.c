@@ -277,7 +277,7 @@ static double dirty_fault(const struct row *row)
 	double with;
 
 	ram_guest(&g, PAGE_4K, true, KVM_MEM_LOG_DIRTY_PAGES);
-	touch(&g, PAGE_4K, bench_samples);
+	touch_all(&g);
 	get_log(&g);
 	touch(&g, PAGE_4K, bench_samples);
 	with = bench_median(bench(&g)->sample[0], bench_samples);

@@ -224,6 +224,8 @@ def read_trace(path, names, samples, symbols):
                 module, name = next(names)
             elif name not in profiles[module]:
                 profiles[module][name] = profile_of(section, operations(samples, name), symbols[module])
+    if next(names, None):
+        raise LabError("the trace ends with %s" % name)
     return profiles
 
 
