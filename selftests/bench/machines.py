@@ -17,7 +17,8 @@ FILES = ("ticks", "micro", "tiny", "end")
 # The lab's machine and the processor in it. Bochs' AMD-V tells the length of an instruction, QEMU's does not.
 MACHINES = {"amd": ("amd", None), "intel": ("intel", None), "ryzen": ("intel", "ryzen")}
 BUILD = TOP + "/selftests/build/bench"
-# What the lab's own machines leave out for speed: on real ones the stock kernel has it.
+# What the lab's own machines leave out for speed, on real ones the stock kernel has it; and the lock prefixes, which a
+# kernel takes out when it has one CPU.
 APPEND = "mitigations=auto noreplace-smp"
 SECONDS = 3000
 # QEMU under -icount now and then takes a guest down with it: its kernel waits for a spinlock that nobody holds, on stock KVM

@@ -117,6 +117,7 @@ def costlier_kinds(row):
 
 
 def costlier(rows):
+    """Of which costly instructions rows of vmm's execute more, by reason."""
     reasons = collections.defaultdict(list)
     for row in rows:
         kinds = costlier_kinds(row)
