@@ -123,8 +123,11 @@ static const struct {
 /* C-state residency MSRs are not passed through, so no _CSTATE. */
 static u64 valid_disable_exits(void)
 {
-	return VALID_DISABLE_EXITS |
-	       (boot_cpu_has(X86_FEATURE_MWAIT) ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
+	/* Deep sleep must stop neither the host's timer nor what wakes the guest. */
+	bool mwait = boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+		     !boot_cpu_has_bug(X86_BUG_MONITOR);
+
+	return VALID_DISABLE_EXITS | (mwait ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
 }
 
 /* Capabilities whose value is the host's. */

@@ -7,6 +7,7 @@
 #ifndef VMM_COMPAT_H
 #define VMM_COMPAT_H
 
+#include <linux/cc_platform.h>
 #include <linux/context_tracking.h>
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
@@ -30,6 +31,11 @@
 /* Exclusive upper bounds of what was looked at; older than 6.1 is refused. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "vmm needs Linux 6.1 or later"
+#endif
+
+/* Inside a stay chips are locked and timers stopped with interrupts off; there those locks sleep. */
+#ifdef CONFIG_PREEMPT_RT
+#error "vmm does not run on PREEMPT_RT kernels"
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
@@ -213,6 +219,28 @@ static inline bool compat_guest_split_lock(unsigned long rip)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
 	return handle_guest_split_lock(rip);
+#else
+	return false;
+#endif
+}
+
+/*
+ * Irqs off, on the CPU where a guest ran: its branches are not to steer those of its
+ * launcher (VMSCAPE). The kernel has the barrier, on the way to user space.
+ */
+static inline void compat_guest_has_run(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
+}
+
+/* SEV-SNP is on in the host itself. */
+static inline bool compat_host_snp(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return cc_platform_has(CC_ATTR_HOST_SEV_SNP);
 #else
 	return false;
 #endif

@@ -95,7 +95,7 @@ void debug_set_dr6(struct vcpu *vcpu, u64 payload)
 
 	r->dr6 &= ~0xful;
 	r->dr6 |= DR6_INIT | (1 << 16);
-	r->dr6 |= payload;
+	r->dr6 |= lower_32_bits(payload);
 	/* RTM is reported inverted. */
 	r->dr6 ^= payload & (1 << 16);
 }

@@ -522,6 +522,15 @@ static int op_set_dr(void *v, unsigned int dr, u64 val, struct insn_fault *fault
 	return r ? r : gp_or_ok(vcpu_set_dr(v, dr, val), fault);
 }
 
+static void op_end_local_breakpoints(void *v)
+{
+	const u64 local = DR_LOCAL_ENABLE_MASK | DR_LOCAL_SLOWDOWN;
+	u64 dr7 = vcpu_dr(v, 7);
+
+	if (dr7 & local)
+		vcpu_set_dr(v, 7, dr7 & ~local);
+}
+
 static int op_get_msr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
 {
 	return gp_or_ok(vcpu_rdmsr(v, msr, val, false), fault);
@@ -620,6 +629,7 @@ static const struct insn_ops vcpu_insn_ops = {
 	.set_cr = op_set_cr,
 	.get_dr = op_get_dr,
 	.set_dr = op_set_dr,
+	.end_local_breakpoints = op_end_local_breakpoints,
 	.get_msr = op_get_msr,
 	.set_msr = op_set_msr,
 	.rdmsr = op_rdmsr,
@@ -657,6 +667,7 @@ static struct insn_ctx *prepare(struct vcpu *vcpu)
 	ctx->ops = &vcpu_insn_ops;
 	ctx->v = vcpu;
 	ctx->mode = cpu_mode(vcpu);
+	ctx->lma = vcpu_long_mode(vcpu);
 	ctx->va_bits = vcpu_la57(vcpu) ? 57 : 48;
 	if (exit->nr_insn_bytes) {
 		memcpy(ctx->bytes, exit->insn_bytes, exit->nr_insn_bytes);
@@ -771,29 +782,31 @@ static int emulate_run(struct vcpu *vcpu)
 	return VMM_RESUME;
 }
 
-static void begin(struct vcpu *vcpu)
+/* After prepare(). */
+static int emulate_prepared(struct vcpu *vcpu)
 {
-	struct insn_ctx *ctx = prepare(vcpu);
 	struct emulation *emu = vcpu->emu;
+	struct insn_ctx *ctx = &emu->ctx;
 
 	vcpu->stats.insn_emulation++;
 	if (!emu->bulk)
 		emu->bulk = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	ctx->bulk = emu->bulk;
 	ctx->bulk_size = emu->bulk ? PAGE_SIZE : 0;
+	return emulate_run(vcpu);
 }
 
 int emulate_insn(struct vcpu *vcpu)
 {
-	begin(vcpu);
-	return emulate_run(vcpu);
+	prepare(vcpu);
+	return emulate_prepared(vcpu);
 }
 
 int emulate_forced(struct vcpu *vcpu)
 {
-	begin(vcpu);
+	prepare(vcpu);
 	vcpu->emu->forced = true;
-	return emulate_run(vcpu);
+	return emulate_prepared(vcpu);
 }
 
 /* What KVM_GET_EMULATED_CPUID promises, if this guest was given it. */
@@ -825,8 +838,11 @@ int emulate_undefined(struct vcpu *vcpu)
 	struct insn_ctx *ctx = prepare(vcpu);
 	int r = insn_fetch(ctx);
 
-	if (r == INSN_OK && (is_rsm(vcpu, &ctx->insn) || is_promised(vcpu, &ctx->insn)))
-		return emulate_insn(vcpu);
+	if (r == INSN_OK && (is_rsm(vcpu, &ctx->insn) || is_promised(vcpu, &ctx->insn))) {
+		/* Those very bytes: others may have taken their place in memory. */
+		ctx->prefetched = ctx->nbytes;
+		return emulate_prepared(vcpu);
+	}
 	if (r == INSN_FAULT)
 		queue_fault(vcpu, &ctx->fault);
 	else if (r != INSN_RETRY)

@@ -157,7 +157,7 @@ static int handle_cr(struct vcpu *vcpu)
 	return tpr_written(vcpu, old_tpr);
 }
 
-/* MOV DR: privilege was checked by the CPU; GD, DR4/5 and the values are ours. */
+/* MOV DR: on VT-x the exit comes before all of its faults, also that of the CPL: SDM 26.1.3. */
 static int handle_dr(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -166,6 +166,10 @@ static int handle_dr(struct vcpu *vcpu)
 		return emulate_insn(vcpu);
 	if ((e->dr.nr == 4 || e->dr.nr == 5) && (vcpu_cr4(vcpu) & X86_CR4_DE)) {
 		queue_exception(vcpu, X86_TRAP_UD);
+		return VMM_RESUME;
+	}
+	if (vcpu_cpl(vcpu)) {
+		queue_gp(vcpu);
 		return VMM_RESUME;
 	}
 	if (debug_effective_dr7(vcpu) & DBG_DR7_GD)
@@ -394,6 +398,15 @@ static int handle_pause(struct vcpu *vcpu)
 	return skip(vcpu);
 }
 
+/* A VM of one has nobody to yield to. Asked once: another may come, and a stay must not sleep. */
+static bool fast_pause(struct vcpu *vcpu)
+{
+	if (atomic_read(&vcpu->vm->nr_vcpus) != 1)
+		return false;
+	vendor_call(pause_window, vcpu, true);
+	return skip(vcpu);
+}
+
 static int handle_cr8(struct vcpu *vcpu)
 {
 	if (vcpu->lapic)
@@ -507,7 +520,6 @@ static bool can_skip(struct vcpu *vcpu)
 	return vcpu->exit.insn_len || emulation_usual_len(vcpu);
 }
 
-/* On PREEMPT_RT tdp_fault_atomic() never says TDP_MMIO: the chips' locks sleep there. */
 static bool tdp_fault_fast_exit(struct vcpu *vcpu)
 {
 	struct vmm_exit *e = &vcpu->exit;
@@ -556,9 +568,7 @@ bool vcpu_fast_exit(struct vcpu *vcpu)
 		done = can_skip(vcpu) && pv_fast_hypercall(vcpu);
 		break;
 	case EXIT_PAUSE:
-		/* A VM of one has nobody to yield to. */
-		done = atomic_read(&vcpu->vm->nr_vcpus) == 1 && can_skip(vcpu) &&
-		       handle_pause(vcpu);
+		done = can_skip(vcpu) && fast_pause(vcpu);
 		break;
 	case EXIT_TDP_FAULT:
 		done = tdp_fault_fast_exit(vcpu);

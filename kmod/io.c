@@ -13,6 +13,8 @@
 
 /* KVM's limit, of devices that are no ioeventfds. */
 #define MAX_IO_DEVICES	1000
+/* So many ranges are tried inside a stay, with interrupts off. */
+#define MAX_ATOMIC_TRIES	16
 
 struct io_range {
 	u64 addr;
@@ -144,14 +146,14 @@ void io_bus_destroy(struct vm *vm)
 			struct io_device *dev = bus->range[i].dev;
 			unsigned int j;
 
-			if (!dev)
+			cond_resched();
+			if (!dev || !dev->ops->destroy)
 				continue;
 			/* A device may be registered for several ranges. */
 			for (j = i; j < bus->nr; j++)
 				if (bus->range[j].dev == dev)
 					bus->range[j].dev = NULL;
-			if (dev->ops->destroy)
-				dev->ops->destroy(dev);
+			dev->ops->destroy(dev);
 		}
 		kvfree(bus);
 		RCU_INIT_POINTER(vm->bus[kind], NULL);
@@ -196,19 +198,19 @@ int io_bus_access(struct vcpu *vcpu, enum io_bus_kind kind, u64 addr, unsigned i
 	struct io_bus *bus = rcu_dereference_check(vcpu->vm->bus[kind],
 						   srcu_read_lock_held(&vcpu->vm->srcu) ||
 						   rcu_read_lock_sched_held());
-	const struct io_range *r, *end;
+	const struct io_range *r, *end, *patience;
 	int err;
 
-	/* The locks of devices sleep on real-time kernels. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && (how & IO_ATOMIC))
-		return -EAGAIN;
 	if (!bus)
 		return -EOPNOTSUPP;
 	end = bus->range + bus->nr;
 	r = bus->range + first_candidate(bus, addr, &vcpu->io_hint[kind]);
+	patience = r + MAX_ATOMIC_TRIES;
 	for (; r < end && r->addr <= addr; r++) {
 		struct io_device *dev = READ_ONCE(r->dev);
 
+		if ((how & IO_ATOMIC) && r == patience)
+			return -EAGAIN;
 		if (!dev || !range_covers(r, addr, len))
 			continue;
 		if ((how & IO_ATOMIC) && !dev->ops->atomic)

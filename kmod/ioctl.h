@@ -5,8 +5,8 @@
 
 #include "vmm.h"
 
-/* New fd that owns one reference of @vm (of vcpu->vm), or -errno. */
+/* New fd, or file, that owns one reference of @vm (of vcpu->vm), or -errno. */
 int vm_open_fd(struct vm *vm);
-int vcpu_open_fd(struct vcpu *vcpu);
+struct file *vcpu_open_file(struct vcpu *vcpu);
 
 #endif /* VMM_IOCTL_H */

@@ -374,7 +374,7 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 	struct page *page;
 
 	if (vmf->pgoff < ARRAY_SIZE(vcpu->run_pages))
-		page = vcpu->run_pages[vmf->pgoff];
+		page = vcpu->run_pages[array_index_nospec(vmf->pgoff, ARRAY_SIZE(vcpu->run_pages))];
 	else if (dirty_ring_maps(vcpu->vm, vmf->pgoff))
 		page = dirty_ring_page(vcpu, vmf->pgoff);
 	else
@@ -418,10 +418,10 @@ static const struct file_operations vcpu_fops = {
 	.llseek = noop_llseek,
 };
 
-int vcpu_open_fd(struct vcpu *vcpu)
+struct file *vcpu_open_file(struct vcpu *vcpu)
 {
 	char name[24];
 
 	snprintf(name, sizeof(name), "kvm-vcpu:%u", vcpu->id);
-	return anon_inode_getfd(name, &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
+	return anon_inode_getfile(name, &vcpu_fops, vcpu, O_RDWR);
 }

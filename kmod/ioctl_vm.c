@@ -194,7 +194,8 @@ static int do_create_pit2(struct vm *vm, void *buf, unsigned long arg)
 		return -EEXIST;
 	if (vm->irq.mode != IRQCHIP_KERNEL)
 		return -ENOENT;
-	return pit_create(vm, buf);
+	/* KVM's word for whatever went wrong. */
+	return pit_create(vm, buf) ? -ENOMEM : 0;
 }
 
 static int do_create_pit(struct vm *vm, void *buf, unsigned long arg)

@@ -96,7 +96,7 @@ int mce_set(struct vcpu *vcpu, const struct kvm_x86_mce *mce)
 
 	if (mce->bank >= nr_banks(vcpu) || !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
-	bank = &vcpu->msrs->mc_bank[4 * mce->bank];
+	bank = &vcpu->msrs->mc_bank[4 * array_index_nospec(mce->bank, nr_banks(vcpu))];
 	if (mce_no_action(mce)) {
 		vcpu->msrs->mcg_status = 0;
 		mce_record(bank, mce, 0);
@@ -131,7 +131,7 @@ int mce_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	}
 	if (msr >= MSR_IA32_MCx_CTL(nr_banks(vcpu)))
 		return 1;
-	*val = m->mc_bank[msr - MSR_IA32_MCx_CTL(0)];
+	*val = m->mc_bank[array_index_nospec(msr - MSR_IA32_MCx_CTL(0), 4 * nr_banks(vcpu))];
 	return 0;
 }
 
@@ -154,7 +154,7 @@ static int set_bank(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		if ((offset & 3) == 1 && val && !status_writable(vcpu))
 			return 1;
 	}
-	vcpu->msrs->mc_bank[offset] = val;
+	vcpu->msrs->mc_bank[array_index_nospec(offset, 4 * nr_banks(vcpu))] = val;
 	return 0;
 }
 
@@ -186,7 +186,7 @@ int mce_get_ctl2(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 
 	if (bank >= nr_banks(vcpu) || (!(vcpu->msrs->mcg_cap & MCG_CMCI_P) && !host))
 		return 1;
-	*val = vcpu->msrs->mc_ctl2[bank];
+	*val = vcpu->msrs->mc_ctl2[array_index_nospec(bank, nr_banks(vcpu))];
 	return 0;
 }
 
@@ -200,6 +200,6 @@ int mce_set_ctl2(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		return 1;
 	if (val & ~(MCI_CTL2_CMCI_EN | MCI_CTL2_CMCI_THRESHOLD_MASK))
 		return 1;
-	vcpu->msrs->mc_ctl2[bank] = val;
+	vcpu->msrs->mc_ctl2[array_index_nospec(bank, nr_banks(vcpu))] = val;
 	return 0;
 }

@@ -97,6 +97,13 @@ static int get_syscall(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
+/* Of MSRs with 32 bits: AMD drops the others, Intel faults. */
+static bool drops_high_half(void)
+{
+	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
+	       boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
+}
+
 static int set_syscall(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	switch (msr) {
@@ -110,6 +117,11 @@ static int set_syscall(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	case MSR_IA32_SYSENTER_EIP:
 		/* Intel faults, AMD truncates to 32 bits; a canonical value suits both. */
 		val = make_canonical(vcpu, val);
+		break;
+	case MSR_SYSCALL_MASK:
+		/* The processor is going to be given it. */
+		if (upper_32_bits(val) && !drops_high_half())
+			return 1;
 		break;
 	}
 	regs_mod(vcpu, RG_SYSENTER);
@@ -177,8 +189,8 @@ static int set_tsc_aux(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (!host && !guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) &&
 	    !guest_cpuid_has(vcpu, X86_FEATURE_RDPID))
 		return 1;
-	/* Intel faults on the high half, AMD drops it; KVM goes by the guest's vendor. */
-	if (upper_32_bits(val) && boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+	/* KVM goes by the guest's vendor. */
+	if (upper_32_bits(val) && !drops_high_half())
 		return 1;
 	vcpu->regs.tsc_aux = lower_32_bits(val);
 	return 0;
@@ -927,9 +939,6 @@ bool msr_fast_exit(struct vcpu *vcpu, bool write)
 
 	if (!row || !(row->flags & (write ? SET_IN_STAY : GET_IN_STAY)) ||
 	    rcu_access_pointer(vcpu->vm->msr_filter))
-		return false;
-	/* The LAPIC's timer and its EOIs take locks that sleep there. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT) && write)
 		return false;
 	if (write) {
 		val = written_value(vcpu);

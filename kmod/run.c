@@ -272,6 +272,7 @@ static bool stay_enter(struct vcpu *vcpu)
 			break;
 		enter_once(vcpu);
 	} while (pv_eoi_after_exit(vcpu) && vcpu_fast_exit(vcpu));
+	compat_guest_has_run();
 	vcpu_set_state(vcpu, VCPU_LOADED);
 	local_irq_enable();
 	return entered;

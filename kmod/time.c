@@ -259,7 +259,11 @@ int time_set_tsc_khz(struct vcpu *vcpu, u32 khz)
 
 static u64 ns_to_tsc(struct vcpu *vcpu, u64 ns)
 {
-	return mul_u64_u32_div(ns, vcpu->tsc_khz, 1000000);
+	u32 rest;
+	u64 ms = div_u64_rem(ns, NSEC_PER_MSEC, &rest);
+
+	/* May wrap, as TSCs do; a quotient of more than 64 bits would be an exception. */
+	return ms * vcpu->tsc_khz + (u64)rest * vcpu->tsc_khz / NSEC_PER_MSEC;
 }
 
 /*

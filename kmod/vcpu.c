@@ -2,7 +2,8 @@
 /*
  * struct vcpu: creation, destruction, states, kicks.
  */
-#include <linux/anon_inodes.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -130,6 +131,7 @@ static struct vcpu *vcpu_alloc(struct vm *vm, u32 id)
 int vcpu_create(struct vm *vm, u32 id)
 {
 	struct vcpu *vcpu;
+	struct file *file;
 	int fd, err;
 
 	lockdep_assert_held(&vm->lock);
@@ -154,18 +156,25 @@ int vcpu_create(struct vm *vm, u32 id)
 	if (err)
 		goto out_destroy;
 	vm_set_near_vcpu(vm, vcpu->index, vcpu);
-	vm_get(vm);
-	fd = vcpu_open_fd(vcpu);
-	if (fd < 0) {
-		vm_set_near_vcpu(vm, vcpu->index, NULL);
-		xa_erase(&vm->vcpus, vcpu->index);
-		vm_put(vm);
-		err = fd;
-		goto out_destroy;
+	err = get_unused_fd_flags(O_CLOEXEC);
+	if (err < 0)
+		goto out_erase;
+	fd = err;
+	file = vcpu_open_file(vcpu);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		put_unused_fd(fd);
+		goto out_erase;
 	}
+	vm_get(vm);
+	/* Whoever runs it, by a number guessed, is counted; and nobody is whose creation may fail. */
 	atomic_inc(&vm->nr_vcpus);
+	fd_install(fd, file);
 	return fd;
 
+out_erase:
+	vm_set_near_vcpu(vm, vcpu->index, NULL);
+	xa_erase(&vm->vcpus, vcpu->index);
 out_destroy:
 	synchronize_rcu();
 	vcpu_destroy(vcpu);

@@ -10,7 +10,7 @@
  *	vm->irq_lock		writers of the routing table and of irqfds
  *	vm->srcu (read)		memslots, I/O buses
  *	mm locks		mm/mm.h
- *	chip spinlocks		irq/irq.h (pic, ioapic, pit: raw, irqs off)
+ *	chip spinlocks		irq/irq.h (pic, ioapic, pit: irqs off)
  *
  * Field letters: (c) set at creation, constant afterwards; (v) only by the
  * vCPU's own thread or under vcpu->mutex; (m) under vm->lock; (r) RCU or

@@ -124,6 +124,12 @@ void xstate_reset(struct vcpu *vcpu)
 /* The standard form needs no XSAVEC/XSAVES, which emulators lack. */
 static void image_restore(struct xregs_state *image)
 {
+	/*
+	 * Some of AMD's leave the last instruction's addresses in place when no exception is
+	 * pending; an instruction on memory of ours puts its own there.
+	 */
+	if (static_cpu_has_bug(X86_BUG_FXSAVE_LEAK))
+		asm volatile("fnclex; emms; fildl %0" : : "m" (*(u32 *)image));
 	if (supported)
 		asm volatile("xrstor64 %0" : : "m" (*image), "a" (lower_32_bits(supported)),
 			     "d" (upper_32_bits(supported)) : "memory");

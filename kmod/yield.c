@@ -158,6 +158,7 @@ static void yield_round(struct vcpu *me, bool from_kernel)
 
 void yield_on_spin(struct vcpu *vcpu)
 {
+	might_sleep();
 	WRITE_ONCE(vcpu->spinning, true);
 	yield_round(vcpu, !vcpu_cpl(vcpu));
 	WRITE_ONCE(vcpu->spinning, false);
@@ -169,6 +170,7 @@ void yield_to_apic(struct vcpu *vcpu, u64 apic_id)
 	struct task_struct *task = NULL;
 	struct vcpu *target;
 
+	might_sleep();
 	vcpu->stats.directed_yield_attempted++;
 	if (single_task_running())
 		return;

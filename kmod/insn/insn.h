@@ -183,6 +183,8 @@ struct insn_ops {
 	int (*set_cr)(void *v, unsigned int cr, u64 val, struct insn_fault *fault);
 	int (*get_dr)(void *v, unsigned int dr, u64 *val, struct insn_fault *fault);
 	int (*set_dr)(void *v, unsigned int dr, u64 val, struct insn_fault *fault);
+	/* A task switch clears DR7's local enables, whatever DR7.GD is. */
+	void (*end_local_breakpoints)(void *v);
 	int (*get_msr)(void *v, u32 msr, u64 *val, struct insn_fault *fault);
 	int (*set_msr)(void *v, u32 msr, u64 val, struct insn_fault *fault);
 	/* As RDMSR and WRMSR do it; may be INSN_USER. NULL: get_msr() and set_msr(). */
@@ -291,6 +293,7 @@ struct insn_ctx {
 	const struct insn_ops *ops;
 	void *v;
 	enum insn_cpu_mode mode;
+	bool lma;		/* long mode is active: PROT16 and PROT32 are compatibility mode */
 	u8 va_bits;		/* linear address width: 48 or 57; 0 means 48 */
 	u8 prefetched;		/* bytes of the instruction in bytes[] already */
 	void *bulk;		/* buffer for INS/OUTS batches, or NULL */

@@ -72,9 +72,12 @@ static int write_chunk(struct insn_ctx *ctx, u64 linear, const void *buf, unsign
 	return r;
 }
 
-static u64 wrap_linear(const struct insn_ctx *ctx, u64 linear)
+/* In compatibility mode, too, tables and the TSS lie at 64-bit addresses: SDM 3.5.2, APM 4.5.2. */
+static u64 wrap_linear(const struct insn_ctx *ctx, u64 linear, unsigned int acc)
 {
-	return insn_long(ctx) ? linear : (u32)linear;
+	bool wide = insn_long(ctx) || (ctx->lma && acc & INSN_ACC_IMPLICIT);
+
+	return wide ? linear : (u32)linear;
 }
 
 static bool crosses_page(u64 linear, unsigned int len)
@@ -97,7 +100,8 @@ static int probe_pages(struct insn_ctx *ctx, u64 linear, unsigned int len, unsig
 	int r = probe(ctx, linear, acc, &ram);
 
 	if (!r && crosses_page(linear, len))
-		r = probe(ctx, wrap_linear(ctx, (linear | (PAGE_BYTES - 1)) + 1), acc, &ram);
+		r = probe(ctx, wrap_linear(ctx, (linear | (PAGE_BYTES - 1)) + 1, acc), acc,
+			  &ram);
 	return r;
 }
 
@@ -110,13 +114,14 @@ static int transfer(struct insn_ctx *ctx, u64 linear, void *buf, unsigned int le
 
 	if (crosses_page(linear, len))
 		r = probe_pages(ctx, linear, len, acc | (write ? INSN_ACC_WRITE : 0));
-	for (; !r && len; len -= n, buf = (u8 *)buf + n, linear = wrap_linear(ctx, linear + n)) {
+	for (; !r && len; len -= n, buf = (u8 *)buf + n) {
 		left = PAGE_BYTES - (linear & (PAGE_BYTES - 1));
 		n = min(min(len, 8u), left);
 		if (write)
 			r = write_chunk(ctx, linear, buf, n, acc);
 		else
 			r = read_chunk(ctx, linear, buf, n, acc);
+		linear = wrap_linear(ctx, linear + n, acc);
 	}
 	return r;
 }
@@ -278,12 +283,14 @@ int insn_mem_cmpxchg(struct insn_ctx *ctx, unsigned int seg, u64 ea, const void 
 /* Descriptor tables and the TSS: linear addresses, supervisor rights. */
 int insn_sys_read(struct insn_ctx *ctx, u64 linear, void *buf, unsigned int len)
 {
-	return transfer(ctx, wrap_linear(ctx, linear), buf, len, INSN_ACC_IMPLICIT, false);
+	linear = wrap_linear(ctx, linear, INSN_ACC_IMPLICIT);
+	return transfer(ctx, linear, buf, len, INSN_ACC_IMPLICIT, false);
 }
 
 int insn_sys_write(struct insn_ctx *ctx, u64 linear, const void *buf, unsigned int len)
 {
-	return transfer(ctx, wrap_linear(ctx, linear), (void *)buf, len, INSN_ACC_IMPLICIT, true);
+	linear = wrap_linear(ctx, linear, INSN_ACC_IMPLICIT);
+	return transfer(ctx, linear, (void *)buf, len, INSN_ACC_IMPLICIT, true);
 }
 
 /* One element through a port. */

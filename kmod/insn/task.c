@@ -37,7 +37,6 @@ static const struct tss_layout tss32 = { .size = 0x68, .ip = 0x20, .slot = 4, .n
 #define FL_DEFINED \
 	(FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | \
 	 FL_VIF | FL_VIP | FL_ID)
-#define DR7_LOCAL	0x155u
 
 /* One switch under way. */
 struct switching {
@@ -282,14 +281,12 @@ static int take_task_register(struct insn_ctx *ctx, struct switching *sw)
 /* A 16-bit TSS has no CR3, and without paging it is not looked at. */
 static int switch_control(struct insn_ctx *ctx, const struct switching *sw)
 {
-	u64 cr0 = ctx->ops->get_cr(ctx->v, 0), dr7;
+	u64 cr0 = ctx->ops->get_cr(ctx->v, 0);
 	u32 cr3;
 	int r = ctx->ops->set_cr(ctx->v, 0, cr0 | CR0_TS, &ctx->fault);
 
 	if (!r)
-		r = ctx->ops->get_dr(ctx->v, 7, &dr7, &ctx->fault);
-	if (!r && dr7 & DR7_LOCAL)
-		r = ctx->ops->set_dr(ctx->v, 7, dr7 & ~(u64)DR7_LOCAL, &ctx->fault);
+		ctx->ops->end_local_breakpoints(ctx->v);
 	if (r || sw->to != &tss32 || !(cr0 & CR0_PG))
 		return r;
 	memcpy(&cr3, sw->tss + TSS_CR3, sizeof(cr3));
@@ -492,7 +489,7 @@ int insn_task_switch(struct insn_ctx *ctx, struct insn_task *task)
 	int r;
 
 	task->trap = false;
-	if (!ops->get_cr || !ops->set_cr || !ops->get_dr || !ops->set_dr || !ops->set_segment)
+	if (!ops->get_cr || !ops->set_cr || !ops->end_local_breakpoints || !ops->set_segment)
 		return INSN_UNHANDLEABLE;
 	ctx->resumed = false;
 	insn_begin(ctx);

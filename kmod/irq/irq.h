@@ -53,6 +53,7 @@ struct vm_irq {
 	struct routing __rcu *routing;	/* replaced as a whole */
 	struct list_head irqfds;	/* irqfds_lock */
 	struct list_head resamplers;	/* vm->irq_lock */
+	unsigned int nr_resampled;	/* vm->irq_lock: irqfds with a resample eventfd */
 	atomic_t lowest_turn;		/* rotates lowest-priority delivery */
 	struct list_head ioeventfds;	/* vm->slots_lock */
 	spinlock_t irqfds_lock;

@@ -15,6 +15,9 @@
 
 #include "irq/chips.h"
 
+/* All of them may be told within one EOI, with interrupts off. */
+#define MAX_RESAMPLED	1024
+
 struct resampler {
 	struct vm *vm;
 	struct list_head irqfds;	/* irq_lock; readers: ack_srcu */
@@ -82,17 +85,24 @@ static struct resampler *resampler_get(struct vm *vm, u32 gsi)
 	return r;
 }
 
+static int resampler_join(struct irqfd *irqfd)
+{
+	irqfd->resampler = resampler_get(irqfd->vm, irqfd->gsi);
+	if (!irqfd->resampler)
+		return -ENOMEM;
+	list_add_rcu(&irqfd->resampler_link, &irqfd->resampler->irqfds);
+	irqfd->vm->irq.nr_resampled++;
+	return 0;
+}
+
 static int resample_attach(struct irqfd *irqfd)
 {
 	struct vm *vm = irqfd->vm;
-	int err = 0;
+	int err = -ENOSPC;
 
 	mutex_lock(&vm->irq_lock);
-	irqfd->resampler = resampler_get(vm, irqfd->gsi);
-	if (irqfd->resampler)
-		list_add_rcu(&irqfd->resampler_link, &irqfd->resampler->irqfds);
-	else
-		err = -ENOMEM;
+	if (vm->irq.nr_resampled < MAX_RESAMPLED)
+		err = resampler_join(irqfd);
 	mutex_unlock(&vm->irq_lock);
 	return err;
 }
@@ -105,6 +115,7 @@ static void resample_detach(struct irqfd *irqfd)
 	if (!r)
 		return;
 	mutex_lock(&vm->irq_lock);
+	vm->irq.nr_resampled--;
 	list_del_rcu(&irqfd->resampler_link);
 	synchronize_srcu(&vm->irq.ack_srcu);
 	if (list_empty(&r->irqfds)) {

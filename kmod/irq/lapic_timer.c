@@ -141,9 +141,15 @@ static void arm_deadline_sw(struct lapic *l)
 	hrtimer_start(&l->timer.hr, l->timer.target, HRTIMER_MODE_ABS);
 }
 
+/* A guest with MWAIT of its own can put the CPU to where the vendor's timer does not count. */
+static bool hw_counts(struct lapic *l)
+{
+	return vendor_caps.timer && !(l->vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_MWAIT);
+}
+
 static bool arm_deadline_hw(struct lapic *l)
 {
-	if (!vendor_caps.timer || vendor_call(set_timer, l->vcpu, l->timer.deadline))
+	if (!hw_counts(l) || vendor_call(set_timer, l->vcpu, l->timer.deadline))
 		return false;
 	l->timer.hw = true;
 	return true;
@@ -279,8 +285,11 @@ void lapic_timer_to_hw(struct vcpu *vcpu)
 {
 	struct lapic *l = vcpu->lapic;
 
+	/* MWAIT may have become the guest's since. */
+	if (l->timer.hw && !hw_counts(l))
+		lapic_timer_to_sw(vcpu);
 	if (l->timer.hw || l->timer.mode != APIC_LVT_TIMER_TSCDEADLINE ||
-	    !l->timer.deadline || atomic_read(&l->timer.expired) || !vendor_caps.timer)
+	    !l->timer.deadline || atomic_read(&l->timer.expired) || !hw_counts(l))
 		return;
 	hrtimer_cancel(&l->timer.hr);
 	if (atomic_read(&l->timer.expired))

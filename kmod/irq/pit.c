@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The i8254 timer (Intel order 231164): three counters and the speaker port.
- * Counter 0 drives GSI 0 by an hrtimer; the others only count.
+ * Counter 0 drives GSI 0 by an hrtimer, and a work that has as many vCPUs to
+ * look at as the VM's owner likes; the others only count.
  */
 #include <linux/math64.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "io.h"
 #include "irq/chips.h"
@@ -14,6 +16,8 @@
 #define SPEAKER_PORT	0x61
 /* As for the LAPIC timer: a guest may not flood its host. */
 #define MIN_PERIOD_NS	200000
+/* Of the ticks that the host was late for at once. */
+#define MAX_PENDING	1000000ull
 /* Not programmed since power-up; the value is KVM's. */
 #define MODE_NONE	0xff
 
@@ -28,6 +32,7 @@ struct pit {
 	u32 flags;			/* KVM_PIT_FLAGS_* */
 
 	struct hrtimer timer;
+	struct work_struct work;
 	u64 period_ns;
 	bool periodic;
 	/* Ticks the guest has not acknowledged yet (KVM_REINJECT_CONTROL). */
@@ -107,34 +112,36 @@ static void pulse(struct pit *pit)
 	irq_set_line(pit->vm, IRQ_SOURCE_PIT, 0, 0);
 }
 
-/* Sends a tick unless the last one still waits for the guest. */
-static void tick(struct pit *pit)
+/*
+ * A tick, unless the last one still waits for the guest. All of them come from here, so that none begins before another one
+ * has ended.
+ */
+static void tick(struct work_struct *work)
 {
-	if (!pit->reinject) {
+	struct pit *pit = container_of(work, struct pit, work);
+
+	if (!READ_ONCE(pit->reinject) || atomic_xchg(&pit->acked, 0))
 		pulse(pit);
-		return;
-	}
-	if (!atomic_read(&pit->pending) || atomic_cmpxchg(&pit->acked, 1, 0) != 1)
-		return;
-	pulse(pit);
 }
 
 static void pit_acked(struct ack_notifier *n)
 {
 	struct pit *pit = container_of(n, struct pit, notifier);
 
-	if (!pit->reinject)
+	if (!READ_ONCE(pit->reinject))
 		return;
-	atomic_dec_if_positive(&pit->pending);
 	atomic_set(&pit->acked, 1);
-	tick(pit);
+	/* Before the look at what is pending: who adds to it queues the work, which looks at ->acked. */
+	smp_mb();
+	if (atomic_dec_if_positive(&pit->pending) > 0)
+		queue_work(vmm_unbound_wq, &pit->work);
 }
 
 void pit_unmasked(struct vm *vm, u32 irqchip, u32 pin)
 {
 	struct pit *pit = READ_ONCE(vm->irq.pit);
 
-	if (!pit || !routing_gsi_on_pin(vm, 0, irqchip, pin))
+	if (!pit || !READ_ONCE(pit->reinject) || !routing_gsi_on_pin(vm, 0, irqchip, pin))
 		return;
 	atomic_set(&pit->pending, 0);
 	atomic_set(&pit->acked, 1);
@@ -143,14 +150,14 @@ void pit_unmasked(struct vm *vm, u32 irqchip, u32 pin)
 static enum hrtimer_restart pit_expired(struct hrtimer *hr)
 {
 	struct pit *pit = container_of(hr, struct pit, timer);
+	u64 ticks = 1;
 
-	if (pit->reinject)
-		atomic_inc(&pit->pending);
-	tick(pit);
-	if (!pit->periodic)
-		return HRTIMER_NORESTART;
-	hrtimer_add_expires_ns(hr, pit->period_ns);
-	return HRTIMER_RESTART;
+	if (pit->periodic)
+		ticks = hrtimer_forward_now(hr, ns_to_ktime(pit->period_ns));
+	if (READ_ONCE(pit->reinject))
+		atomic_add(min(ticks, MAX_PENDING), &pit->pending);
+	queue_work(vmm_unbound_wq, &pit->work);
+	return pit->periodic ? HRTIMER_RESTART : HRTIMER_NORESTART;
 }
 
 /* First tick from now on: the phase is that of the loading of the counter. */
@@ -408,6 +415,12 @@ static int pit_register(struct vm *vm, struct pit *pit, bool speaker)
 	return err;
 }
 
+static void stop(struct pit *pit)
+{
+	hrtimer_cancel(&pit->timer);
+	cancel_work_sync(&pit->work);
+}
+
 int pit_create(struct vm *vm, const struct kvm_pit_config *config)
 {
 	struct pit *pit;
@@ -425,9 +438,12 @@ int pit_create(struct vm *vm, const struct kvm_pit_config *config)
 	pit->notifier.acked = pit_acked;
 	atomic_set(&pit->acked, 1);
 	vmm_hrtimer_setup(&pit->timer, pit_expired, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
+	INIT_WORK(&pit->work, tick);
 	pit_reset(pit);
 	err = pit_register(vm, pit, config->flags & KVM_PIT_SPEAKER_DUMMY);
 	if (err) {
+		/* A vCPU may have found the counters, and started one. */
+		stop(pit);
 		kfree(pit);
 		return err;
 	}
@@ -441,7 +457,7 @@ int pit_create(struct vm *vm, const struct kvm_pit_config *config)
 void pit_stop(struct vm *vm)
 {
 	if (vm->irq.pit)
-		hrtimer_cancel(&vm->irq.pit->timer);
+		stop(vm->irq.pit);
 }
 
 void pit_destroy(struct vm *vm)
@@ -503,7 +519,7 @@ int pit_set_reinject(struct vm *vm, bool reinject)
 	struct pit *pit = vm->irq.pit;
 
 	lockdep_assert_held(&vm->lock);
-	pit->reinject = reinject;
+	WRITE_ONCE(pit->reinject, reinject);
 	atomic_set(&pit->pending, 0);
 	atomic_set(&pit->acked, 1);
 	return 0;

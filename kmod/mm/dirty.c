@@ -91,7 +91,7 @@ static struct memslot *logged_slot(struct vm *vm, u32 slot, int *r)
 	if ((slot >> 16) >= VMM_NR_AS || (u16)slot >= VMM_MAX_SLOTS)
 		return NULL;
 	*r = -ENOENT;
-	s = xa_load(&vm->mem.ids[slot >> 16], (u16)slot);
+	s = xa_load(&vm->mem.ids[array_index_nospec(slot >> 16, VMM_NR_AS)], (u16)slot);
 	return s && s->dirty ? s : NULL;
 }
 

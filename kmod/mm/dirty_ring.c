@@ -173,6 +173,7 @@ static bool watch_page(struct vm *vm, u32 id, u64 offset)
 
 	if (as_id >= VMM_NR_AS)
 		return false;
+	as_id = array_index_nospec(as_id, VMM_NR_AS);
 	slot = xa_load(&vm->mem.ids[as_id], (u16)id);
 	if (!slot || !memslot_logged(slot) || offset >= slot->npages)
 		return false;

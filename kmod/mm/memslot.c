@@ -421,7 +421,7 @@ int mm_set_region(struct vm *vm, const struct kvm_userspace_memory_region2 *mem)
 	if (r)
 		return r;
 	mutex_lock(&vm->slots_lock);
-	old = xa_load(&vm->mem.ids[mem->slot >> 16], (u16)mem->slot);
+	old = xa_load(&vm->mem.ids[array_index_nospec(mem->slot >> 16, VMM_NR_AS)], (u16)mem->slot);
 	r = classify(vm, mem, old);
 	if (r > SLOT_NONE)
 		r = apply(vm, r, old, mem);

@@ -32,9 +32,10 @@ static inline gfn_t memslot_gfn_end(const struct memslot *slot)
 	return slot->base_gfn + slot->npages;
 }
 
+/* Not beyond the slot's end, even by speculation. */
 static inline hva_t memslot_hva(const struct memslot *slot, gfn_t gfn)
 {
-	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+	return slot->hva + (array_index_nospec(gfn - slot->base_gfn, slot->npages) << PAGE_SHIFT);
 }
 
 static inline void __user *memslot_user_ptr(const struct memslot *slot, gpa_t gpa)

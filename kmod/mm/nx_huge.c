@@ -38,8 +38,7 @@ static_assert(!(TDP_MAX_LEVELS & ~PLACE_LEVEL) && VMM_NR_AS == 2);
 
 static int nx_huge = -1;	/* not given; nx_huge_init() decides */
 static bool never;		/* the administrator has waived it until unload */
-/* Recovery holds tdp_lock for writing; who wants real time has to ask for that. */
-static unsigned int ratio = IS_ENABLED(CONFIG_PREEMPT_RT) ? 0 : 60;
+static unsigned int ratio = 60;
 static unsigned int period_ms;
 
 bool nx_huge_on(const struct vm *vm)

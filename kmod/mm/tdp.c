@@ -152,14 +152,22 @@ void tdp_zap(struct vm *vm, int as_id, gfn_t start, gfn_t end, bool may_sleep)
 	zap_by(vm, as_id, start, end, TDP_BATCH, may_sleep);
 }
 
-/* By whole entries of the root, so that no table is left; nobody waits for the lock any more. */
+/*
+ * What the slots have goes in steps; then whole entries of the root, so that no table is left.
+ * Nobody changes slots: the process is at its end, or the VM's last reference is gone.
+ */
 void tdp_zap_all(struct vm *vm)
 {
 	gfn_t batch = tdp_pages(tdp_format()->levels);
+	struct memslot *slot;
+	unsigned long id;
 	int as_id;
 
-	for (as_id = 0; as_id < VMM_NR_AS; as_id++)
+	for (as_id = 0; as_id < VMM_NR_AS; as_id++) {
+		xa_for_each(&vm->mem.ids[as_id], id, slot)
+			tdp_zap(vm, as_id, slot->base_gfn, memslot_gfn_end(slot), true);
 		zap_by(vm, as_id, 0, tdp_gfn_limit(), batch, true);
+	}
 }
 
 /* Takes from a leaf what lets the guest write without notice. True if it was there. */

@@ -522,9 +522,6 @@ int tdp_fault_atomic(struct vcpu *vcpu, gpa_t gpa, u32 access)
 	struct tdp_fault f;
 	int r, idx;
 
-	/* Locks sleep there, those of the chips as well. */
-	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		return TDP_WAIT;
 	if (hole_known(vcpu, gpa >> PAGE_SHIFT))
 		return TDP_MMIO;
 	/* Without it the host's LRU lists turn interrupts on. */

@@ -40,6 +40,11 @@ int svm_probe(void)
 		pr_err("AMD-V is disabled by the firmware; enable SVM in its setup\n");
 		return -EOPNOTSUPP;
 	}
+	/* Guests that map memory in two sizes would bring the host down by machine checks. */
+	if (boot_cpu_has_bug(X86_BUG_AMD_TLB_MMATCH)) {
+		pr_err("this CPU has AMD's erratum 383, against which nothing is done here\n");
+		return -EOPNOTSUPP;
+	}
 	if (!boot_cpu_has(X86_FEATURE_NPT)) {
 		pr_err("this CPU lacks nested paging, which is required\n");
 		return -EOPNOTSUPP;
@@ -142,6 +147,24 @@ static int setup_maps(void)
 	return 0;
 }
 
+/*
+ * Hosts with SNP mark the page of a VMCB as in use, and some processors then fault on all of a
+ * huge mapping that begins with it: so none is the first of two.
+ */
+struct page *svm_alloc_page(int node, gfp_t gfp)
+{
+	struct page *page;
+
+	if (!compat_host_snp())
+		return alloc_pages_node(node, gfp, 0);
+	page = alloc_pages_node(node, gfp, 1);
+	if (!page)
+		return NULL;
+	split_page(page, 1);
+	__free_page(page);
+	return page + 1;
+}
+
 static int setup_cpus(void)
 {
 	int cpu;
@@ -149,8 +172,8 @@ static int setup_cpus(void)
 	for_each_possible_cpu(cpu) {
 		struct svm_cpu *c = per_cpu_ptr(&svm_cpus, cpu);
 
-		c->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
-		c->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		c->hsave = svm_alloc_page(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO);
+		c->host = svm_alloc_page(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO);
 		if (!c->hsave || !c->host)
 			return -ENOMEM;
 	}
@@ -201,6 +224,22 @@ void svm_unsetup(void)
 	free_map(&svm_iopm, IOPM_ORDER);
 }
 
+/* Where the kernel leaves it to hypervisors that guests do not train the host's returns (SRSO). */
+static void reduce_speculation(bool on)
+{
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	u64 val;
+
+	if (!cpu_feature_enabled(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		return;
+	vmm_rdmsr(MSR_ZEN4_BP_CFG, val);
+	val &= ~BIT_ULL(MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+	if (on)
+		val |= BIT_ULL(MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+	vmm_wrmsr(MSR_ZEN4_BP_CFG, val);
+#endif
+}
+
 int svm_cpu_on(void)
 {
 	struct svm_cpu *cpu = this_cpu_ptr(&svm_cpus);
@@ -211,6 +250,7 @@ int svm_cpu_on(void)
 		return -EBUSY;
 	vmm_wrmsr(MSR_EFER, efer | EFER_SVME);
 	vmm_wrmsr(MSR_VM_HSAVE_PA, svm_page_pa(cpu->hsave));
+	reduce_speculation(true);
 	svm_asid_on(cpu);
 	cpu->last_serial = 0;
 	if (svm_caps.rdtscp)
@@ -232,6 +272,7 @@ void svm_cpu_off(void)
 		return;
 	if (svm_caps.tsc_ratio)
 		vmm_wrmsr(MSR_AMD64_TSC_RATIO, vendor_caps.tsc_ratio_default);
+	reduce_speculation(false);
 	vmm_wrmsr(MSR_VM_HSAVE_PA, 0);
 	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "memory");
 	vmm_wrmsr(MSR_EFER, efer & ~(u64)EFER_SVME);

@@ -153,6 +153,10 @@ SYM_FUNC_START(svm_enter_guest)
 	mov	$PRED_CMD_IBPB, %eax
 	xor	%edx, %edx
 	wrmsr
+#ifdef X86_BUG_IBPB_NO_RET
+	/* On these IBPB leaves return predictions, for which the kernel lets the filling above be. */
+	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_BUG_IBPB_NO_RET
+#endif
 .Libpb_done:
 #endif
 	xor	%eax, %eax

@@ -48,6 +48,14 @@ static void fill_cr(struct vcpu_svm *svm, struct vmm_exit *e)
 	e->cr.gpr = e->info1 & GPR_MASK;
 }
 
+/* A write that changes more than TS and MP: CD, which would stop the caches, is not the guest's. */
+static void fill_cr0_selective(struct vcpu_svm *svm, struct vmm_exit *e)
+{
+	fill_cr(svm, e);
+	e->cr.nr = 0;
+	e->cr.access = CR_WRITE;
+}
+
 /*
  * Unless user space owns the breakpoints, the guest gets its debug registers
  * for one entry and executes the instruction again.
@@ -172,6 +180,7 @@ static const struct exit_row exit_rows[] = {
 	[SVM_EXIT_SMI] = { EXIT_NONE, KNOWN },
 	[SVM_EXIT_INIT] = { EXIT_NONE, KNOWN },
 	[SVM_EXIT_VINTR] = { EXIT_IRQ_WINDOW, KNOWN, fill_vintr },
+	[SVM_EXIT_CR0_SEL_WRITE] = { EXIT_CR, INSN, fill_cr0_selective },
 	[SVM_EXIT_RDPMC] = { EXIT_RDPMC, INSN },
 	[SVM_EXIT_CPUID] = { EXIT_CPUID, INSN },
 	UD_ROW(SVM_EXIT_RSM),

@@ -212,6 +212,8 @@ static noinstr int cross(struct vcpu_svm *svm)
 	int ret;
 
 	vmm_guest_state_enter(svm->vcpu.exit.kind == EXIT_EXTINT);
+	/* What the host divided last is not the guest's to speculate with. */
+	amd_clear_divider();
 	ret = svm_enter_guest(&svm->run);
 	vmm_guest_state_exit();
 	return ret;

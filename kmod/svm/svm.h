@@ -148,6 +148,8 @@ int svm_setup(void);
 void svm_unsetup(void);
 int svm_cpu_on(void);
 void svm_cpu_off(void);
+/* One page for what the CPU is given as a VMCB. */
+struct page *svm_alloc_page(int node, gfp_t gfp);
 extern struct page *svm_iopm;
 extern struct page *svm_msrpm[NR_MSRPMS];
 

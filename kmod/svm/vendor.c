@@ -402,6 +402,7 @@ static u32 exception_intercepts(const struct vcpu_svm *svm)
 static u32 misc1_intercepts(const struct vcpu_svm *svm)
 {
 	u32 icpt = ICPT1_INTR | ICPT1_NMI | ICPT1_SMI | ICPT1_INIT | ICPT1_RDPMC |
+		   ICPT1_CR0_SEL_WRITE |
 		   ICPT1_CPUID | ICPT1_RSM | ICPT1_INVD | ICPT1_INVLPGA |
 		   ICPT1_IOIO | ICPT1_MSR | ICPT1_TASK_SWITCH | ICPT1_SHUTDOWN;
 	u32 disabled = svm->vcpu.vm->disabled_exits;
@@ -523,7 +524,7 @@ static void init_control(struct vmcb_control *c)
 static int svm_vcpu_create(struct vcpu *vcpu)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	struct page *page = svm_alloc_page(NUMA_NO_NODE, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 
 	if (!page)
 		return -ENOMEM;

@@ -203,6 +203,21 @@ int vmx_probe(void)
 	return 0;
 }
 
+/* Do Intel's errata say that the timer is wrong? By CPUID.1:EAX without its reserved bits. */
+static bool timer_is_broken(void)
+{
+	static const u32 broken[] = {
+		0x106a0, 0x106a1, 0x106a4, 0x106a5, 0x106e5, 0x20652, 0x20655, 0x206e6, 0x306a8,
+	};
+	u32 signature = cpuid_eax(1) & 0x0fff3fff;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(broken); i++)
+		if (signature == broken[i])
+			return true;
+	return false;
+}
+
 static void setup_host_caps(void)
 {
 	u32 cpu2 = vmx_caps.allowed[VCTL_CPU2];
@@ -211,7 +226,8 @@ static void setup_host_caps(void)
 	vmx_host.vpid = (cpu2 & SECONDARY_EXEC_ENABLE_VPID) &&
 			invvpid_usable(vmx_caps.ept_vpid);
 	vmx_host.tpr_shadow = vmx_caps.allowed[VCTL_CPU] & CPU_BASED_TPR_SHADOW;
-	vmx_host.timer = vmx_caps.allowed[VCTL_PIN] & PIN_BASED_VMX_PREEMPTION_TIMER;
+	vmx_host.timer = (vmx_caps.allowed[VCTL_PIN] & PIN_BASED_VMX_PREEMPTION_TIMER) &&
+			 !timer_is_broken();
 	vmx_host.timer_shift = vmx_misc_preemption_timer_rate(vmx_caps.misc);
 	vmx_host.spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	vmx_host.spec_always = boot_cpu_has(X86_FEATURE_KERNEL_IBRS);

@@ -241,6 +241,8 @@ static const struct exit_desc exits[] = {
 	[EXIT_REASON_ENCLS] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_RDSEED] = { EXIT_UD, W_LEN },
 	[EXIT_REASON_PML_FULL] = { EXIT_NONE, W_KNOWN | W_QUAL, fill_pml_full },
+	[76 /* SEAMCALL */] = { EXIT_UD, W_LEN },
+	[77 /* TDCALL */] = { EXIT_UD, W_LEN },
 };
 
 /*

@@ -32,6 +32,9 @@ void vmx_inject(struct vcpu *vcpu, const struct vmm_event *event)
 	}
 	if (is_soft(event->type))
 		vmcs_write32(VM_ENTRY_INSTRUCTION_LEN, event->insn_len);
+	/* One that stopped without an exit wakes up, for most events could not enter: 27.3.1.5. */
+	if (vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
+		vmcs_write32(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	vmcs_write32(VM_ENTRY_INTR_INFO_FIELD, info);
 	vmx->event = *event;
 	if (event->type == EVENT_EXCEPTION && event->vector == X86_TRAP_DB)

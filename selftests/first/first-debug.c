@@ -46,12 +46,16 @@ GUEST_CODE(dbg,
 	"dbg_behind: hlt\n"
 	"dbg_int1_ss: mov %ss, %ecx; pushfq; orl $0x100, (%rsp); popfq; mov %ecx, %ss\n"
 	".byte 0xf1; pushfq; andl $~0x100, (%rsp); popfq\n"
-	"hlt\n");
+	"hlt\n"
+	/* what a user's program must not do; the same bytes in 32 bits */
+	"dbg_user_dr0: mov %rax, %dr0; out %al, $0x30\n"
+	"dbg_user_dr7: mov %rax, %dr7; out %al, $0x30\n"
+	"dbg_user_read: mov %dr0, %rax; out %al, $0x30\n");
 
 extern const char dbg_steps[], dbg_s1[], dbg_s2[], dbg_s3[], dbg_s4[], dbg_s5[], dbg_s6[],
 		  dbg_bp[], dbg_int3[], dbg_hw[], dbg_own[], dbg_after[], dbg_on_db[], dbg_tf[],
 		  dbg_int1[], dbg_behind[], dbg_int1_ss[], dbg_watch[], dbg_watched[], dbg_mmio[],
-		  dbg_m1[], dbg_m2[], dbg_m3[], dbg_m4[];
+		  dbg_m1[], dbg_m2[], dbg_m3[], dbg_m4[], dbg_user_dr0[], dbg_user_dr7[], dbg_user_read[];
 
 #define AT(name) ((unsigned long)(dbg_##name - dbg))
 
@@ -240,6 +244,36 @@ static void own_int1(void)
 	CHECK(*guest_word(&g, 3) > 1);
 }
 
+/* #GP, which without an IDT is the guest's end. On VT-x the exit comes before the processor looks at the CPL. */
+static void access_by_user(unsigned long entry)
+{
+	struct guest_cpu *cpu;
+	struct kvm_sregs s;
+	struct guest g;
+
+	guest_create(&g, PAGE_2M);
+	guest_load_code(&g, dbg);
+	cpu = guest_add_cpu(&g);
+	guest_mode(cpu, GUEST_PROTECTED);
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	s.cs.dpl = 3;
+	s.cs.selector |= 3;
+	s.ss.dpl = 3;
+	s.ss.selector |= 3;
+	s.idt.limit = 0;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	g.rflags = 0x3000;
+	guest_call(cpu, entry, 0, 0, 0, 0);
+	expect_exit(cpu, KVM_EXIT_SHUTDOWN);
+}
+
+static void user_access(void)
+{
+	access_by_user(AT(user_dr0));
+	access_by_user(AT(user_dr7));
+	access_by_user(AT(user_read));
+}
+
 /* What user space put into the debug registers, the guest reads. */
 static void set_debugregs(void)
 {
@@ -303,6 +337,7 @@ static const struct test tests[] = {
 	{ "breakpoint of the guest", own_breakpoint },
 	{ "single step of the guest", own_single_step },
 	{ "INT1 of the guest", own_int1 },
+	{ "a user's MOV DR", user_access },
 	{ "KVM_SET_DEBUGREGS", set_debugregs },
 	{ "breakpoint of the host", host_breakpoint },
 };

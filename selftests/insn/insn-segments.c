@@ -178,6 +178,14 @@ static void descriptor_tables(void)
 	load(INSN_DS, 8);
 	expect_ok();
 	CHECK_EQ(SEG(DS).base, 0x888);
+	/* But for compatibility mode, whose user could map what they wrap to; the ends of both pages count. */
+	sim.ctx.lma = true;
+	load(INSN_DS, 8);
+	expect_page_fault(0x100000000, 0);
+	sim.s.tables[INSN_GDTR].base = 0x700000ff4;
+	sim_add_page(&sim, 0xff4 & ~0xfffull, SIM_RW);
+	load(INSN_DS, 8);
+	expect_page_fault(0x700000ffc, 0);
 }
 
 /* POP, and LDS and its kin. */

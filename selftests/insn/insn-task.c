@@ -556,9 +556,8 @@ static void without_ops(void)
 {
 	static const size_t needed[] = {
 		offsetof(struct insn_ops, get_cr), offsetof(struct insn_ops, set_cr),
-		offsetof(struct insn_ops, get_dr), offsetof(struct insn_ops, set_dr),
-		offsetof(struct insn_ops, set_segment), offsetof(struct insn_ops, probe),
-		offsetof(struct insn_ops, get_table),
+		offsetof(struct insn_ops, end_local_breakpoints), offsetof(struct insn_ops, set_segment),
+		offsetof(struct insn_ops, probe), offsetof(struct insn_ops, get_table),
 	};
 	struct insn_ops ops;
 	unsigned int i;

@@ -96,9 +96,11 @@ static bool canonical(const struct sim *sim, u64 linear)
 /* What the CPU itself accesses has been checked when its address was loaded. */
 static void check_address(struct sim *sim, u64 linear, unsigned int acc)
 {
+	bool implicit = acc & INSN_ACC_IMPLICIT;
+
 	sim->work++;
-	if (sim->ctx.mode != INSN_LONG ? linear >> 32 :
-	    !(acc & INSN_ACC_IMPLICIT) && !canonical(sim, linear))
+	if (sim->ctx.mode != INSN_LONG ? linear >> 32 && !(sim->ctx.lma && implicit) :
+	    !implicit && !canonical(sim, linear))
 		broken(sim, "an address that there is not");
 }
 
@@ -332,6 +334,11 @@ static int op_set_dr(void *v, unsigned int dr, u64 val, struct insn_fault *fault
 	return INSN_OK;
 }
 
+static void op_end_local_breakpoints(void *v)
+{
+	((struct sim *)v)->s.dr[7] &= ~0x155ull;
+}
+
 /* One value for all MSRs; MSR 0xdead does not exist. */
 static int op_get_msr(void *v, u32 msr, u64 *val, struct insn_fault *fault)
 {
@@ -407,6 +414,7 @@ static const struct insn_ops ops = {
 	.get_segment = op_get_segment, .set_segment = op_set_segment,
 	.get_table = op_get_table, .set_table = op_set_table, .cpl = op_cpl,
 	.get_cr = op_get_cr, .set_cr = op_set_cr, .get_dr = op_get_dr, .set_dr = op_set_dr,
+	.end_local_breakpoints = op_end_local_breakpoints,
 	.get_msr = op_get_msr, .set_msr = op_set_msr, .cpuid = op_cpuid, .sys = op_sys,
 	.vec_read = op_vec_read, .vec_write = op_vec_write,
 };

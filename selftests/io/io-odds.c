@@ -264,14 +264,6 @@ static void platform_info(void)
 	CHECK_EQ(guest_exec(cpu, AT(rdmsr), 0, 0, 0, MSR_PLATFORM_INFO), (uint32_t)val);
 }
 
-static bool host_is_intel(void)
-{
-	uint32_t r[4] = { 0 };
-
-	asm volatile("cpuid" : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3]));
-	return r[2] == 0x6c65746e;
-}
-
 /* An interrupt whose gate lies where no memory is: the error's last word is the CPU. */
 static void last_cpu(void)
 {

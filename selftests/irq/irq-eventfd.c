@@ -240,6 +240,28 @@ static void ioeventfd_many(void)
 		CHECK_EQ(ioeventfd(&g, fd, BELL + 4 * i, 4, 0, 0), 0);
 }
 
+/* More at one port than are looked at with interrupts off. */
+static void ioeventfd_crowd(void)
+{
+	const uint32_t flags = KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DATAMATCH;
+	int others = eventfd(0, EFD_NONBLOCK), last = eventfd(0, EFD_NONBLOCK), i;
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 1);
+	for (i = 0; i < 100; i++)
+		CHECK_EQ(ioeventfd(&g, others, 0x70, 1, flags, 100 + i), 0);
+	CHECK_EQ(ioeventfd(&g, last, 0x70, 1, flags, 2), 0);
+	irq_start(&g.cpu[0], bells_guest);
+	CHECK_EQ(guest_run(&g.cpu[0]), 0);
+	guest_expect(&g.cpu[0], KVM_EXIT_IO);	/* 1 is nobody's */
+	CHECK_EQ(g.cpu[0].run->io.port, 0x70);
+	CHECK_EQ(guest_run(&g.cpu[0]), 0);
+	guest_expect(&g.cpu[0], KVM_EXIT_IO);
+	CHECK_EQ(g.cpu[0].run->io.port, 0x72);
+	CHECK_EQ(count_fd(last), 1);
+	CHECK_EQ(count_fd(others), 0);
+}
+
 static void ioeventfd_errors(void)
 {
 	const uint32_t pio = KVM_IOEVENTFD_FLAG_PIO, match = KVM_IOEVENTFD_FLAG_DATAMATCH;
@@ -278,6 +300,7 @@ static const struct test tests[] = {
 	{ "irqfd race", irqfd_race },
 	{ "ioeventfd match", ioeventfd_match },
 	{ "ioeventfds by the thousand", ioeventfd_many, 120 },
+	{ "ioeventfds, many at one port", ioeventfd_crowd },
 	{ "ioeventfd errno", ioeventfd_errors },
 };
 

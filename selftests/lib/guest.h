@@ -113,4 +113,12 @@ static inline bool host_is_tcg(void)
 	return ebx == 0x54474354;
 }
 
+static inline bool host_is_intel(void)
+{
+	unsigned int eax = 0, ebx, ecx = 0, edx;
+
+	asm volatile("cpuid" : "+a" (eax), "=b" (ebx), "+c" (ecx), "=d" (edx));
+	return ecx == 0x6c65746e;
+}
+
 #endif /* SELFTESTS_GUEST_H */

@@ -174,6 +174,7 @@ typedef struct { long counter; } atomic_long_t;
 	} while (0)
 #define atomic_inc(v)			shim_relaxed(add, &(v)->counter, 1)
 #define atomic_dec(v)			shim_relaxed(sub, &(v)->counter, 1)
+#define atomic_add(n, v)		shim_relaxed(add, &(v)->counter, n)
 #define atomic64_add(n, v)		shim_relaxed(add, &(v)->counter, n)
 #define atomic_inc_return(v)		shim_full(__atomic_add_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST))
 #define atomic_dec_and_test(v)		(!shim_full(__atomic_sub_fetch(&(v)->counter, 1, __ATOMIC_SEQ_CST)))

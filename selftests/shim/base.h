@@ -68,7 +68,6 @@ struct hlist_node {
 /* Of the kernel's options, those that are asked for. */
 #define IS_ENABLED(option)	SHIM_##option
 #define SHIM_CONFIG_SMP		1
-#define SHIM_CONFIG_PREEMPT_RT	0
 #define KBUILD_MODNAME		"vmm"
 
 /* Error numbers that user space has no names for. */

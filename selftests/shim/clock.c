@@ -134,6 +134,18 @@ int hrtimer_cancel(struct hrtimer *t)
 	return was;
 }
 
+u64 hrtimer_forward_now(struct hrtimer *t, ktime_t interval)
+{
+	s64 late = ktime_get() - t->expires;
+	u64 n;
+
+	if (late < 0)
+		return 0;
+	n = late / interval + 1;
+	t->expires += n * interval;
+	return n;
+}
+
 bool hrtimer_active(const struct hrtimer *t)
 {
 	struct clock *clock = t->clock;
@@ -268,6 +280,10 @@ bool queue_work(struct workqueue_struct *wq, struct work_struct *work)
 {
 	bool idle;
 
+	if (!wq) {
+		work->func(work);
+		return true;
+	}
 	pthread_mutex_lock(&wq->lock);
 	idle = list_empty(&work->link);
 	if (idle)

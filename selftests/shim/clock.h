@@ -70,7 +70,8 @@ void hrtimer_start(struct hrtimer *t, ktime_t expires, enum hrtimer_mode mode);
 int hrtimer_cancel(struct hrtimer *t);
 bool hrtimer_active(const struct hrtimer *t);
 #define hrtimer_set_expires(t, time)	((void)((t)->expires = (time)))
-#define hrtimer_add_expires_ns(t, ns)	((void)((t)->expires += (s64)(ns)))
+/* How many intervals it was late by, which it is moved behind the present for. */
+u64 hrtimer_forward_now(struct hrtimer *t, ktime_t interval);
 #define hrtimer_get_expires(t)		((t)->expires)
 
 /* -------- work -------- */
@@ -98,7 +99,9 @@ bool schedule_delayed_work(struct delayed_work *work, unsigned long jiffies);
 #define queue_delayed_work(wq, work, delay)	schedule_delayed_work(work, delay)
 void mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned long jiffies);
 void cancel_delayed_work_sync(struct delayed_work *work);
+/* Of this queue it is done at once, by whoever queues it. */
 #define vmm_unbound_wq		((struct workqueue_struct *)NULL)
+#define cancel_work_sync(work)	((void)(work))
 
 /* Other work is done by a thread of the queue, or, with shim_one_thread, by whoever flushes it. */
 extern bool shim_one_thread;

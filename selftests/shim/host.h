@@ -204,6 +204,7 @@ static inline unsigned long shim_copy(void *to, const void *from, unsigned long 
 /* -------- the run loop's surroundings -------- */
 
 #define compat_guest_mode_work_pending()	signal_pending(current)
+#define compat_guest_has_run()		((void)0)
 #define compat_guest_mode_work()	(-EINTR)
 #define vtime_account_guest_enter()	do { } while (0)
 #define vtime_account_guest_exit()	do { } while (0)
