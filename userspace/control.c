@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,6 +25,8 @@
 #include "registry.h"
 #include "util/list.h"
 #include "util/msg.h"
+#include "util/socket.h"
+#include "util/time.h"
 #include "vcpu.h"
 #include "virtio/console.h"
 
@@ -37,6 +40,8 @@ struct control {
 	struct sockaddr_un addr;
 	struct list clients;
 	struct client *writes;	/* whose file the last snapshot goes to */
+	int spare;		/* a descriptor for when there are no more; < 0: in use */
+	struct loop_timer later;
 };
 
 struct client {
@@ -304,6 +309,14 @@ static void client_leave_snapshot(struct client *client)
 	snapshot_cancel(client->control->m);
 }
 
+/* A descriptor has become free. */
+static void control_has_room(struct control *control)
+{
+	if (control->spare < 0)
+		control->spare = eventfd(0, EFD_CLOEXEC);
+	loop_mod(&control->m->loop, &control->listener, EPOLLIN);
+}
+
 static void client_close(struct client *client)
 {
 	client_leave_snapshot(client);
@@ -311,6 +324,7 @@ static void client_close(struct client *client)
 	close(client->lfd.fd);
 	client_drop_passed(client);
 	list_del(&client->node);
+	control_has_room(client->control);
 	free(client);
 }
 
@@ -378,6 +392,38 @@ static void client_ready(struct loop_fd *lfd, uint32_t events)
 		client_close(client);
 }
 
+static int control_accept_one(struct control *control)
+{
+	return accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/*
+ * A guest's connections may have taken all descriptors: one is kept for whoever wants to end the machine. When that is in
+ * use, or another thread was faster, who calls has to wait a little.
+ */
+static int control_accept(struct control *control)
+{
+	int fd = control_accept_one(control);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+		return fd;
+	if (control->spare >= 0) {
+		close(control->spare);
+		control->spare = -1;
+		fd = control_accept_one(control);
+	}
+	if (fd < 0) {
+		loop_mod(&control->m->loop, &control->listener, 0);
+		loop_timer_set(&control->later, NSEC_PER_SEC, 0);
+	}
+	return fd;
+}
+
+static void control_is_later(struct loop_timer *timer)
+{
+	control_has_room(timer->opaque);
+}
+
 static void control_ready(struct loop_fd *lfd, uint32_t events)
 {
 	struct control *control = lfd->opaque;
@@ -385,12 +431,13 @@ static void control_ready(struct loop_fd *lfd, uint32_t events)
 	int fd;
 
 	(void)events;
-	fd = accept4(lfd->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = control_accept(control);
 	if (fd < 0)
 		return;
 	client = calloc(1, sizeof(*client));
 	if (!client) {
 		close(fd);
+		control_has_room(control);
 		return;
 	}
 	client->control = control;
@@ -408,7 +455,8 @@ static void control_ready(struct loop_fd *lfd, uint32_t events)
 /* A socket that nobody answers at is the remains of a dead machine. */
 static bool control_name_is_free(const struct sockaddr_un *addr)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* One that is too busy to accept is alive, and not waited for. */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool dead;
 
 	if (fd < 0)
@@ -416,7 +464,7 @@ static bool control_name_is_free(const struct sockaddr_un *addr)
 	dead = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) &&
 	       errno == ECONNREFUSED;
 	close(fd);
-	return dead && !unlink(addr->sun_path);
+	return dead && !socket_remove(addr->sun_path);
 }
 
 static int control_bind(int fd, const struct sockaddr_un *addr)
@@ -458,14 +506,27 @@ out_close:
 
 static int control_open(struct control *control, const char *name)
 {
-	int err;
+	int err, lock;
 
 	err = registry_make_dir();
 	if (!err)
 		err = registry_address(name, &control->addr);
-	if (!err)
-		err = control_listen(control);
+	if (err)
+		return err;
+	/* Between bind() and listen() it looks dead to others. */
+	lock = registry_lock();
+	err = lock < 0 ? lock : control_listen(control);
+	if (lock >= 0)
+		close(lock);
 	return err;
+}
+
+static void control_free(struct control *control)
+{
+	loop_timer_destroy(&control->m->loop, &control->later);
+	if (control->spare >= 0)
+		close(control->spare);
+	free(control);
 }
 
 /* A machine runs as well where there is no place for a socket. */
@@ -478,12 +539,20 @@ int control_create(struct machine *m)
 		return msg_fail(-ENOMEM, "out of memory");
 	control->m = m;
 	list_init(&control->clients);
+	control->later.fire = control_is_later;
+	control->later.opaque = control;
+	err = loop_timer_init(&m->loop, &control->later);
+	if (err) {
+		free(control);
+		return msg_fail(err, "control socket: %s", strerror(-err));
+	}
+	control->spare = eventfd(0, EFD_CLOEXEC);
 	err = control_open(control, m->cfg.name);
 	if (!err) {
 		m->control = control;
 		return 0;
 	}
-	free(control);
+	control_free(control);
 	if (err == -EADDRINUSE)
 		return msg_fail(err, "--name %s: a machine of that name runs already: choose another, or end it with 'vmrun stop %s'",
 				m->cfg.name, m->cfg.name);
@@ -515,6 +584,6 @@ void control_destroy(struct machine *m)
 	loop_del(&m->loop, &control->listener);
 	control_unlink(m);
 	close(control->listener.fd);
-	free(control);
+	control_free(control);
 	m->control = NULL;
 }

@@ -67,19 +67,21 @@ static int cmd_run(int argc, char **argv)
 }
 
 /* The configuration's strings live as long as the process. */
-static int restore_machine(const struct machine_config *opts)
+static int restore_machine(const struct opts_restore *opts)
 {
-	struct machine_config cfg = *opts;
+	struct machine_config cfg = opts->cfg;
 	struct snapshot *snapshot;
 	int err;
 
-	if (snapshot_open(&snapshot, opts->from))
+	if (snapshot_open(&snapshot, cfg.from))
 		return EXIT_FAILURE;
-	err = snapshot_config(snapshot, &cfg);
+	err = opts->trust ? 0 : snapshot_check_owner(snapshot);
+	if (!err)
+		err = snapshot_config(snapshot, &cfg);
 	snapshot_close(snapshot);
 	if (err)
 		return EXIT_FAILURE;
-	cfg.name = opts->name;
+	cfg.name = opts->cfg.name;
 	return run_machine(&cfg);
 }
 
@@ -90,7 +92,7 @@ static int cmd_restore(int argc, char **argv)
 	if (opts_parse_restore(&opts, argc, argv))
 		return EXIT_FAILURE;
 	if (!opts.help)
-		return restore_machine(&opts.cfg);
+		return restore_machine(&opts);
 	opts_help_restore(stdout);
 	return EXIT_SUCCESS;
 }

@@ -33,6 +33,7 @@ struct opts_stats {
 struct opts_restore {
 	struct machine_config cfg;
 	char name[32];
+	bool trust;
 	bool help;
 };
 

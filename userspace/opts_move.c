@@ -53,6 +53,13 @@ static int restore_verify(void *to, const char *value)
 			value);
 }
 
+static int restore_trust(void *to, const char *value)
+{
+	(void)value;
+	((struct opts_restore *)to)->trust = true;
+	return 0;
+}
+
 static int restore_user(void *to, const char *value)
 {
 	return opts_set_user(&((struct opts_restore *)to)->cfg, value);
@@ -69,6 +76,8 @@ static const struct opt restore_opts[] = {
 	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
 	{ "--verify", "WHEN", restore_verify,
 	  "check the file's memory behind the running guest, first or never (behind)" },
+	{ "--trust", NULL, restore_trust,
+	  "though others can have written FILE, open the disks and files that it names" },
 	{ "--user", "NAME", restore_user, OPTS_USER_HELP },
 	{ "--seccomp", "on|off", restore_seccomp, OPTS_SECCOMP_HELP },
 	{ "--help", NULL, NULL, "this text" },

@@ -3,20 +3,25 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "util/msg.h"
+#include "util/socket.h"
 #include "util/time.h"
 
 #define SUFFIX		".sock"
 #define STATUS_MAX	512
 #define REPLY_TIMEOUT_MS	5000
+#define REGISTRY_DIR_MAX	sizeof(((struct sockaddr_un *)0)->sun_path)
 
 bool registry_name_valid(const char *name)
 {
@@ -56,40 +61,84 @@ int registry_address(const char *name, struct sockaddr_un *addr)
 	return (size_t)n < sizeof(addr->sun_path) ? 0 : -ENAMETOOLONG;
 }
 
-/* In /tmp the directory may be someone else's trap. */
-int registry_make_dir(void)
+/* In /tmp the directory may be someone else's trap, for those who ask as for those who answer. */
+static int registry_check_dir(const char *dir)
 {
-	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct stat st;
 
-	if (registry_dir(dir, sizeof(dir)))
-		return -ENAMETOOLONG;
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		return -errno;
 	if (lstat(dir, &st))
 		return -errno;
 	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? 0 : -EPERM;
 }
 
+int registry_make_dir(void)
+{
+	char dir[REGISTRY_DIR_MAX];
+
+	if (registry_dir(dir, sizeof(dir)))
+		return -ENAMETOOLONG;
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	return registry_check_dir(dir);
+}
+
+int registry_lock(void)
+{
+	char dir[REGISTRY_DIR_MAX];
+	int fd;
+
+	if (registry_dir(dir, sizeof(dir)))
+		return -ENAMETOOLONG;
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		flock(fd, LOCK_EX);
+	return fd < 0 ? -errno : fd;
+}
+
+static int registry_try(const struct sockaddr_un *addr)
+{
+	/* A machine that is full of connections does not accept; for connect() the time is that of sending. */
+	const struct timeval patience = { .tv_sec = REPLY_TIMEOUT_MS / 1000 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return fd;
+	err = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	close(fd);
+	return err;
+}
+
+/* It may be one that is just about to listen: it has the lock until it does. */
+static int registry_bury(const struct sockaddr_un *addr)
+{
+	int lock = registry_lock(), fd = registry_try(addr);
+
+	if (fd == -ECONNREFUSED)
+		socket_remove(addr->sun_path);
+	if (lock >= 0)
+		close(lock);
+	return fd;
+}
+
 /* Return: a connected socket or -errno, in silence; -ECONNREFUSED is that of a dead machine. */
 static int registry_connect(const char *name)
 {
+	char dir[REGISTRY_DIR_MAX];
 	struct sockaddr_un addr;
 	int fd, err;
 
-	err = registry_address(name, &addr);
+	err = registry_dir(dir, sizeof(dir));
+	if (!err)
+		err = registry_check_dir(dir);
+	if (!err)
+		err = registry_address(name, &addr);
 	if (err)
 		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fd;
-	err = -errno;
-	close(fd);
-	if (err == -ECONNREFUSED)
-		unlink(addr.sun_path);
-	return err;
+	fd = registry_try(&addr);
+	return fd == -ECONNREFUSED ? registry_bury(&addr) : fd;
 }
 
 int registry_open(const char *what, const char *name)
@@ -102,6 +151,9 @@ int registry_open(const char *what, const char *name)
 	fd = registry_connect(name);
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		return msg_fail(fd, "%s %s: no machine of that name runs: 'vmrun list' shows those that do",
+				what, name);
+	if (fd == -EPERM)
+		return msg_fail(fd, "%s %s: the directory of machines' sockets is not yours: XDG_RUNTIME_DIR may name another",
 				what, name);
 	if (fd < 0)
 		return msg_fail(fd, "%s %s: %s", what, name, strerror(-fd));
@@ -152,17 +204,6 @@ int registry_ask_for(int fd, int ms, const char *command, char *reply,
 	return registry_ask_with(fd, ms, command, -1, reply, size);
 }
 
-/*
- * The machine may have fallen into its guest's hands, and terminals obey control characters, those behind ASCII
- * (U+0080 … U+009F) as well.
- */
-static void registry_clean(char *reply)
-{
-	for (unsigned char *c = (unsigned char *)reply; *c; c++)
-		if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
-			*c = '?';
-}
-
 int registry_ask_with(int fd, int ms, const char *command, int passed,
 		      char *reply, size_t size)
 {
@@ -185,7 +226,8 @@ int registry_ask_with(int fd, int ms, const char *command, int passed,
 	}
 	reply[len] = '\0';
 	reply[strcspn(reply, "\n")] = '\0';
-	registry_clean(reply);
+	/* The machine may have fallen into its guest's hands. */
+	msg_clean(reply);
 	return strncmp(reply, "ok", 2) ? -EPROTO : 0;
 }
 
@@ -203,12 +245,14 @@ static void registry_list_one(const char *name)
 
 int registry_list(void)
 {
-	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char dir[REGISTRY_DIR_MAX];
 	struct dirent *entry;
 	DIR *d;
 
 	if (registry_dir(dir, sizeof(dir)))
 		return msg_fail(-ENAMETOOLONG, "XDG_RUNTIME_DIR: the path is too long");
+	if (registry_check_dir(dir) == -EPERM)
+		return msg_fail(-EPERM, "%s: belongs to somebody else", dir);
 	d = opendir(dir);
 	if (!d && errno == ENOENT)
 		return 0;

@@ -23,6 +23,12 @@ int registry_address(const char *name, struct sockaddr_un *addr);
 int registry_make_dir(void);
 
 /*
+ * Against those who look whether a socket of the directory is a dead machine's. Return: a descriptor that holds the lock
+ * until it is closed, or -errno.
+ */
+int registry_lock(void);
+
+/*
  * A connection to machine @name for subcommand @what: the socket, or -errno
  * after a message.
  */

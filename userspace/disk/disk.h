@@ -17,6 +17,7 @@ struct disk {
 	const char *path;	/* the caller's */
 	bool ro;
 	bool block;		/* a block device, not a file */
+	int lost;		/* errno of a flush that failed: no later one succeeds */
 	uint64_t size;		/* a multiple of DISK_SECTOR */
 };
 

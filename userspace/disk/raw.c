@@ -51,8 +51,12 @@ static int find_size(struct disk *disk, const char *path)
  */
 int disk_lock(struct disk *disk)
 {
-	if (!flock(disk->fd, (disk->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) || errno != EWOULDBLOCK)
+	if (!flock(disk->fd, (disk->ro ? LOCK_SH : LOCK_EX) | LOCK_NB) || errno != EWOULDBLOCK) {
+		/* What is cached here may be older than what another host wrote, such as the one that a guest comes from. */
+		if (disk->block)
+			posix_fadvise(disk->fd, 0, 0, POSIX_FADV_DONTNEED);
 		return 0;
+	}
 	return msg_fail(-EBUSY, "disk %s is in use by another process%s", disk->path,
 			disk->ro ? " that writes it" : "; share it with ,ro on both sides");
 }
@@ -139,9 +143,12 @@ int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t of
 	return transfer(disk, pwritev, iov, n, off);
 }
 
+/* The kernel tells a lost write once, and takes the page for clean then. */
 int disk_flush(struct disk *disk)
 {
-	return fdatasync(disk->fd) ? -errno : 0;
+	if (fdatasync(disk->fd))
+		disk->lost = errno;
+	return -disk->lost;
 }
 
 int disk_discard(struct disk *disk, uint64_t off, uint64_t len)

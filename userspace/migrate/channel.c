@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "util/msg.h"
+#include "util/socket.h"
 
 #define BACKLOG		64
 #define CONNECT_MS	10000
@@ -175,7 +176,7 @@ static int open_unix(const struct sockaddr_un *un, bool passive, int cancel)
 	probe = open_one(sa, sizeof(*un), false, cancel);
 	if (probe >= 0)
 		close(probe);
-	if (probe != -ECONNREFUSED || unlink(un->sun_path))
+	if (probe != -ECONNREFUSED || socket_remove(un->sun_path))
 		return fd;
 	return open_one(sa, sizeof(*un), true, cancel);
 }

@@ -130,11 +130,10 @@ static void show_bar(const struct client *c)
 {
 	uint64_t total = client_number(c, "total");
 	uint64_t done = client_number(c, "done");
-	int filled = total ? (int)(BAR_WIDTH * (done / 1024) / (total / 1024)) : 0;
+	double part = total ? (double)done / (double)total : 0;
+	int filled = (int)(BAR_WIDTH * (part < 1 ? part : 1));
 	const char *phase = client_word(c, "phase");
 
-	if (filled > BAR_WIDTH)
-		filled = BAR_WIDTH;
 	printf("\r\033[K%.*s [%.*s%*s] ", (int)strcspn(phase, " "), phase,
 	       filled, "##############################", BAR_WIDTH - filled, "");
 	if (!strcmp(c->command, "migrate")) {

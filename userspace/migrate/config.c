@@ -178,7 +178,8 @@ static int check_disks(struct machine *m, const struct config *c, char *why,
 				 cfg->disks[i].path);
 			return -EINVAL;
 		}
-		if (c->disks[i].size != virtio_blk_file_size(m, i)) {
+		/* 0: a block device, from a vmrun that did not know their sizes */
+		if (c->disks[i].size && c->disks[i].size != virtio_blk_file_size(m, i)) {
 			snprintf(why, size, "disk %s has another size here",
 				 cfg->disks[i].path);
 			return -EINVAL;

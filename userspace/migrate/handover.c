@@ -193,8 +193,9 @@ static void source_went_wrong(struct source *src, int err)
 	struct machine *m = src->m;
 
 	if (!src->went) {
-		source_failed(src, err);
+		/* The guest first: the other side may take its time to say why. */
 		loop_call(&m->loop, source_keep_guest, src);
+		source_failed(src, err);
 		return;
 	}
 	m->moved = MOVED_PERHAPS;

@@ -164,6 +164,17 @@ int snapshot_open(struct snapshot **snp, const char *path)
 	return err;
 }
 
+int snapshot_check_owner(const struct snapshot *sn)
+{
+	struct stat st;
+
+	if (!fstat(sn->fd, &st) && (st.st_uid == geteuid() || !st.st_uid) &&
+	    !(st.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	return msg_fail(-EPERM, "%s: others can have written it, and it names disks and files that the machine gets: --trust, if it may",
+			sn->path);
+}
+
 void snapshot_close(struct snapshot *sn)
 {
 	if (!sn)

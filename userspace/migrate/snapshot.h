@@ -56,6 +56,13 @@ struct snapshot {
 
 /* Checks all but RAM; reports errors. */
 int snapshot_open(struct snapshot **snapshot, const char *path);
+
+/*
+ * A snapshot names files of this host, which the machine opens with the rights of whoever restores it: it is as good as
+ * those who could have written it. Return: 0, or -EPERM after a message when that is not this user or root alone.
+ */
+int snapshot_check_owner(const struct snapshot *snapshot);
+
 void snapshot_close(struct snapshot *snapshot);
 
 /* A configuration like the one of the machine in the file; reports errors. */

@@ -18,6 +18,9 @@
 #include "util/list.h"
 #include "util/msg.h"
 
+/* Frames that are listened to when all is lost */
+#define LAST_WORDS	16
+
 /* ---- what both sides say ---- */
 
 void source_refused(struct source *src, const void *data, size_t len)
@@ -26,15 +29,19 @@ void source_refused(struct source *src, const void *data, size_t len)
 		  (const char *)data);
 }
 
-/* Why sending failed is often told by the other side's last word. */
+/* Why sending failed is often told by the other side's last word, behind those that it was about to say anyway. */
 int source_failed(struct source *src, int err)
 {
 	enum frame_type type;
 	const void *data;
+	unsigned int n = 0;
 	size_t len;
 
+	/* A refusal was its reason, and has been told. */
+	if (err == -ECANCELED || err == -EREMOTEIO)
+		return err;
 	src->ch.patience_ms = 1000;
-	while (err != -ECANCELED && channel_pending(&src->ch) &&
+	while (n++ < LAST_WORDS && channel_pending(&src->ch) &&
 	       !frame_recv(&src->ch, &src->framer, &type, &data, &len)) {
 		if (type != FRAME_REFUSE)
 			continue;

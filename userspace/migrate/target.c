@@ -25,6 +25,7 @@
 #include "sandbox/thread.h"
 #include "term.h"
 #include "util/msg.h"
+#include "util/time.h"
 #include "vcpu.h"
 #include "virtio/blk.h"
 
@@ -57,6 +58,8 @@ struct target {
 	struct stream state;
 	pthread_t loader;
 	bool loading;		/* loader is to be joined */
+	int64_t load_end;	/* when it must have ended, in now_ms() */
+	int load_err;		/* of the loader, valid when it is joined */
 	bool loaded;		/* atomic */
 	uint32_t go_flags;
 	bool running;		/* the guest is ours */
@@ -328,8 +331,11 @@ static void *loader_thread(void *opaque)
 	struct target *t = opaque;
 	int err = target_load_now(t);
 
-	if (err)
-		target_refuse(t, err);
+	/* Whoever reads tells the other side: the channel is that thread's. */
+	if (err) {
+		t->load_err = err;
+		eventfd_write(t->cancel, 1);
+	}
 	return NULL;
 }
 
@@ -345,7 +351,14 @@ static int target_state(struct target *t, const void *data, size_t len)
 			.name = "migrate-load", .sandbox = t->m->sandbox,
 			.role = ROLE_MIGRATE, .run = loader_thread, .arg = t });
 	t->loading = !err;
+	t->load_end = now_ms() + PATIENCE_MS;
 	return err;
+}
+
+/* The loop's thread may wait for a page that the source, lively as it is, does not send. */
+static bool target_loads_too_long(const struct target *t)
+{
+	return t->loading && !__atomic_load_n(&t->loaded, __ATOMIC_ACQUIRE) && now_ms() > t->load_end;
 }
 
 static void loader_finish(struct target *t)
@@ -389,6 +402,8 @@ static int target_go(struct target *t, const void *data, size_t len)
 		return -EPROTO;
 	memcpy(&t->go_flags, data, sizeof(t->go_flags));
 	loader_finish(t);
+	if (t->load_err)
+		return t->load_err;
 	err = loop_call(&t->m->loop, target_run, t);
 	if (err)
 		return err;
@@ -427,7 +442,8 @@ static int target_frame(struct target *t, enum target_stage *stage,
 	if (type == FRAME_MISSING && *stage == AT_STATE && !t->postcopy &&
 	    t->flags & MOVE_POSTCOPY)
 		return target_missing(t, data, len);
-	if (type == FRAME_CHECK && *stage == AT_STATE)
+	/* With post-copy the pages to be looked at may be those that this very thread is to receive. */
+	if (type == FRAME_CHECK && *stage == AT_STATE && !t->postcopy)
 		return target_check(t, data, len);
 	if (type == FRAME_STATE && *stage == AT_STATE) {
 		*stage = AT_GO;
@@ -455,6 +471,8 @@ static int target_frames(struct target *t, enum target_stage stage)
 		err = frame_recv(&t->ch, &t->in, &type, &data, &len);
 		if (!err)
 			err = target_frame(t, &stage, type, data, len);
+		if (!err && target_loads_too_long(t))
+			err = -ETIMEDOUT;
 	}
 	return err;
 }
@@ -618,6 +636,8 @@ static void *target_thread(void *opaque)
 		/* Whoever waits for a page gets zeroes, and the machine ends. */
 		postcopy_abandon(t->postcopy);
 		loader_finish(t);
+		if (err == -ECANCELED && t->load_err)
+			err = t->load_err;
 		target_refuse(t, err);
 		if (err != -ECANCELED)
 			msg_fail(err, "--incoming %s: %s", t->m->cfg.from,

@@ -155,6 +155,7 @@ static const struct rule rules[] = {
 	CALL(MAIN, rt_sigpending),
 	CALL(MAIN, fdatasync),
 	CALL(MAIN, flock),
+	CALL(MAIN, fadvise64),
 
 	/* snapshots: a copy of the process writes them */
 	ONLY(MAIN, clone, LONG(0, CLONE_PIDFD | SIGCHLD)),

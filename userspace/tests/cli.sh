@@ -150,6 +150,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	refused_as_nobody 'another user' 'only root can become' run --kernel "$K" --user root
 	chmod 644 "$K"
 	refused_as_nobody 'disk unreadable' "--disk $dir/disk: Permission denied" run --kernel "$K" --disk "$dir/disk"
+	# Whoever made that directory answers for all machines in it.
+	if mkdir /tmp/vmrun-65534 2>/dev/null; then
+		XDG_RUNTIME_DIR='' refused_as_nobody "somebody else's directory" 'is not yours' stop vm
+		rmdir /tmp/vmrun-65534
+	fi
 	refused_as_nobody 'device without permission' 'disk: permission denied' run --kernel "$K" --device "$dir/disk"
 fi
 [ -z "$(find "$dir/run" -mindepth 1 -name '*.sock')" ] && [ -z "$(find /run/vmrun -name 'vm-*.sock' -newer "$dir/kernel" 2>/dev/null)" ]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What travels between two machines: frames, pages, addresses; and damage on the way. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,11 @@ static void test_addresses(void)
 	ok(listener >= 0, "one whose owner was killed");
 	close(listener);
 	channel_unlink(uri);
+	fd = open(uri + strlen("unix:"), O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	ok(channel_listen(uri, why, sizeof(why)) == -EADDRINUSE && !access(uri + strlen("unix:"), F_OK),
+	   "a file that is no socket stays");
+	unlink(uri + strlen("unix:"));
 	ok(!rmdir(path), "the socket goes");
 	listener = channel_listen("tcp:127.0.0.1:0", why, sizeof(why));
 	ok(listener >= 0, "TCP (%s)", why);

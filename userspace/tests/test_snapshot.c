@@ -150,6 +150,10 @@ static void test_way_back(void)
 	b.m.snapshot = sn;
 	memset(b.m.mem.host, 0xff, RAM);
 	toy.value = 0;
+	ok(!snapshot_check_owner(sn), "nobody else can have written it");
+	chmod(path, 0620);
+	ok(snapshot_check_owner(sn) == -EPERM, "but when others may");
+	chmod(path, 0600);
 	ok(!snapshot_map(&b.m) && b.m.mem.host[5 * MEM_PAGE] == 5 &&
 	   !b.m.mem.host[6 * MEM_PAGE], "its memory comes back");
 	b.m.mem.host[5 * MEM_PAGE] = 6;

@@ -344,6 +344,38 @@ static void test_fuzz(struct driver *d)
 	   "works after random traffic");
 }
 
+/* The flags of one ring are the index of the other: what the device writes to say that it sleeps fills the queue. */
+static void test_rings_over_each_other(struct driver *d)
+{
+	struct virtio_blk_outhdr *hdr = gmem(d->b, HDR);
+	uint8_t *status = gmem(d->b, STATUS);
+	uint64_t c = d->common;
+	struct dqueue q;
+	uint32_t len;
+
+	driver_negotiate(d, 1ull << VIRTIO_F_VERSION_1);
+	dqueue_init(&q, d, 0, 16);
+	driver_negotiate(d, 1ull << VIRTIO_F_VERSION_1);
+	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_SIZE, 2, 16);
+	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_DESCLO, 8, q.base);
+	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_AVAILLO, 4, q.base + 0x2002);
+	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_USEDLO, 4, q.base + 0x2004);
+	mmio_set(d->b, c + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	*hdr = (struct virtio_blk_outhdr){ .type = VIRTIO_BLK_T_FLUSH };
+	*status = 0xff;
+	dqueue_desc(&q, 0, HDR, sizeof(*hdr), NEXT, 1);
+	dqueue_desc(&q, 1, STATUS, 1, WRITE, 0);
+	/* what announces itself by the device's own first write */
+	driver_ok(d);
+	ok(wait_for(*(volatile uint8_t *)status == VIRTIO_BLK_S_OK),
+	   "a request in rings that lie over each other");
+	alarm(20);
+	ok(up(d, &q, ~0ull), "they keep nobody from resetting the device");
+	alarm(0);
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK,
+	   "and it works again");
+}
+
 static void test_read_only(struct board *b)
 {
 	const struct disk_config cfg = { .path = path, .ro = true };
@@ -391,6 +423,7 @@ int main(void)
 	test_slow_ways(&d);
 	test_state(&d);
 	test_fuzz(&d);
+	test_rings_over_each_other(&d);
 	board_destroy(&b);
 
 	board_init(&b);

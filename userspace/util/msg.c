@@ -18,11 +18,19 @@ void msg_text(const char *text)
 		fputs(text, stderr);
 }
 
+void msg_clean(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
+			*c = '?';
+}
+
 static void msg_print(const char *fmt, va_list ap)
 {
 	char line[MSG_MAX + 16], text[MSG_MAX];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	msg_clean(text);
 	snprintf(line, sizeof(line), "vmrun: %s\n", text);
 	msg_text(line);
 }

@@ -21,6 +21,12 @@ int msg_fail(int err, const char *fmt, ...)
 void msg_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
+ * What came from a file, a peer or another machine may hold control characters, which terminals obey, those behind ASCII
+ * (U+0080 … U+009F) as well. Messages are cleaned of them anyway.
+ */
+void msg_clean(char *text);
+
+/*
  * Text as it is. Like all messages it is given up when stderr stays stalled: those who report
  * may be the loop's thread, or hold a device's lock.
  */

@@ -137,6 +137,8 @@ static uint8_t do_ranges(struct request *r)
 	iov_to_buf(r->c->iov, r->c->nout, HDR_SIZE, range, r->out_len);
 	for (i = 0; status == VIRTIO_BLK_S_OK && i < n; i++)
 		status = do_range(r, &range[i]);
+	if (status == VIRTIO_BLK_S_OK && r->sync && r->type == VIRTIO_BLK_T_WRITE_ZEROES)
+		status = do_flush(r);
 	return status;
 }
 
@@ -213,17 +215,25 @@ static void serve_one(struct blk *b)
 	virtio_signal(v, 0);
 }
 
+static bool may_serve(const struct blk *b)
+{
+	return b->v.running && !b->stopping && !b->quit;
+}
+
+/*
+ * The lock is dropped for each request, and no loop goes on without one: a guest that lays its rings over each other
+ * makes the queue look filled for ever.
+ */
 static void serve(struct blk *b)
 {
 	struct virtq *vq = &b->v.queue[0].vq;
 
-	while (b->v.running && !b->stopping && !b->quit) {
+	if (may_serve(b))
 		virtq_kicks_off(vq);
-		while (!b->stopping && virtio_pop(&b->v, 0, &b->v.chain))
-			serve_one(b);
-		if (b->stopping || !virtq_kicks_on(vq))
-			break;
-	}
+	while (may_serve(b) && virtio_pop(&b->v, 0, &b->v.chain))
+		serve_one(b);
+	if (may_serve(b) && virtq_kicks_on(vq))
+		virtio_kick(&b->v, 0);
 	pthread_cond_broadcast(&b->idle);
 }
 
@@ -253,13 +263,19 @@ static void stop(struct virtio_dev *v)
 	b->stopping--;
 }
 
-/* A kick may still be on its way to the thread, so look at the ring. */
+/*
+ * A kick may still be on its way to the thread, so look at the ring: as it is now, for what is read from the disk may
+ * change it.
+ */
 static void drain(struct virtio_dev *v)
 {
+	struct virtq *vq = &v->queue[0].vq;
 	struct blk *b = to_blk(v);
+	uint16_t end = virtq_end(vq);
 
 	virtio_kick(v, 0);
-	while (v->running && (b->busy || !virtq_empty(&v->queue[0].vq)))
+	while (v->running &&
+	       (b->busy || (!virtq_empty(vq) && (int16_t)(end - vq->last_avail) > 0)))
 		pthread_cond_wait(&b->idle, &v->lock);
 }
 
@@ -376,8 +392,11 @@ uint64_t virtio_blk_file_size(struct machine *m, unsigned int index)
 	list_for_each(pos, &m->devices) {
 		struct device *dev = container_of(pos, struct device, node);
 
-		if (is_disk(dev) && !index--)
-			return fstat(disk_of(dev)->fd, &st) ? 0 : (uint64_t)st.st_size;
+		if (!is_disk(dev) || index--)
+			continue;
+		if (disk_of(dev)->block)
+			return disk_of(dev)->size;
+		return fstat(disk_of(dev)->fd, &st) ? 0 : (uint64_t)st.st_size;
 	}
 	return 0;
 }

@@ -171,10 +171,16 @@ int virtq_pop(struct virtq *vq, struct virtq_chain *c)
 	return 1;
 }
 
+uint16_t virtq_end(const struct virtq *vq)
+{
+	if (!vq->enabled || vq->broken)
+		return vq->last_avail;
+	return __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED);
+}
+
 bool virtq_empty(const struct virtq *vq)
 {
-	return !vq->enabled || vq->broken ||
-	       __atomic_load_n(&vq->avail->idx, __ATOMIC_RELAXED) == vq->last_avail;
+	return virtq_end(vq) == vq->last_avail;
 }
 
 static void touched(struct virtq *vq, const void *host, uint64_t len)

@@ -77,6 +77,9 @@ int virtq_enable(struct virtq *vq);
  */
 int virtq_pop(struct virtq *vq, struct virtq_chain *c);
 
+/* The index of the first chain that the driver has not published yet; of the next one if the queue is out of order. */
+uint16_t virtq_end(const struct virtq *vq);
+
 /* True unless virtq_pop() has something to say. */
 bool virtq_empty(const struct virtq *vq);
 
