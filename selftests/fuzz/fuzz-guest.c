@@ -178,12 +178,15 @@ static void random_msrs(struct genes *g, int fd)
 	}
 }
 
-/* Nothing of the last guest's is left in the vCPU, but for MSRs. */
+/*
+ * Nothing of the last guest's is left in the vCPU, but for MSRs. QEMU meets a code breakpoint by its linear address, and then looks
+ * for it by RIP: where CS has a base it finds none, and dies for want of a debugger. There the registers are user space's.
+ */
 static void clear_events(int fd)
 {
 	struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
 	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
-	struct kvm_guest_debug none = { 0 };
+	struct kvm_guest_debug none = { .control = host_is_tcg() ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP : 0 };
 	struct kvm_vcpu_events events;
 
 	memset(&events, 0, sizeof(events));

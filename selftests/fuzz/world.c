@@ -298,6 +298,10 @@ int world_try_run(struct world *w, int slot)
 	struct kvm_run *run = w->vcpu[slot].run;
 	int r, tries = 0;
 
+	/* An OUT that is under way from the last time ends, or it would be taken for this one's, at the same address. */
+	run->immediate_exit = 1;
+	ioctl(w->vcpu[slot].fd, KVM_RUN, 0);
+	run->immediate_exit = 0;
 	world_set_mode(w, slot, GUEST_LONG, code, sizeof(code));
 	do {
 		r = ioctl(w->vcpu[slot].fd, KVM_RUN, 0);

@@ -115,6 +115,7 @@ class Boot:
             at = line.find(b"\x1e")
             if at < 0:
                 self.output += line + b"\n"
+                self.report.progress(self.current, line)
                 continue
             self.output += line[:at]
             word, name, *status = line[at + 1:].decode(errors="replace").split()

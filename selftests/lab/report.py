@@ -7,6 +7,8 @@ import time
 
 RESULT = re.compile(r"^\s*(not )?ok\b[ \t]*(\d*)[ \t]*-?[ \t]*([^#]*)(#.*)?$")
 SKIP_STATUS, TIMEOUT_STATUS = 4, 124
+# Who waits for a test with a time limit of more than these seconds is told how far it is.
+LONG = 1000
 
 
 class Outcome:
@@ -87,6 +89,12 @@ class Report:
                     print("#   console: " + line)
             skipped = " # SKIP" if outcome.skipped and not outcome.passed and not outcome.why else ""
             print("%s %d %s%s" % (outcome.verdict(), self.number, label, skipped), flush=True)
+
+    def progress(self, test, line):
+        """A line of a test that is still running: its comments are shown at once if it is a long one."""
+        if test and test.seconds > LONG and line.startswith(b"# "):
+            with self.lock:
+                print("# %s: %s" % (test.label(), line[2:].decode(errors="replace")), flush=True)
 
     def note(self, outcome, what):
         """An outcome that does not count."""
