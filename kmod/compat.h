@@ -33,7 +33,7 @@
 #error "vmm needs Linux 6.1 or later"
 #endif
 
-/* Inside a stay chips are locked and timers stopped with interrupts off; there those locks sleep. */
+/* A stay locks chips and stops timers with interrupts off; on such kernels those locks sleep. */
 #ifdef CONFIG_PREEMPT_RT
 #error "vmm does not run on PREEMPT_RT kernels"
 #endif

@@ -167,7 +167,7 @@ int vcpu_create(struct vm *vm, u32 id)
 		goto out_erase;
 	}
 	vm_get(vm);
-	/* Whoever runs it, by a number guessed, is counted; and nobody is whose creation may fail. */
+	/* Before the number can be guessed, and after all that can fail: it only grows. */
 	atomic_inc(&vm->nr_vcpus);
 	fd_install(fd, file);
 	return fd;

@@ -113,8 +113,8 @@ static void pulse(struct pit *pit)
 }
 
 /*
- * A tick, unless the last one still waits for the guest. All of them come from here, so that none begins before another one
- * has ended.
+ * A tick, unless the last one still waits for the guest. All of them come from here, so that
+ * none begins before another one has ended.
  */
 static void tick(struct work_struct *work)
 {
@@ -131,7 +131,7 @@ static void pit_acked(struct ack_notifier *n)
 	if (!READ_ONCE(pit->reinject))
 		return;
 	atomic_set(&pit->acked, 1);
-	/* Before the look at what is pending: who adds to it queues the work, which looks at ->acked. */
+	/* Before the look at what is pending: whoever adds to that looks at ->acked later. */
 	smp_mb();
 	if (atomic_dec_if_positive(&pit->pending) > 0)
 		queue_work(vmm_unbound_wq, &pit->work);

@@ -154,7 +154,7 @@ SYM_FUNC_START(svm_enter_guest)
 	xor	%edx, %edx
 	wrmsr
 #ifdef X86_BUG_IBPB_NO_RET
-	/* On these IBPB leaves return predictions, for which the kernel lets the filling above be. */
+	/* Here IBPB leaves return predictions, and the filling above is left out with it. */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_BUG_IBPB_NO_RET
 #endif
 .Libpb_done:

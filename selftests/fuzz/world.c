@@ -292,21 +292,30 @@ void world_set_mode(struct world *w, int slot, int mode, const void *code, size_
 	ioctl(fd, KVM_SET_MP_STATE, &runnable);
 }
 
+/* An OUT that is under way would be taken for that of the next guest, at the same address. */
+static void finish_exit(struct world *w, int slot)
+{
+	struct kvm_run *run = w->vcpu[slot].run;
+
+	run->immediate_exit = 1;
+	ioctl(w->vcpu[slot].fd, KVM_RUN, 0);
+	run->immediate_exit = 0;
+}
+
 int world_try_run(struct world *w, int slot)
 {
 	static const uint8_t code[] = { 0xe6, EXIT_PORT };	/* out %al, $EXIT_PORT */
 	struct kvm_run *run = w->vcpu[slot].run;
-	int r, tries = 0;
+	int r, reason, tries = 0;
 
-	/* An OUT that is under way from the last time ends, or it would be taken for this one's, at the same address. */
-	run->immediate_exit = 1;
-	ioctl(w->vcpu[slot].fd, KVM_RUN, 0);
-	run->immediate_exit = 0;
+	finish_exit(w, slot);
 	world_set_mode(w, slot, GUEST_LONG, code, sizeof(code));
 	do {
 		r = ioctl(w->vcpu[slot].fd, KVM_RUN, 0);
 	} while (r < 0 && (errno == EINTR || errno == EAGAIN) && tries++ < 100);
 	if (r < 0)
 		return -errno;
-	return run->exit_reason == KVM_EXIT_IO && run->io.port == EXIT_PORT ? 0 : (int)run->exit_reason + 1000;
+	reason = run->exit_reason == KVM_EXIT_IO && run->io.port == EXIT_PORT ? 0 : (int)run->exit_reason + 1000;
+	finish_exit(w, slot);
+	return reason;
 }

@@ -201,6 +201,15 @@ static inline unsigned long shim_copy(void *to, const void *from, unsigned long 
 #define pagefault_disable()		do { } while (0)
 #define pagefault_enable()		do { } while (0)
 
+/* -------- descriptors, which nobody makes here -------- */
+
+#ifndef O_CLOEXEC
+#define O_CLOEXEC		02000000
+#endif
+int get_unused_fd_flags(unsigned int flags);
+void put_unused_fd(unsigned int fd);
+void fd_install(unsigned int fd, struct file *file);
+
 /* -------- the run loop's surroundings -------- */
 
 #define compat_guest_mode_work_pending()	signal_pending(current)
