@@ -183,7 +183,6 @@ static void descriptor_tables(void)
 	load(INSN_DS, 8);
 	expect_page_fault(0x100000000, 0);
 	sim.s.tables[INSN_GDTR].base = 0x700000ff4;
-	sim_add_page(&sim, 0xff4 & ~0xfffull, SIM_RW);
 	load(INSN_DS, 8);
 	expect_page_fault(0x700000ffc, 0);
 }
