@@ -85,6 +85,16 @@ static inline void vmm_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
+/*
+ * Where among the steps of CPU hotplug virtualization goes on and off. Before 6.3 the
+ * kernel's own place for hypervisors is one whose calls must not fail.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define VMM_CPUHP_STATE	CPUHP_AP_KVM_ONLINE
+#else
+#define VMM_CPUHP_STATE	CPUHP_AP_ONLINE_DYN
+#endif
+
 /* The member was renamed for the kernel's own use (not for user space). */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 #define VMM_IMMEDIATE_EXIT	immediate_exit__unsafe

@@ -12,6 +12,7 @@
 #include <asm/processor.h>
 
 #include "cpuid.h"
+#include "ioctl.h"
 #include "msr.h"
 #include "pv/pv.h"
 #include "regs_access.h"
@@ -768,7 +769,7 @@ int cpuid_set(struct vcpu *vcpu, struct kvm_cpuid2 __user *argp)
 	if (nent > VMM_MAX_CPUID_ENTRIES)
 		return -E2BIG;
 	if (nent) {
-		entries = vmemdup_user(argp->entries, array_size(sizeof(*entries), nent));
+		entries = vmm_dup_user(argp->entries, nent, sizeof(*entries));
 		if (IS_ERR(entries))
 			return PTR_ERR(entries);
 	}

@@ -31,9 +31,11 @@ void debug_regs_changed(struct vcpu *vcpu)
 
 void debugregs_get(struct vcpu *vcpu, struct kvm_debugregs *out)
 {
-	struct vcpu_regs *r = regs_get(vcpu, RG_DR);
+	struct vcpu_regs *r;
 	int i;
 
+	events_payload_for_user(vcpu);
+	r = regs_get(vcpu, RG_DR);
 	memset(out, 0, sizeof(*out));
 	for (i = 0; i < 4; i++)
 		out->db[i] = r->dr[i];
@@ -98,6 +100,8 @@ void debug_set_dr6(struct vcpu *vcpu, u64 payload)
 	r->dr6 |= lower_32_bits(payload);
 	/* RTM is reported inverted. */
 	r->dr6 ^= payload & (1 << 16);
+	/* In pending debug exceptions "enabled breakpoint" (SDM table 25-4), not in DR6. */
+	r->dr6 &= ~BIT(12);
 }
 
 void debug_db_injected(struct vcpu *vcpu)
@@ -217,11 +221,11 @@ int debug_handle_gd(struct vcpu *vcpu)
 
 int debug_handle_bp(struct vcpu *vcpu)
 {
+	/* User space gives back what is not its own. */
+	vcpu->ev.bp_len = vcpu->exit.insn_len;
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		return debug_exit(vcpu, X86_TRAP_BP, 0);
-	/* Not ours: deliver it as the CPU would have, behind the INT3. */
-	vcpu_skip_insn(vcpu);
-	queue_exception(vcpu, X86_TRAP_BP);
+	queue_breakpoint(vcpu);
 	return VMM_RESUME;
 }
 
@@ -231,7 +235,10 @@ static int debug_inject(struct vcpu *vcpu, u32 control)
 		return 0;
 	if (vcpu->ev.ex.pending || vcpu->ev.ex.injected)
 		return -EBUSY;
-	queue_exception(vcpu, control & KVM_GUESTDBG_INJECT_DB ? X86_TRAP_DB : X86_TRAP_BP);
+	if (control & KVM_GUESTDBG_INJECT_DB)
+		queue_exception(vcpu, X86_TRAP_DB);
+	else
+		queue_breakpoint(vcpu);
 	return 0;
 }
 

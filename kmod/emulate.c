@@ -716,10 +716,24 @@ static int emulation_failure(struct vcpu *vcpu)
 	return VMM_USER;
 }
 
+/* IRET was done here, where the CPU did not see it. */
+static void unblock_nmi(struct vcpu *vcpu)
+{
+	if (!regs_get(vcpu, RG_INTR)->nmi_blocked)
+		return;
+	regs_mod(vcpu, RG_INTR)->nmi_blocked = false;
+	vcpu_request(vcpu, REQ_EVENT);
+}
+
+static_assert(INSN_SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS);
+static_assert(INSN_SHADOW_STI == KVM_X86_SHADOW_INT_STI);
+
 static int emulated(struct vcpu *vcpu, struct insn_ctx *ctx)
 {
 	if (!ctx->replaced)
 		vcpu_set_shadow(vcpu, ctx->shadow);
+	if (ctx->iret)
+		unblock_nmi(vcpu);
 	if (vcpu->emu->halt) {
 		vcpu->emu->halt = false;
 		return vcpu_halt(vcpu);
@@ -915,8 +929,8 @@ int emulate_task_switch(struct vcpu *vcpu)
 	int r = task_return_ip(vcpu, ctx, &task.ip);
 
 	/* IRET ends the blocking, whatever comes of it. */
-	if (task.reason == INSN_TASK_IRET && regs_get(vcpu, RG_INTR)->nmi_blocked)
-		regs_mod(vcpu, RG_INTR)->nmi_blocked = false;
+	if (task.reason == INSN_TASK_IRET)
+		unblock_nmi(vcpu);
 	/* The single step of user space belongs to no task. */
 	vcpu_set_rflags(vcpu, debug_visible_rflags(vcpu));
 	if (r == INSN_OK)

@@ -14,6 +14,10 @@
 #include "trace.h"
 #include "vendor.h"
 
+/* Traps and aborts; a #DB knows itself which of both it is. */
+#define NOT_FAULTS	(BIT(X86_TRAP_DB) | BIT(X86_TRAP_BP) | BIT(X86_TRAP_OF) | \
+			 BIT(X86_TRAP_DF) | BIT(X86_TRAP_MC))
+
 /* SDM table 6-5: what two exceptions in a row make. */
 enum ex_class { EX_BENIGN, EX_CONTRIBUTORY, EX_PF };
 
@@ -90,6 +94,23 @@ void queue_page_fault(struct vcpu *vcpu, u64 addr, u32 error)
 	set_exception(vcpu, &(struct exception_state){
 		.vector = X86_TRAP_PF, .has_error = true, .error = error,
 		.has_payload = true, .payload = addr });
+}
+
+/*
+ * The length of what raises @vector by itself, if it is one that INT3 or INTO raises: these
+ * return behind the instruction (SDM 6.12.1), so RIP moves with the injection.
+ */
+static u8 soft_len(const struct vcpu *vcpu, u8 vector)
+{
+	if (vector == X86_TRAP_BP)
+		return vcpu->ev.bp_len ?: 1;
+	return vector == X86_TRAP_OF;
+}
+
+void queue_breakpoint(struct vcpu *vcpu)
+{
+	set_exception(vcpu, &(struct exception_state){
+		.vector = X86_TRAP_BP, .soft_len = soft_len(vcpu, X86_TRAP_BP) });
 }
 
 void queue_nmi(struct vcpu *vcpu)
@@ -197,10 +218,9 @@ void events_requeue(struct vcpu *vcpu, const struct vmm_event *event)
 		break;
 	case EVENT_SOFT_EXCEPTION:
 	case EVENT_EXCEPTION:
-		ev->soft_exception = event->type == EVENT_SOFT_EXCEPTION;
-		ev->soft_len = event->insn_len;
 		ev->ex = (struct exception_state){
 			.injected = true, .vector = event->vector,
+			.soft_len = event->type == EVENT_SOFT_EXCEPTION ? event->insn_len ?: 1 : 0,
 			.has_error = event->has_error, .error = event->error,
 		};
 		break;
@@ -211,9 +231,9 @@ static void inject_exception(struct vcpu *vcpu)
 {
 	struct exception_state *ex = &vcpu->ev.ex;
 	struct vmm_event event = {
-		.type = vcpu->ev.soft_exception ? EVENT_SOFT_EXCEPTION : EVENT_EXCEPTION,
+		.type = ex->soft_len ? EVENT_SOFT_EXCEPTION : EVENT_EXCEPTION,
 		.vector = ex->vector, .error = ex->error,
-		.insn_len = vcpu->ev.soft_len,
+		.insn_len = ex->soft_len,
 		/* No error code in real mode: SDM 20.1.4. */
 		.has_error = ex->has_error && vcpu_protected(vcpu),
 	};
@@ -243,8 +263,7 @@ static void start_exception(struct vcpu *vcpu)
 
 	deliver_payload(vcpu);
 	/* Faults but not traps and aborts push RFLAGS.RF = 1 (SDM 17.3.1.1). */
-	if (exception_class(ex->vector) != EX_BENIGN || ex->vector == X86_TRAP_UD ||
-	    ex->vector == X86_TRAP_NM || ex->vector == X86_TRAP_AC)
+	if (!(BIT(ex->vector) & NOT_FAULTS))
 		vcpu_set_rflags(vcpu, vcpu_rflags(vcpu) | X86_EFLAGS_RF);
 	if (ex->vector == X86_TRAP_DB)
 		debug_db_injected(vcpu);
@@ -270,11 +289,16 @@ static void inject_irq(struct vcpu *vcpu)
 	vendor_call(inject, vcpu, &event);
 }
 
-/* Interrupted deliveries first; true when the slot is taken. */
+/*
+ * Interrupted deliveries first; true when the slot is taken. An exception that came up while
+ * an interrupt was delivered takes its place, as it does in the CPU.
+ */
 static bool reinject(struct vcpu *vcpu)
 {
 	if (vcpu->ev.ex.injected)
 		inject_exception(vcpu);
+	else if (vcpu->ev.ex.pending)
+		return false;
 	else if (vcpu->ev.nmi_injected)
 		inject_nmi(vcpu);
 	else if (vcpu->ev.irq.injected)
@@ -398,6 +422,12 @@ static void events_set_smi(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	smi_recheck(vcpu);
 }
 
+void events_payload_for_user(struct vcpu *vcpu)
+{
+	if (!vcpu->vm->exception_payload && vcpu->ev.ex.pending)
+		deliver_payload(vcpu);
+}
+
 void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 {
 	struct exception_state *ex = &vcpu->ev.ex;
@@ -405,12 +435,12 @@ void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *out)
 
 	memset(out, 0, sizeof(*out));
 	drain_nmis(vcpu);
-	/* Without the capability a pending exception looks like an injected one. */
-	if (!vcpu->vm->exception_payload && ex->pending)
-		deliver_payload(vcpu);
-	if (!ev->soft_exception) {
+	events_payload_for_user(vcpu);
+	/* Without its length, INT3's says nothing: RIP is still there, and it comes again. */
+	if (!ex->soft_len) {
 		out->exception.injected = ex->injected;
 		out->exception.pending = ex->pending;
+		/* Without the capability a pending exception looks like an injected one. */
 		if (!vcpu->vm->exception_payload)
 			out->exception.injected |= ex->pending;
 	}
@@ -474,10 +504,10 @@ int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *in)
 	if (err)
 		return err;
 	drain_nmis(vcpu);
-	ev->soft_exception = false;
 	ev->ex = (struct exception_state){
 		.injected = in->exception.injected && !pending, .pending = pending,
-		.vector = in->exception.nr, .has_error = in->exception.has_error_code,
+		.vector = in->exception.nr, .soft_len = soft_len(vcpu, in->exception.nr),
+		.has_error = in->exception.has_error_code,
 		.error = in->exception.error_code,
 		.has_payload = pending && in->exception_has_payload,
 		.payload = pending ? in->exception_payload : 0,

@@ -41,6 +41,7 @@ struct exception_state {
 	bool has_error;
 	bool has_payload;
 	u8 vector;
+	u8 soft_len;		/* of the INT3 or INTO that RIP is at; 0: not one of them */
 	u32 error;
 	u64 payload;		/* #PF: CR2, #DB: DR6 bits */
 };
@@ -53,8 +54,7 @@ struct vcpu_events {
 		u8 vector;
 		u8 insn_len;
 	} irq;
-	bool soft_exception;	/* ex.injected is INT3/INTO */
-	u8 soft_len;
+	u8 bp_len;		/* of the INT3 that user space heard of last; 0: none yet */
 	bool nmi_injected;
 	u8 nmi_pending;		/* 0..2 */
 	atomic_t nmi_queued;	/* by other threads, drained by the vCPU */
@@ -163,6 +163,7 @@ void queue_exception(struct vcpu *vcpu, u8 vector);
 void queue_exception_error(struct vcpu *vcpu, u8 vector, u32 error);
 void queue_exception_payload(struct vcpu *vcpu, u8 vector, u64 payload);
 void queue_page_fault(struct vcpu *vcpu, u64 addr, u32 error);
+void queue_breakpoint(struct vcpu *vcpu);	/* #BP of an INT3 that RIP is at */
 void queue_nmi(struct vcpu *vcpu);	/* any context */
 static inline void queue_gp(struct vcpu *vcpu)
 {
@@ -175,7 +176,6 @@ static inline void events_delivered(struct vcpu_events *ev)
 	ev->nmi_injected = false;
 	ev->irq.injected = false;
 	ev->ex.injected = false;
-	ev->soft_exception = false;
 }
 
 /* Takes vmm_exit.vectored, which is an event, back into the injected state. */
@@ -187,6 +187,11 @@ void events_requeue(struct vcpu *vcpu, const struct vmm_event *event);
 void events_inject(struct vcpu *vcpu);
 /* Outside a stay: what events_inject() would take from the LAPIC or PIC is taken now. */
 void events_take_irq(struct vcpu *vcpu);
+/*
+ * Before user space reads CR2 or DR6: one that does not know of payloads takes a pending
+ * exception for an injected one, whose registers are those of its handler.
+ */
+void events_payload_for_user(struct vcpu *vcpu);
 bool events_pending(struct vcpu *vcpu);	/* something would wake HLT */
 bool events_busy(struct vcpu *vcpu);	/* one is on its way in: no instruction boundary */
 bool irq_allowed(struct vcpu *vcpu);	/* IF set, no shadow */

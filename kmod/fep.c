@@ -5,7 +5,6 @@
  * emulated, as though it had left the guest by itself and had no prefix.
  */
 #include <linux/moduleparam.h>
-#include <linux/mutex.h>
 
 #include "debug.h"
 #include "emulate.h"
@@ -41,12 +40,10 @@ int fep_emulate(struct vcpu *vcpu)
 	return debug_code_breakpoint(vcpu, &r) ? r : emulate_forced(vcpu);
 }
 
-/* The lock: a vCPU that is being made has read the parameter, or will. */
+/* Without vm->lock, as its owner may wait for user space: vcpu_create() thinks of us. */
 static void intercept_again(struct vm *vm)
 {
-	mutex_lock(&vm->lock);
 	vm_request_all(vm, REQ_CPUID);
-	mutex_unlock(&vm->lock);
 }
 
 static int set_fep(const char *val, const struct kernel_param *kp)

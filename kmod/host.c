@@ -14,6 +14,7 @@
 #include <linux/reboot.h>
 #include <linux/suspend.h>
 
+#include "compat.h"
 #include "host.h"
 #include "vendor.h"
 #include "vmm.h"
@@ -152,7 +153,7 @@ static struct notifier_block reboot_notifier = {
 
 static int host_switch_on(void)
 {
-	int ret = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "vmm:online",
+	int ret = cpuhp_setup_state(VMM_CPUHP_STATE, "vmm:online",
 				    host_cpu_online, host_cpu_offline);
 
 	if (ret < 0) {
@@ -164,7 +165,8 @@ static int host_switch_on(void)
 			pr_err("switching virtualization on failed (%d)\n", ret);
 		return ret;
 	}
-	hotplug_state = ret;
+	/* Only of a dynamic state the number is told. */
+	hotplug_state = ret ?: VMM_CPUHP_STATE;
 	return 0;
 }
 

@@ -291,9 +291,17 @@ static int do_get_tsc_khz(struct vm *vm, void *buf, unsigned long arg)
 	return vm->default_tsc_khz;
 }
 
+/* The pointers in it are all that differs in size for 32-bit user space, and so does its number. */
+#define SET_MSR_FILTER_32	_IOW(KVMIO, 0xc6, struct msr_filter_32)
+
 static int do_msr_filter(struct vm *vm, void __user *argp)
 {
 	return msr_filter_set(vm, argp);
+}
+
+static int do_msr_filter_32(struct vm *vm, void __user *argp)
+{
+	return in_compat_syscall() ? msr_filter_set_32(vm, argp) : -ENOTTY;
 }
 
 static int do_stats_fd(struct vm *vm, void *buf, unsigned long arg)
@@ -343,6 +351,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_IOCTL(KVM_SET_TSC_KHZ, NONE, VM, do_set_tsc_khz),
 	VM_IOCTL(KVM_GET_TSC_KHZ, NONE, NONE, do_get_tsc_khz),
 	VM_IOCTL_RAW(KVM_X86_SET_MSR_FILTER, VM, do_msr_filter),
+	VM_IOCTL_RAW(SET_MSR_FILTER_32, VM, do_msr_filter_32),
 	VM_IOCTL(KVM_GET_STATS_FD, NONE, NONE, do_stats_fd),
 };
 

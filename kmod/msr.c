@@ -34,18 +34,20 @@ struct msr_row {
 	u8 flags;
 };
 
-bool is_canonical(struct vcpu *vcpu, u64 addr)
+/*
+ * By what the CPU can, whatever CR4 says at the moment: MSRs keep addresses of 57 bits through
+ * INIT and SMM, and may be set before CR4 is (SDM vol. 2, WRMSR).
+ */
+static u64 make_canonical(u64 addr)
 {
-	int shift = vcpu_la57(vcpu) ? 64 - 57 : 64 - 48;
-
-	return ((s64)(addr << shift) >> shift) == (s64)addr;
-}
-
-static u64 make_canonical(struct vcpu *vcpu, u64 addr)
-{
-	int shift = vcpu_la57(vcpu) ? 64 - 57 : 64 - 48;
+	int shift = cpuid_offered(X86_FEATURE_LA57) ? 64 - 57 : 64 - 48;
 
 	return (s64)(addr << shift) >> shift;
+}
+
+static bool is_canonical(u64 addr)
+{
+	return make_canonical(addr) == addr;
 }
 
 /* Which bits there are, no CPUID leaf says for all CPUs: it is tried. */
@@ -110,13 +112,13 @@ static int set_syscall(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	case MSR_LSTAR:
 	case MSR_CSTAR:
 	case MSR_KERNEL_GS_BASE:
-		if (!is_canonical(vcpu, val))
+		if (!is_canonical(val))
 			return 1;
 		break;
 	case MSR_IA32_SYSENTER_ESP:
 	case MSR_IA32_SYSENTER_EIP:
 		/* Intel faults, AMD truncates to 32 bits; a canonical value suits both. */
-		val = make_canonical(vcpu, val);
+		val = make_canonical(val);
 		break;
 	case MSR_SYSCALL_MASK:
 		/* The processor is going to be given it. */
@@ -137,7 +139,7 @@ static int get_segbase(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 
 static int set_segbase(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	if (!is_canonical(vcpu, val))
+	if (!is_canonical(val))
 		return 1;
 	regs_mod(vcpu, RG_SEG)->seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base = val;
 	return 0;
@@ -275,11 +277,14 @@ static int get_misc_enable(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 
 static int set_misc_enable(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
-	u64 ro = MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |
-		 MSR_IA32_MISC_ENABLE_EMON;
-	u64 changed = vcpu->msrs->misc_enable ^ val;
+	u64 old = vcpu->msrs->misc_enable, changed;
 
-	if (!host && (changed & ro))
+	/* Read-only without a fault, unlike the others. */
+	if (!host)
+		val = (val & ~MSR_IA32_MISC_ENABLE_EMON) | (old & MSR_IA32_MISC_ENABLE_EMON);
+	changed = old ^ val;
+	if (!host && (changed & (MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL |
+				 MSR_IA32_MISC_ENABLE_BTS_UNAVAIL)))
 		return 1;
 	if (!(changed & MSR_IA32_MISC_ENABLE_MWAIT) ||
 	    vm_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)) {
@@ -450,9 +455,42 @@ static int get_zero(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
+/* Old CPUs' own, whose readers would not take 0 for an answer. */
+static int get_constant(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
+{
+	switch (msr) {
+	case MSR_EBC_FREQUENCY_ID:	/* bus clock of 100 MHz: guests divide by it */
+		*val = BIT_ULL(24);
+		return 0;
+	case MSR_FSB_FREQ:
+		*val = 3;		/* 166 MHz */
+		return 0;
+	case MSR_IA32_BBL_CR_CTL3:	/* L2: there, on, 256 KiB */
+		*val = 0xbe702111;
+		return 0;
+	case MSR_K7_CLK_CTL:
+		*val = 0x20000000;
+		return 0;
+	default:			/* MSR_IA32_PERF_STATUS: ratios, divided by as well */
+		*val = 1000 | 4ull << 40;
+		return 0;
+	}
+}
+
 static int set_ignore(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 {
 	return 0;
+}
+
+/* There is no branch record and no step by branches; KVM drops what asks for them as well. */
+static int set_debugctl(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	u64 known = DEBUGCTLMSR_LBR | DEBUGCTLMSR_BTF;
+
+	/* PB0-PB3: the pins that show breakpoints (APM 13.1.1.4). */
+	if (drops_high_half())
+		known |= GENMASK_ULL(5, 2);
+	return val & ~known ? 1 : 0;
 }
 
 static int set_zero_only(struct vcpu *vcpu, u32 msr, u64 val, bool host)
@@ -505,6 +543,11 @@ static int get_fault(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 1;
 }
 
+static int set_fault(struct vcpu *vcpu, u32 msr, u64 val, bool host)
+{
+	return 1;
+}
+
 static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE,
 	  get_tsc_deadline, set_tsc_deadline, GET_IN_STAY | SET_IN_STAY },
@@ -549,13 +592,25 @@ static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_KVM_ASYNC_PF_EN, MSR_KVM_ASYNC_PF_ACK, pv_feature_rdmsr, pv_feature_wrmsr },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
-	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_zero_only },
+	{ MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, get_zero, set_fault },
+	{ MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, get_zero, set_fault },
+	{ MSR_EBC_FREQUENCY_ID, MSR_EBC_FREQUENCY_ID, get_constant, set_fault },
+	{ MSR_P6_PERFCTR0, MSR_P6_PERFCTR1, get_zero, set_ignore },
+	{ MSR_FSB_FREQ, MSR_FSB_FREQ, get_constant, set_fault },
+	{ MSR_IA32_BBL_CR_CTL3, MSR_IA32_BBL_CR_CTL3, get_constant, set_ignore },
+	{ MSR_P6_EVNTSEL0, MSR_P6_EVNTSEL1, get_zero, set_ignore },
+	{ MSR_IA32_DEBUGCTLMSR, MSR_IA32_DEBUGCTLMSR, get_zero, set_debugctl },
 	{ MSR_IA32_LASTBRANCHFROMIP, MSR_IA32_LASTINTTOIP, get_zero, set_zero_only },
-	{ MSR_IA32_PERF_STATUS, MSR_IA32_PERF_CTL, get_zero, set_ignore },
+	{ MSR_IA32_PERF_STATUS, MSR_IA32_PERF_STATUS, get_constant, set_ignore },
+	{ MSR_IA32_PERF_CTL, MSR_IA32_PERF_CTL, get_zero, set_ignore },
 	{ MSR_IA32_EBL_CR_POWERON, MSR_IA32_EBL_CR_POWERON, get_zero, set_zero_only },
 	{ MSR_RAPL_POWER_UNIT, MSR_RAPL_POWER_UNIT, get_zero, set_zero_only },
 	{ MSR_PKG_ENERGY_STATUS, MSR_PKG_ENERGY_STATUS, get_zero, set_zero_only },
-	{ MSR_K7_EVNTSEL0, MSR_K7_PERFCTR3, get_zero, set_zero_only },
+	{ MSR_DRAM_ENERGY_STATUS, MSR_DRAM_ENERGY_STATUS, get_zero, set_fault },
+	{ MSR_PP0_ENERGY_STATUS, MSR_PP0_ENERGY_STATUS, get_zero, set_fault },
+	{ MSR_PP1_ENERGY_STATUS, MSR_PP1_ENERGY_STATUS, get_zero, set_fault },
+	{ MSR_K7_EVNTSEL0, MSR_K7_PERFCTR3, get_zero, set_ignore },
+	{ MSR_K7_CLK_CTL, MSR_K7_CLK_CTL, get_constant, set_ignore },
 	{ MSR_AMD64_SYSCFG, MSR_AMD64_SYSCFG, get_zero, set_ignore },
 	{ MSR_AMD64_NB_CFG, MSR_AMD64_NB_CFG, get_zero, set_ignore },
 	{ MSR_AMD64_PATCH_LOADER, MSR_AMD64_PATCH_LOADER, get_fault, set_ignore },
@@ -563,6 +618,8 @@ static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_FAM10H_MMIO_CONF_BASE, MSR_FAM10H_MMIO_CONF_BASE, get_zero, set_zero_only },
 	{ MSR_K8_TSEG_ADDR, MSR_K8_TSEG_MASK, get_zero, set_ignore },
 	{ MSR_AMD64_BU_CFG2, MSR_AMD64_BU_CFG2, get_zero, set_ignore },
+	{ MSR_AMD64_TW_CFG, MSR_AMD64_TW_CFG, get_zero, set_ignore },
+	{ MSR_F15H_EX_CFG, MSR_F15H_EX_CFG, get_zero, set_ignore },
 	{ MSR_AMD64_DC_CFG, MSR_AMD64_DC_CFG, get_zero, set_ignore },
 	{ MSR_F15H_IC_CFG, MSR_F15H_IC_CFG, get_zero, set_ignore },
 };
@@ -618,25 +675,42 @@ int vcpu_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 
 /* -------- life -------- */
 
+/* What a CPU is told to be immune to that does not say so itself. */
+static const struct {
+	u32 bug;
+	u64 cap;
+} immunities[] = {
+	{ X86_BUG_CPU_MELTDOWN, ARCH_CAP_RDCL_NO },
+	{ X86_BUG_SPEC_STORE_BYPASS, ARCH_CAP_SSB_NO },
+	{ X86_BUG_MDS, ARCH_CAP_MDS_NO },
+	{ X86_BUG_GDS, ARCH_CAP_GDS_NO },
+	{ X86_BUG_RFDS, ARCH_CAP_RFDS_NO },
+	{ X86_BUG_ITS, ARCH_CAP_ITS_NO },
+};
+
 static u64 host_arch_capabilities(void)
 {
 	u64 caps = 0;
+	int i;
 
 	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
 		vmm_rdmsr(MSR_IA32_ARCH_CAPABILITIES, caps);
 	/* Only what needs nothing from us; the immune host makes an immune guest. */
-	caps &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_SSB_NO |
-		ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_TAA_NO |
-		ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO | ARCH_CAP_PSDP_NO |
-		ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO;
-	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
-		caps |= ARCH_CAP_RDCL_NO;
-	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
-		caps |= ARCH_CAP_SSB_NO;
-	if (!boot_cpu_has_bug(X86_BUG_MDS))
-		caps |= ARCH_CAP_MDS_NO;
+	caps &= ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA | ARCH_CAP_SSB_NO |
+		ARCH_CAP_MDS_NO | ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |
+		ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | ARCH_CAP_PBRSB_NO |
+		ARCH_CAP_GDS_NO | ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR | ARCH_CAP_BHI_NO |
+		ARCH_CAP_ITS_NO;
+	for (i = 0; i < ARRAY_SIZE(immunities); i++)
+		if (!boot_cpu_has_bug(immunities[i].bug))
+			caps |= immunities[i].cap;
+	/* Without RTM a guest has nothing to know of TAA. */
+	if (boot_cpu_has(X86_FEATURE_RTM) && !boot_cpu_has_bug(X86_BUG_TAA))
+		caps |= ARCH_CAP_TAA_NO;
+	if (!vendor_caps.l1d_leaks)
+		caps |= ARCH_CAP_SKIP_VMENTRY_L1DFLUSH;
 	/* A guest has no pages of its own to split: the second stage sees to it (mm/nx_huge.c). */
-	return caps | ARCH_CAP_PSCHANGE_MC_NO | ARCH_CAP_SKIP_VMENTRY_L1DFLUSH;
+	return caps | ARCH_CAP_PSCHANGE_MC_NO;
 }
 
 int msrs_create(struct vcpu *vcpu)

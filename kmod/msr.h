@@ -43,7 +43,6 @@ int msrs_set_user(struct vcpu *vcpu, struct kvm_msrs __user *argp);
 /* One access; @host: by user space. 0, 1 = #GP, -ENOENT = no such MSR. */
 int vcpu_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host);
 int vcpu_wrmsr(struct vcpu *vcpu, u32 msr, u64 val, bool host);
-bool is_canonical(struct vcpu *vcpu, u64 addr);
 /* Whether this CPU takes @val in SPEC_CTRL: the entry writes it unchecked. */
 bool spec_ctrl_writable(u64 val);
 
@@ -61,8 +60,16 @@ int msr_handle_exit(struct vcpu *vcpu, bool write);
  */
 bool msr_fast_exit(struct vcpu *vcpu, bool write);
 
-/* msr_filter.c */
-int msr_filter_set(struct vm *vm, struct kvm_msr_filter __user *argp);
+/* msr_filter.c. Callers of the setters hold vm->lock. */
+struct msr_filter_32 {
+	u32 flags;
+	struct {
+		u32 flags, nmsrs, base, bitmap;
+	} ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+int msr_filter_set(struct vm *vm, const struct kvm_msr_filter __user *argp);
+int msr_filter_set_32(struct vm *vm, const struct msr_filter_32 __user *argp);
 void msr_filter_destroy(struct vm *vm);
 /* Under vm->srcu. */
 bool msr_filter_allowed(struct vm *vm, u32 msr, bool write);

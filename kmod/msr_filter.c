@@ -8,6 +8,7 @@
 #include <linux/uaccess.h>
 #include <asm/apicdef.h>
 
+#include "ioctl.h"
 #include "msr.h"
 
 #define MAX_BITMAP_BYTES	0x600
@@ -30,7 +31,7 @@ static void filter_free(struct msr_filter *filter)
 	if (!filter)
 		return;
 	for (i = 0; i < filter->nr; i++)
-		kfree(filter->range[i].bitmap);
+		kvfree(filter->range[i].bitmap);
 	kfree(filter);
 }
 
@@ -46,7 +47,7 @@ static int filter_add(struct msr_filter *filter, const struct kvm_msr_filter_ran
 	bytes = BITS_TO_LONGS(in->nmsrs) * sizeof(long);
 	if (!bytes || bytes > MAX_BITMAP_BYTES)
 		return -EINVAL;
-	r->bitmap = memdup_user((void __user *)in->bitmap, bytes);
+	r->bitmap = vmm_dup_user((void __user *)in->bitmap, 1, bytes);
 	if (IS_ERR(r->bitmap))
 		return PTR_ERR(r->bitmap);
 	r->base = in->base;
@@ -87,15 +88,12 @@ static struct msr_filter *filter_build(const struct kvm_msr_filter *in)
 	return filter;
 }
 
-int msr_filter_set(struct vm *vm, struct kvm_msr_filter __user *argp)
+static int filter_set(struct vm *vm, const struct kvm_msr_filter *in)
 {
-	struct kvm_msr_filter in;
 	struct msr_filter *new, *old;
 
 	lockdep_assert_held(&vm->lock);
-	if (copy_from_user(&in, argp, sizeof(in)))
-		return -EFAULT;
-	new = filter_build(&in);
+	new = filter_build(in);
 	if (IS_ERR(new))
 		return PTR_ERR(new);
 	old = rcu_replace_pointer(vm->msr_filter, new, lockdep_is_held(&vm->lock));
@@ -104,6 +102,33 @@ int msr_filter_set(struct vm *vm, struct kvm_msr_filter __user *argp)
 	/* Which MSRs exit depends on it. */
 	vm_request_all(vm, REQ_CPUID);
 	return 0;
+}
+
+int msr_filter_set(struct vm *vm, const struct kvm_msr_filter __user *argp)
+{
+	struct kvm_msr_filter in;
+
+	if (copy_from_user(&in, argp, sizeof(in)))
+		return -EFAULT;
+	return filter_set(vm, &in);
+}
+
+int msr_filter_set_32(struct vm *vm, const struct msr_filter_32 __user *argp)
+{
+	struct kvm_msr_filter in = {};
+	struct msr_filter_32 from;
+	int i;
+
+	if (copy_from_user(&from, argp, sizeof(from)))
+		return -EFAULT;
+	in.flags = from.flags;
+	for (i = 0; i < ARRAY_SIZE(in.ranges); i++) {
+		in.ranges[i].flags = from.ranges[i].flags;
+		in.ranges[i].nmsrs = from.ranges[i].nmsrs;
+		in.ranges[i].base = from.ranges[i].base;
+		in.ranges[i].bitmap = (__u8 *)(unsigned long)from.ranges[i].bitmap;
+	}
+	return filter_set(vm, &in);
 }
 
 void msr_filter_destroy(struct vm *vm)

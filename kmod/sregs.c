@@ -20,7 +20,8 @@
 	 X86_CR4_OSXMMEXCPT)
 #define CR4_PAGING \
 	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP | X86_CR4_LA57)
-#define CR4_PDPTR	(CR4_PAGING | X86_CR4_SMAP | X86_CR4_PKE)
+/* Those whose change loads the PDPTEs anew (SDM 4.4.1). */
+#define CR4_PDPTR	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_SMEP)
 
 /* CR4 bits that exist only with a CPUID feature, which the host must have too. */
 static const struct {
@@ -261,6 +262,7 @@ static void sregs_get_common(struct vcpu *vcpu, struct kvm_sregs2 *s)
 	struct kvm_segment *seg[NR_SEGS] = SREGS_SEGMENTS(s);
 	int i;
 
+	events_payload_for_user(vcpu);
 	for (i = 0; i < NR_SEGS; i++)
 		seg_to_user(seg[i], vcpu_seg(vcpu, i));
 	dtable_to_user(&s->gdt, &regs_get(vcpu, RG_DESC)->gdt);

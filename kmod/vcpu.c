@@ -26,12 +26,16 @@ void vcpu_kick(struct vcpu *vcpu)
 
 	if (rcuwait_wake_up(&vcpu->wait))
 		WRITE_ONCE(vcpu->ready, true);
+	/* The CPU that is read here does not go down meanwhile. */
 	preempt_disable();
-	cpu = READ_ONCE(vcpu->cpu);
 	/* Pairs with vcpu_set_state(). */
 	smp_mb();
-	if (READ_ONCE(vcpu->state) == VCPU_IN_GUEST && cpu != smp_processor_id())
-		smp_send_reschedule(cpu);
+	/* The CPU was written before the state: there is one, and it is online. */
+	if (smp_load_acquire(&vcpu->state) == VCPU_IN_GUEST) {
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu != smp_processor_id())
+			smp_send_reschedule(cpu);
+	}
 	preempt_enable();
 }
 
@@ -156,6 +160,8 @@ int vcpu_create(struct vm *vm, u32 id)
 	if (err)
 		goto out_destroy;
 	vm_set_near_vcpu(vm, vcpu->index, vcpu);
+	/* A parameter may have changed before it could be found (fep.c). */
+	vcpu_request(vcpu, REQ_CPUID);
 	err = get_unused_fd_flags(O_CLOEXEC);
 	if (err < 0)
 		goto out_erase;

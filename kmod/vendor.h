@@ -113,6 +113,7 @@ struct vmm_vendor_caps {
 	u64 tsc_ratio_max;
 	u64 tsc_ratio_default;
 	bool timer;			/* set_timer works */
+	bool l1d_leaks;			/* L1TF is there, and L1D is not flushed for guests */
 	u64 efer_mask;			/* EFER bits a guest may set */
 	bool xsaves;			/* a guest can be given XSAVES */
 	bool insn_bytes;		/* decode assists */

@@ -194,5 +194,6 @@ int insn_exec_iret(struct insn_ctx *ctx)
 	if (ctx->insn.op_size > 2)
 		mask |= FL_AC | FL_ID;
 	insn_change_flags(ctx, mask, val);
+	ctx->iret = true;
 	return INSN_OK;
 }

@@ -128,8 +128,8 @@ enum insn_sys {
 };
 
 /* Interrupt shadow that an instruction leaves behind: ctx->shadow. */
-#define INSN_SHADOW_STI		1
-#define INSN_SHADOW_MOV_SS	2
+#define INSN_SHADOW_MOV_SS	1	/* as KVM_X86_SHADOW_INT_* */
+#define INSN_SHADOW_STI		2
 
 /*
  * The guest as the emulator sees it. @v is the caller's cookie (the vCPU).
@@ -305,6 +305,7 @@ struct insn_ctx {
 	bool rep_pending;		/* with INSN_OK: in mid-REP, RIP not advanced */
 	bool single_step;		/* with INSN_OK: RFLAGS.TF was set: #DB is due */
 	bool replaced;			/* with INSN_OK: RSM, whose op has set all registers */
+	bool iret;			/* with INSN_OK: IRET, which lets NMIs come */
 
 	/* The instruction, valid after the call too (for traces, dumps). */
 	u8 bytes[INSN_MAX_LEN];

@@ -47,6 +47,7 @@ void insn_begin(struct insn_ctx *ctx)
 	ctx->rep_pending = false;
 	ctx->single_step = false;
 	ctx->replaced = false;
+	ctx->iret = false;
 	if (ctx->resumed)
 		return;
 	ctx->nbytes = ctx->prefetched > INSN_MAX_LEN ? 0 : ctx->prefetched;

@@ -31,8 +31,8 @@ void ioapic_eoi(struct vcpu *vcpu, u8 vector, bool level);
 /* What @vcpu had in service is gone without EOI, by a reset; or there is another state. */
 void ioapic_forget(struct vcpu *vcpu);
 void ioapic_recall(struct vcpu *vcpu);
-/* irq_mark_eoi() of edge pins that a notifier listens to. */
-void ioapic_mark_eoi(struct vm *vm);
+/* Marks the vectors of edge pins whose EOI somebody listens to by the routes of @r; routing.c. */
+void ioapic_mark_eoi(struct vm *vm, const struct routing *r);
 void ioapic_get(struct ioapic *ioapic, struct kvm_ioapic_state *state);
 void ioapic_set(struct ioapic *ioapic, const struct kvm_ioapic_state *state);
 
@@ -48,14 +48,6 @@ int routing_set_empty(struct vm *vm);
 void routing_destroy(struct vm *vm);
 /* True if @gsi reaches pin @pin of @irqchip (KVM_IRQCHIP_*). */
 bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin);
-/*
- * A route, a notifier or a redirection entry changed: marks the vectors whose
- * EOI matters beyond what TMR tells. In the kernel's IOAPIC these are edge pins
- * with a notifier; with a split irqchip level routes of the reserved pins.
- * A mark is never taken back: a superfluous one only costs a look, while an
- * interrupt on its way when the entry changed must still be heard.
- */
-void irq_mark_eoi(struct vm *vm);
 
 /*
  * Called when the guest acknowledges the interrupt behind a GSI: at EOI, on
@@ -71,7 +63,8 @@ struct ack_notifier {
 void ack_notifier_register(struct vm *vm, struct ack_notifier *n);
 void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n);
 void ack_notify(struct vm *vm, u32 irqchip, u32 pin);
-bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin);
+/* True if a notifier's GSI is that pin by the routes of @r (which may be NULL). */
+bool routing_acked(struct vm *vm, const struct routing *r, u32 irqchip, u32 pin);
 
 /* ioeventfd.c */
 void ioeventfd_destroy_all(struct vm *vm);

@@ -212,19 +212,35 @@ void ioapic_recall(struct vcpu *vcpu)
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
-void ioapic_mark_eoi(struct vm *vm)
+static void mark_eoi(struct ioapic *io, const struct routing *r)
+{
+	struct vm *vm = io->vm;
+	u32 pin;
+
+	lockdep_assert_held(&io->lock);
+	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
+		if (!redir(io, pin).trig_mode &&
+		    (pin == RTC_PIN || routing_acked(vm, r, KVM_IRQCHIP_IOAPIC, pin)))
+			set_bit(redir(io, pin).vector, vm->irq.eoi_vectors);
+}
+
+/* Entries changed. Before the lock is free, as the next interrupt may come then. */
+static void mark_now(struct ioapic *io)
+{
+	rcu_read_lock();
+	mark_eoi(io, rcu_dereference(io->vm->irq.routing));
+	rcu_read_unlock();
+}
+
+void ioapic_mark_eoi(struct vm *vm, const struct routing *r)
 {
 	struct ioapic *io = vm->irq.ioapic;
 	unsigned long flags;
-	u32 pin;
 
 	if (!io)
 		return;
 	spin_lock_irqsave(&io->lock, flags);
-	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
-		if (!redir(io, pin).trig_mode &&
-		    (pin == RTC_PIN || ack_notifier_exists(vm, KVM_IRQCHIP_IOAPIC, pin)))
-			set_bit(redir(io, pin).vector, vm->irq.eoi_vectors);
+	mark_eoi(io, r);
 	spin_unlock_irqrestore(&io->lock, flags);
 }
 
@@ -336,7 +352,6 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 {
 	struct ioapic *io = container_of(dev, struct ioapic, dev);
 	unsigned long flags;
-	bool scan = false;
 	int unmasked = -1;
 	u32 val = 0;
 
@@ -348,13 +363,11 @@ static int mmio_write(struct vcpu *vcpu, struct io_device *dev, u64 addr, unsign
 		break;
 	case REG_WINDOW:
 		unmasked = window_write(io, val);
-		scan = io->select >= REG_REDIR;
+		if (io->select >= REG_REDIR)
+			mark_now(io);
 		break;
 	}
 	spin_unlock_irqrestore(&io->lock, flags);
-	/* The marks before the interrupt whose EOI they are for. */
-	if (scan)
-		irq_mark_eoi(io->vm);
 	if (unmasked >= 0)
 		service_unmasked(io, unmasked);
 	return 0;
@@ -449,6 +462,7 @@ void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 	io->id = state->id & 0xf;
 	io->irr = 0;
 	bitmap_zero(io->rtc_waits, VMM_MAX_VCPUS);
+	mark_now(io);
 	for (pin = 0; pin < VMM_IOAPIC_PINS; pin++)
 		if (state->irr & BIT(pin))
 			set_level(io, pin, true, false);
@@ -456,5 +470,4 @@ void ioapic_set(struct ioapic *io, const struct kvm_ioapic_state *state)
 	vm_for_each_vcpu(i, vcpu, io->vm)
 		recall_rtc(io, vcpu);
 	spin_unlock_irqrestore(&io->lock, flags);
-	irq_mark_eoi(io->vm);
 }

@@ -63,7 +63,7 @@ struct vm_irq {
 	bool x2apic_no_broadcast_quirk;
 	u32 apic_bus_cycle_ns;		/* 1 by default */
 	u16 split_reserved_pins;	/* KVM_CAP_SPLIT_IRQCHIP argument */
-	DECLARE_BITMAP(eoi_vectors, 256); /* irq_mark_eoi(); bits are only ever set */
+	DECLARE_BITMAP(eoi_vectors, 256); /* routing.c, mark_eoi(); bits are only ever set */
 };
 
 /* deliver.c / routing.c: life of the room, called by vm.c. */

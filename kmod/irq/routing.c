@@ -121,18 +121,58 @@ static bool routes_conflict(const struct routing *r)
 	return false;
 }
 
+static bool gsi_on_pin(const struct routing *r, u32 gsi, u32 irqchip, u32 pin)
+{
+	u32 i;
+
+	if (!r)
+		return false;
+	for (i = route_first(r, gsi); route_is(r, i, gsi); i++)
+		if (r->route[i].type == KVM_IRQ_ROUTING_IRQCHIP &&
+		    r->route[i].irqchip == irqchip && r->route[i].pin == pin)
+			return true;
+	return false;
+}
+
+/* Split irqchip: the first GSIs are the pins of user space's IOAPIC. */
+static void mark_split(struct vm *vm, const struct routing *r)
+{
+	u32 i;
+
+	for (i = 0; r && i < r->nr && r->route[i].gsi < vm->irq.split_reserved_pins; i++)
+		if (r->route[i].type == KVM_IRQ_ROUTING_MSI && (r->route[i].data & MSI_LEVEL))
+			set_bit(r->route[i].data & 0xff, vm->irq.eoi_vectors);
+}
+
+/*
+ * Marks the vectors whose EOI matters beyond what TMR tells, as the routes are or are to
+ * be: with a split irqchip level routes of the reserved pins, in the kernel's IOAPIC edge
+ * pins with a notifier (or the RTC's). A mark is never taken back: a superfluous one only
+ * costs a look, while an interrupt on its way when the entry changed must still be heard.
+ */
+static void mark_eoi(struct vm *vm, const struct routing *r)
+{
+	if (vm->irq.mode == IRQCHIP_SPLIT)
+		mark_split(vm, r);
+	else
+		ioapic_mark_eoi(vm, r);
+}
+
 static void routing_install(struct vm *vm, struct routing *new)
 {
 	struct routing *old;
 
 	mutex_lock(&vm->irq_lock);
+	/* The marks before the interrupts whose EOI they are for. */
+	mark_eoi(vm, new);
 	old = rcu_replace_pointer(vm->irq.routing, new, lockdep_is_held(&vm->irq_lock));
+	/* And for an entry of the IOAPIC that was written by the old table meanwhile. */
+	mark_eoi(vm, new);
 	mutex_unlock(&vm->irq_lock);
 	/* After the ioctl nothing is delivered by the old table. */
 	synchronize_srcu_expedited(&vm->irq.ack_srcu);
 	if (old)
 		kvfree_rcu(old, rcu);
-	irq_mark_eoi(vm);
 }
 
 int routing_set(struct vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr, u32 flags)
@@ -292,41 +332,12 @@ int irq_send_msi(struct vm *vm, const struct kvm_msi *msi)
 
 bool routing_gsi_on_pin(struct vm *vm, u32 gsi, u32 irqchip, u32 pin)
 {
-	struct routing *r;
-	bool found = false;
-	u32 i;
+	bool found;
 
 	rcu_read_lock();
-	r = rcu_dereference(vm->irq.routing);
-	if (r)
-		for (i = route_first(r, gsi); route_is(r, i, gsi); i++)
-			if (r->route[i].type == KVM_IRQ_ROUTING_IRQCHIP &&
-			    r->route[i].irqchip == irqchip && r->route[i].pin == pin)
-				found = true;
+	found = gsi_on_pin(rcu_dereference(vm->irq.routing), gsi, irqchip, pin);
 	rcu_read_unlock();
 	return found;
-}
-
-/* Split irqchip: the first GSIs are the pins of user space's IOAPIC. */
-static void routing_mark_eoi(struct vm *vm)
-{
-	struct routing *r;
-	u32 i;
-
-	rcu_read_lock();
-	r = rcu_dereference(vm->irq.routing);
-	for (i = 0; r && i < r->nr && r->route[i].gsi < vm->irq.split_reserved_pins; i++)
-		if (r->route[i].type == KVM_IRQ_ROUTING_MSI && (r->route[i].data & MSI_LEVEL))
-			set_bit(r->route[i].data & 0xff, vm->irq.eoi_vectors);
-	rcu_read_unlock();
-}
-
-void irq_mark_eoi(struct vm *vm)
-{
-	if (vm->irq.mode == IRQCHIP_SPLIT)
-		routing_mark_eoi(vm);
-	else
-		ioapic_mark_eoi(vm);
 }
 
 /* -------- acknowledgment -------- */
@@ -335,7 +346,7 @@ void ack_notifier_register(struct vm *vm, struct ack_notifier *n)
 {
 	lockdep_assert_held(&vm->irq_lock);
 	hlist_add_head_rcu(&n->link, &vm->irq.ack_notifiers);
-	irq_mark_eoi(vm);
+	mark_eoi(vm, rcu_dereference_protected(vm->irq.routing, lockdep_is_held(&vm->irq_lock)));
 }
 
 void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n)
@@ -343,7 +354,6 @@ void ack_notifier_unregister(struct vm *vm, struct ack_notifier *n)
 	lockdep_assert_held(&vm->irq_lock);
 	hlist_del_init_rcu(&n->link);
 	synchronize_srcu(&vm->irq.ack_srcu);
-	irq_mark_eoi(vm);
 }
 
 void ack_notify(struct vm *vm, u32 irqchip, u32 pin)
@@ -358,7 +368,7 @@ void ack_notify(struct vm *vm, u32 irqchip, u32 pin)
 	srcu_read_unlock(&vm->irq.ack_srcu, idx);
 }
 
-bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin)
+bool routing_acked(struct vm *vm, const struct routing *r, u32 irqchip, u32 pin)
 {
 	struct ack_notifier *n;
 	bool found = false;
@@ -366,7 +376,7 @@ bool ack_notifier_exists(struct vm *vm, u32 irqchip, u32 pin)
 
 	hlist_for_each_entry_srcu(n, &vm->irq.ack_notifiers, link,
 				  srcu_read_lock_held(&vm->irq.ack_srcu))
-		if (routing_gsi_on_pin(vm, n->gsi, irqchip, pin))
+		if (gsi_on_pin(r, n->gsi, irqchip, pin))
 			found = true;
 	srcu_read_unlock(&vm->irq.ack_srcu, idx);
 	return found;

@@ -7,7 +7,8 @@
  * one; only then does it take away what they may have mapped. A vCPU fault is
  * one read section, so after the wait nobody adds entries for a slot that is
  * gone, and one zap is final. Until then the slot is vm->mem.going, where the
- * notifiers find it.
+ * notifiers find it. A slot that moves goes in this way before it comes again:
+ * its new place may overlap the old one, where its old pages are still mapped.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -321,25 +322,32 @@ static void start_logging(struct vm *vm, const struct memslot *slot)
 	tdp_watch_slot(vm, slot);
 }
 
-/* The set without @old has no reader any more; @new may be faulted in already. */
-static void after_change(struct vm *vm, enum slot_change change,
-			 const struct memslot *old, const struct memslot *new)
+/* @slots is the set without @old. */
+static void withdraw(struct vm *vm, struct memslot *old, struct memslots *slots)
 {
-	switch (change) {
-	case SLOT_DELETE:
-	case SLOT_MOVE:
-		tdp_zap(vm, old->as_id, old->base_gfn, memslot_gfn_end(old), true);
-		slot_gone(vm);
-		break;
-	case SLOT_FLAGS:
-		if (memslot_logged(new))
-			start_logging(vm, new);
-		else
-			tdp_zap_collapsible(vm, new);
-		break;
-	default:
-		break;
-	}
+	/* Before the set that lacks it: publish() has the barrier. */
+	WRITE_ONCE(vm->mem.going, old);
+	publish(vm, old->as_id, slots);
+	tdp_zap(vm, old->as_id, old->base_gfn, memslot_gfn_end(old), true);
+	slot_gone(vm);
+}
+
+/* @slots is the set with @new, or NULL when the present one has room for it. */
+static void enter(struct vm *vm, struct memslot *new, struct memslots *slots)
+{
+	if (slots)
+		publish(vm, new->as_id, slots);
+	else
+		append(vm, memslots_get(vm, new->as_id), new);
+}
+
+/* No reader has the old flags any more; @slot may be faulted in with the new ones already. */
+static void flags_changed(struct vm *vm, const struct memslot *slot)
+{
+	if (memslot_logged(slot))
+		start_logging(vm, slot);
+	else
+		tdp_zap_collapsible(vm, slot);
 }
 
 /*
@@ -367,48 +375,60 @@ static int store_id(struct vm *vm, int as_id, u16 id, struct memslot *new)
 	return 0;
 }
 
+/* The sets that @change leads to: without @old, with @new; NULL those that it does without. */
+static int make_sets(const struct memslots *now, enum slot_change change,
+		     const struct memslot *old, struct memslot *new,
+		     struct memslots **without, struct memslots **with)
+{
+	*without = NULL;
+	*with = NULL;
+	if (change == SLOT_DELETE || change == SLOT_MOVE) {
+		*without = memslots_replace(now, old, NULL);
+		if (!*without)
+			return -ENOMEM;
+	}
+	if (change == SLOT_DELETE || (change == SLOT_CREATE && can_append(now, new)))
+		return 0;
+	*with = memslots_replace(now, old, new);
+	return *with ? 0 : -ENOMEM;
+}
+
 static int apply(struct vm *vm, enum slot_change change, struct memslot *old,
 		 const struct kvm_userspace_memory_region2 *mem)
 {
-	int as_id = mem->slot >> 16, r = -ENOMEM;
 	bool was_logged = old && memslot_logged(old), logged;
-	struct memslots *now = memslots_get(vm, as_id);
-	struct memslots *slots = NULL;	/* in the place of @now, or @now takes @new */
+	struct memslots *without, *with;
 	struct memslot *new = NULL;
+	int as_id = mem->slot >> 16, r;
 
 	if (change != SLOT_DELETE) {
 		new = new_slot(vm, mem, old);
 		if (!new)
 			return -ENOMEM;
 	}
-	if (change != SLOT_CREATE || !can_append(now, new)) {
-		slots = memslots_replace(now, old, new);
-		if (!slots)
-			goto out_free_slot;
-	}
-	r = store_id(vm, as_id, mem->slot, new);
+	r = make_sets(memslots_get(vm, as_id), change, old, new, &without, &with);
+	if (!r)
+		r = store_id(vm, as_id, mem->slot, new);
 	if (r)
-		goto out_free_slots;
-	/* Before the set that lacks it: publish() has the barrier. */
-	if (change == SLOT_DELETE || change == SLOT_MOVE)
-		WRITE_ONCE(vm->mem.going, old);
+		goto out_free;
 	logged = new && memslot_logged(new);
 	if (logged && !was_logged)
 		count_logged(vm, 1);
 	vm->mem.nr_pages += (new ? new->npages : 0) - (old ? old->npages : 0);
-	if (slots)
-		publish(vm, as_id, slots);
-	else
-		append(vm, now, new);
+	if (without)
+		withdraw(vm, old, without);
+	if (new)
+		enter(vm, new, with);
 	if (was_logged && !logged)
 		count_logged(vm, -1);
-	after_change(vm, change, old, new);
+	if (change == SLOT_FLAGS)
+		flags_changed(vm, new);
 	free_slot(old, new);
 	return 0;
 
-out_free_slots:
-	kvfree(slots);
-out_free_slot:
+out_free:
+	kvfree(with);
+	kvfree(without);
 	free_slot(new, old);
 	return r;
 }

@@ -309,13 +309,15 @@ static bool key_ok(const struct walk *w)
 
 static int check_rights(const struct walk *w, struct walk_fault *fault)
 {
+	bool key;
+
 	if (w->flags & WALK_NO_AD)
 		return 0;
-	if (!rights_ok(w))
-		return page_fault(w, fault, X86_PF_PROT);
-	if (!key_ok(w))
-		return page_fault(w, fault, X86_PF_PROT | X86_PF_PK);
-	return 0;
+	key = key_ok(w);
+	if (key && rights_ok(w))
+		return 0;
+	/* The key's part is told whatever else is wrong (SDM 4.7). */
+	return page_fault(w, fault, X86_PF_PROT | (key ? 0 : X86_PF_PK));
 }
 
 /* 0, or 1 when the entry is no longer what the walk saw, or -EFAULT. */

@@ -106,20 +106,22 @@ static int get_osvw_status(struct vcpu_svm *svm, u64 *val, bool host)
 	return get_osvw(svm, val, host, 1);
 }
 
+static int set_osvw(struct vcpu_svm *svm, u64 val, bool host, int n)
+{
+	if (!host && !guest_cpuid_has(&svm->vcpu, X86_FEATURE_OSVW))
+		return 1;
+	svm->osvw[n] = val;
+	return 0;
+}
+
 static int set_osvw_length(struct vcpu_svm *svm, u64 val, bool host)
 {
-	if (!host)
-		return 1;
-	svm->osvw[0] = val;
-	return 0;
+	return set_osvw(svm, val, host, 0);
 }
 
 static int set_osvw_status(struct vcpu_svm *svm, u64 val, bool host)
 {
-	if (!host)
-		return 1;
-	svm->osvw[1] = val;
-	return 0;
+	return set_osvw(svm, val, host, 1);
 }
 
 static int get_zero(struct vcpu_svm *svm, u64 *val, bool host)
@@ -143,6 +145,7 @@ static const struct svm_msr {
 	{ MSR_AMD64_LS_CFG, get_zero, set_ignored },
 	{ MSR_VM_CR, get_zero, set_vm_cr },
 	{ MSR_VM_HSAVE_PA, get_zero, set_hsave },
+	{ MSR_VM_IGNNE, get_zero, set_ignored },
 	{ MSR_OSVW_LENGTH, get_osvw_length, set_osvw_length },
 	{ MSR_OSVW_STATUS, get_osvw_status, set_osvw_status },
 };

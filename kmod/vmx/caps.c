@@ -335,6 +335,7 @@ int vmx_cpu_on(void)
 		err = -EIO;
 		goto out_cr4;
 	}
+	vmx_clear_leftovers();
 	vmx_flush_all_on_cpu();
 	vmx_read_host_msrs();
 	return 0;

@@ -28,7 +28,8 @@ void vmx_inject(struct vcpu *vcpu, const struct vmm_event *event)
 	/* CR0.PE is never the guest's to change alone, so the copy is true. */
 	if (event->has_error && (vcpu->regs.cr0 & X86_CR0_PE)) {
 		info |= INTR_INFO_DELIVER_CODE_MASK;
-		vmcs_write32(VM_ENTRY_EXCEPTION_ERROR_CODE, event->error);
+		/* SDM 27.2.1.3: bits 31:16 are 0, which user space's may not be. */
+		vmcs_write32(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)event->error);
 	}
 	if (is_soft(event->type))
 		vmcs_write32(VM_ENTRY_INSTRUCTION_LEN, event->insn_len);

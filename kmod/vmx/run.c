@@ -22,6 +22,8 @@
 
 static DEFINE_PER_CPU(struct list_head, active_list);
 static DEFINE_PER_CPU(struct vcpu_vmx *, current_vmx);
+/* clear_for_dead_cpu() and the return of that CPU */
+static DEFINE_RAW_SPINLOCK(leftovers_lock);
 
 static_assert(offsetof(struct vmx_run, host_rsp) == VMX_RUN_HOST_RSP);
 static_assert(offsetof(struct vmx_run, guest_spec_ctrl) == VMX_RUN_GUEST_SPEC);
@@ -54,14 +56,35 @@ static void clear_by_ipi(void *data)
 	clear_here(data);
 }
 
+/*
+ * A CPU that goes down clears what is active there. Kernels before 6.3 can run a thread on
+ * it even after that, whose VMCS was then never active but is in the list all the same:
+ * until the CPU is back, it is for us to take it out.
+ */
+static void clear_for_dead_cpu(struct vcpu_vmx *vmx, int cpu)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&leftovers_lock, flags);
+	if (vmx->active_cpu == cpu) {
+		list_del(&vmx->active_link);
+		cmpxchg(per_cpu_ptr(&current_vmx, cpu), vmx, NULL);
+		vmx->run.flags &= ~BIT(VMX_RUN_RESUME);
+		/* As in clear_here(). */
+		smp_store_release(&vmx->active_cpu, -1);
+	}
+	raw_spin_unlock_irqrestore(&leftovers_lock, flags);
+}
+
 /* Nobody else may be loading it: the vCPU's thread, or its end. */
 void vmx_vmcs_clear(struct vcpu_vmx *vmx)
 {
 	int cpu = READ_ONCE(vmx->active_cpu);
 
-	/* A CPU that went down meanwhile has cleared it itself. */
-	if (cpu >= 0)
-		smp_call_function_single(cpu, clear_by_ipi, vmx, 1);
+	if (cpu < 0)
+		return;
+	if (smp_call_function_single(cpu, clear_by_ipi, vmx, 1))
+		clear_for_dead_cpu(vmx, cpu);
 }
 
 /* Also in NMI context of a crash: a half-done list_add() still walks well. */
@@ -74,6 +97,13 @@ void vmx_clear_this_cpu(void)
 		return;
 	list_for_each_entry_safe(vmx, next, list, active_link)
 		clear_here(vmx);
+}
+
+void vmx_clear_leftovers(void)
+{
+	raw_spin_lock(&leftovers_lock);
+	vmx_clear_this_cpu();
+	raw_spin_unlock(&leftovers_lock);
 }
 
 static void activate(struct vcpu_vmx *vmx, int cpu)

@@ -143,6 +143,7 @@ void vmx_cpu_off(void);
 void vmx_vmcs_load(struct vcpu_vmx *vmx);	/* preemption off */
 void vmx_vmcs_clear(struct vcpu_vmx *vmx);	/* wherever it is active */
 void vmx_clear_this_cpu(void);			/* irqs off */
+void vmx_clear_leftovers(void);			/* irqs off; the CPU was down */
 void vmx_stay_begin(struct vcpu *vcpu);
 void vmx_stay_end(struct vcpu *vcpu);
 void vmx_enter(struct vcpu *vcpu);

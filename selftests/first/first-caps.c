@@ -162,6 +162,48 @@ static void msr_filter(void)
 	}
 }
 
+/* A system call of 32-bit user space, from here. */
+static long call_32(uint32_t nr, uint32_t a, uint32_t b, const void *c)
+{
+	long r;
+
+	asm volatile("int $0x80" : "=a" (r) : "a" (nr), "b" (a), "c" (b), "d" (c)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return r;
+}
+
+struct filter_32 {
+	uint32_t flags;
+	struct {
+		uint32_t flags, nmsrs, base, bitmap;
+	} ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+/* Its pointers make the structure, and so the number, another one. */
+static void msr_filter_32(void)
+{
+	uint8_t *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	uint32_t set_32 = _IOW(KVMIO, 0xc6, struct filter_32), sys_ioctl = 54;
+	struct filter_32 *f = (void *)(low + 64);
+	struct guest g;
+	struct guest_cpu *cpu = start(&g);
+
+	CHECK(low != MAP_FAILED);
+	f->ranges[0].flags = KVM_MSR_FILTER_READ;
+	f->ranges[0].base = MSR_STAR & ~7u;
+	f->ranges[0].nmsrs = 8;
+	f->ranges[0].bitmap = (uintptr_t)low;
+	CHECK_EQ(ioctl(g.fd, set_32, f), -1);
+	CHECK_EQ(errno, ENOTTY);
+	CHECK_EQ(call_32(sys_ioctl, g.fd, set_32, f), 0);
+	CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, MSR_STAR), 0x13);
+	memset(f, 0, sizeof(*f));
+	CHECK_EQ(call_32(sys_ioctl, g.fd, set_32, f), 0);
+	CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, MSR_STAR), 0);
+	f->flags = 4;
+	CHECK_EQ(call_32(sys_ioctl, g.fd, set_32, f), -EINVAL);
+}
+
 static void expect_msr(struct guest_cpu *cpu, uint32_t exit, uint32_t msr, uint32_t why)
 {
 	expect_exit(cpu, exit);
@@ -843,6 +885,7 @@ static void signal_mask(void)
 
 static const struct test tests[] = {
 	{ "MSR filter", msr_filter },
+	{ "MSR filter of 32-bit user space", msr_filter_32 },
 	{ "MSR exits to user space", msr_exits },
 	{ "feature MSRs", feature_msrs },
 	{ "KVM_CAP_SYNC_REGS", sync_regs },

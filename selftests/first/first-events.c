@@ -208,6 +208,53 @@ static void double_fault(void)
 	CHECK_EQ(guest_regs(cpu).rbx, 0);
 }
 
+static void expect_breakpoint(struct guest_cpu *cpu)
+{
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(guest_regs(cpu).rax, 3);
+	CHECK_EQ(guest_regs(cpu).rdx, GUEST_CODE_GPA + AT(bp) + 1);
+}
+
+/* A debugger gives back the INT3 that is not its own: the handler returns behind it. */
+static void breakpoint_from_user(void)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_BP };
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(bp));
+	struct kvm_vcpu_events e = get_events(cpu);
+
+	e.exception.injected = 1;
+	e.exception.nr = 3;
+	MUST(ioctl(cpu->fd, KVM_SET_VCPU_EVENTS, &e));
+	/* Its length is nothing that the structure tells; RIP is at it, and so it comes again. */
+	CHECK_EQ(get_events(cpu).exception.injected, 0);
+	expect_breakpoint(cpu);
+	guest_call(cpu, AT(bp), 0, 0, 0, 0);
+	MUST(ioctl(cpu->fd, KVM_SET_GUEST_DEBUG, &debug));
+	expect_breakpoint(cpu);
+}
+
+/* An exception that is due is of the last instruction. */
+static void exception_before_interrupt(void)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, AT(window));
+	struct kvm_vcpu_events e;
+
+	MUST(ioctl(g.fd, KVM_ENABLE_CAP, &cap));
+	e = get_events(cpu);
+	e.exception.pending = 1;
+	e.exception.nr = 6;
+	e.interrupt.injected = 1;
+	e.interrupt.nr = 0x80;
+	e.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	MUST(ioctl(cpu->fd, KVM_SET_VCPU_EVENTS, &e));
+	expect_exit(cpu, KVM_EXIT_HLT);
+	CHECK_EQ(guest_regs(cpu).rax, 6);
+	CHECK_EQ(guest_regs(cpu).rdx, GUEST_CODE_GPA + AT(window));
+}
+
 static void inject_from_user(void)
 {
 	struct guest g;
@@ -238,6 +285,8 @@ static const struct test tests[] = {
 	{ "exceptions", exceptions },
 	{ "double fault", double_fault },
 	{ "exception from user space", inject_from_user },
+	{ "breakpoint from user space", breakpoint_from_user },
+	{ "exception before interrupt", exception_before_interrupt },
 };
 
 TEST_MAIN(tests)

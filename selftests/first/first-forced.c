@@ -55,6 +55,11 @@ GUEST_CODE(fep,
 	"hlt\n"
 	/* the two instructions of hypercalls */
 	"fep_call: mov $-1, %rax; " FEP "vmcall; hlt\n"
+	/* in the shadow of each, with IF 0 and 1 */
+	"fep_ss: mov %ss, %ecx; " FEP "mov %ecx, %ss\n"
+	"nop; mov %ss, %ecx; sti; nop; " FEP "mov %ecx, %ss\n"
+	"nop; cli; " FEP "sti\n"
+	"cli; hlt\n"
 	/* until *rdi; counts what was emulated, and #UD of on_skip what was not */
 	"fep_loop: xor %ebx, %ebx\n"
 	"1: " FEP "incq 0xf000\n"
@@ -73,6 +78,7 @@ GUEST_CODE(fep,
 extern const char fep_plain[], fep_done[], fep_ud[], fep_ud_at[], fep_x87[], fep_x87_at[], fep_de[],
 		  fep_de_at[], fep_mmio[], fep_rdmsr[], fep_rdmsr_at[], fep_wrmsr[],
 		  fep_wrmsr_at[], fep_bp[], fep_bp_at[], fep_gd[], fep_gd_at[], fep_tf[], fep_call[],
+		  fep_ss[],
 		  fep_loop[], fep_on_ud[], fep_on_de[], fep_on_db[], fep_on_gp[], fep_on_step[],
 		  fep_on_skip[], fep_page[];
 
@@ -248,6 +254,16 @@ static void msrs(void)
 	expect_fault(cpu, 13, GPA(wrmsr_at));
 }
 
+/* VT-x enters a guest with IF 0 in the shadow of MOV SS, but not in that of STI. */
+static void interrupt_shadow(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g, "1");
+
+	run(cpu, AT(ss), 0, 0);
+	CHECK_EQ(get_events(cpu).interrupt.shadow, 0);
+}
+
 static void msrs_by_user_space(void)
 {
 	struct kvm_enable_cap cap = {
@@ -407,6 +423,7 @@ static const struct test tests[] = {
 	{ "users_breakpoint", users_breakpoint },
 	{ "general_detect", general_detect },
 	{ "stepped", stepped },
+	{ "interrupt_shadow", interrupt_shadow },
 	{ "hypercall", hypercall },
 	{ "switched", switched },
 };

@@ -169,12 +169,76 @@ static void vector_registers(void)
 	CHECK_EQ(*(uint64_t *)fpu.fpr[1], 0x8000000000000000);
 }
 
+static bool faulted(struct guest_cpu *cpu)
+{
+	return guest_regs(cpu).rip == GUEST_CODE_GPA + AT(gp) + 1;
+}
+
+/* What KVM answers for CPUs that the guest may think it has; Windows and old kernels ask. */
+static void old_msrs(void)
+{
+	static const struct {
+		uint32_t msr;
+		uint64_t val;
+		bool fixed;	/* faults when written */
+	} known[] = {
+		{ 0x0, 0, true }, { 0x1, 0, true }, { 0x17, 0, true }, { 0x2c, 1 << 24, true }, { 0xc1, 0 }, { 0xcd, 3, true },
+		{ 0x11e, 0xbe702111 }, { 0x187, 0 }, { 0x198, 1000 | 4ull << 40 }, { 0x619, 0, true }, { 0x639, 0, true },
+		{ 0x641, 0, true }, { 0xc0010000, 0 }, { 0xc0010004, 0 }, { 0xc001001b, 0x20000000 }, { 0xc0011023, 0 },
+		{ 0xc001102c, 0 },
+	};
+	struct guest g;
+	struct guest_cpu *cpu = start(&g);
+	unsigned int i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		uint64_t val = guest_exec(cpu, AT(read), 0, 0, 0, known[i].msr);
+
+		if (faulted(cpu) || val != known[i].val)
+			FAIL("%x: reads %lx%s", known[i].msr, val, faulted(cpu) ? " (a fault)" : "");
+		guest_exec(cpu, AT(write), 4, 0, 0, known[i].msr);
+		if (faulted(cpu) != known[i].fixed)
+			FAIL("%x: %s when written", known[i].msr, faulted(cpu) ? "faults" : "does not fault");
+	}
+}
+
+/* LBR and BTF are dropped, what nobody knows is not. */
+static void debugctl(void)
+{
+	struct guest g;
+	struct guest_cpu *cpu = start(&g);
+
+	guest_exec(cpu, AT(write), 2, 0, 0, 0x1d9);
+	CHECK(!faulted(cpu));
+	CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, 0x1d9), 0);
+	guest_exec(cpu, AT(write), 1ull << 40, 0, 0, 0x1d9);
+	CHECK(faulted(cpu));
+}
+
+/* "Performance monitoring available" cannot be changed, but writing it is no fault. */
+static void misc_enable(void)
+{
+	enum { EMON = 1 << 7, BTS_UNAVAIL = 1 << 11 };
+	struct guest g;
+	struct guest_cpu *cpu = start(&g);
+	uint64_t val = guest_exec(cpu, AT(read), 0, 0, 0, 0x1a0);
+
+	guest_exec(cpu, AT(write), val ^ EMON, 0, 0, 0x1a0);
+	CHECK(!faulted(cpu));
+	CHECK_EQ(guest_exec(cpu, AT(read), 0, 0, 0, 0x1a0), val);
+	guest_exec(cpu, AT(write), val ^ BTS_UNAVAIL, 0, 0, 0x1a0);
+	CHECK(faulted(cpu));
+}
+
 static const struct test tests[] = {
 	{ "written here, read there", both_ways },
 	{ "FS, GS and SWAPGS", segment_bases },
 	{ "TSC_AUX", tsc_aux },
 	{ "the mask of SYSCALL", syscall_mask },
 	{ "unknown MSR", unknown_msr },
+	{ "MSRs of old CPUs", old_msrs },
+	{ "DEBUGCTL", debugctl },
+	{ "MISC_ENABLE", misc_enable },
 	{ "vector registers", vector_registers },
 };
 

@@ -474,6 +474,26 @@ static void arg_translate(struct target *t, struct arg *a, unsigned int variant)
 	tr->linear_address = 0x8000;
 }
 
+/* Breakpoints in code end QEMU's emulation (fuzz-guest.c, clear_events()): there they are all on data. */
+static uint64_t settle_dr7(uint64_t dr7)
+{
+	return host_is_tcg() ? dr7 | 0x11110000 : dr7;
+}
+
+static void settle_debug(struct arg *a)
+{
+	struct kvm_guest_debug *d = a->buf;
+
+	d->arch.debugreg[7] = settle_dr7(d->arch.debugreg[7]);
+}
+
+static void settle_debugregs(struct arg *a)
+{
+	struct kvm_debugregs *d = a->buf;
+
+	d->dr7 = settle_dr7(d->dr7);
+}
+
 static void arg_debug(struct target *t, struct arg *a, unsigned int variant)
 {
 	struct kvm_guest_debug *d = arg_buf(a, sizeof(*d));
@@ -483,6 +503,7 @@ static void arg_debug(struct target *t, struct arg *a, unsigned int variant)
 	for (i = 0; i < 4; i++)
 		d->arch.debugreg[i] = 0x8000 + pick(t->g, 64);
 	d->arch.debugreg[7] = pick(t->g, 2) ? 0x400 : 0x455;
+	settle_debug(a);
 }
 
 static void arg_setup_mce(struct target *t, struct arg *a, unsigned int variant)
@@ -598,7 +619,7 @@ const struct row rows[] = {
 	VCPU(KVM_GET_XCRS),
 	VCPU(KVM_SET_XCRS, .from = KVM_GET_XCRS),
 	VCPU(KVM_GET_DEBUGREGS),
-	VCPU(KVM_SET_DEBUGREGS, .from = KVM_GET_DEBUGREGS),
+	VCPU(KVM_SET_DEBUGREGS, .from = KVM_GET_DEBUGREGS, .settle = settle_debugregs),
 	VCPU(KVM_GET_VCPU_EVENTS),
 	VCPU(KVM_SET_VCPU_EVENTS, .from = KVM_GET_VCPU_EVENTS),
 	VCPU(KVM_GET_MSRS, .valid = arg_msrs),
@@ -617,7 +638,7 @@ const struct row rows[] = {
 	VCPU(KVM_SMI),
 	VCPU(KVM_SET_SIGNAL_MASK, .valid = arg_sigmask, .settle = settle_sigmask),
 	VCPU(KVM_TRANSLATE, .valid = arg_translate),
-	VCPU(KVM_SET_GUEST_DEBUG, .valid = arg_debug),
+	VCPU(KVM_SET_GUEST_DEBUG, .valid = arg_debug, .settle = settle_debug),
 	VCPU(KVM_X86_SETUP_MCE, .valid = arg_setup_mce),
 	VCPU(KVM_X86_SET_MCE, .valid = arg_set_mce),
 	VCPU(KVM_SET_TSC_KHZ, .valid = arg_tsc_khz),

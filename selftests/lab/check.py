@@ -8,8 +8,11 @@ directory in place of selftests/) FULL (the long tests, too) DEBUG (all on the d
 kasan, kcsan, preempt: in the machines, on such a kernel).
 """
 import collections
+import contextlib
+import fnmatch
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +20,7 @@ import time
 
 import lab
 import registry
-from machine import LAB, SLOW, TOP, LabError, Machine, say
+from machine import LAB, SLOW, STALL, TOP, LabError, Machine, say
 from report import Outcome, Report
 
 BOOT_SECONDS = 240 * SLOW
@@ -25,6 +28,7 @@ BOOT_SECONDS = 240 * SLOW
 GRACE = int(os.environ.get("LAB_GRACE") or 60)
 # QEMU's own assertion in its SVM, which stock KVM's tests hit as well
 EMULATOR_FAULT = "bql_locked"
+HANGS = "the machine hangs"
 
 
 def batch_files(tests, root):
@@ -84,19 +88,23 @@ class Boot:
         self.since = time.monotonic()
         limit = BOOT_SECONDS
         alive = True
-        while alive:
-            data, _, alive = box.poll(0.2)
-            self.feed(data, box)
-            if self.current:
-                # Its own limit ends a test inside; this one is for a machine that no longer runs.
-                limit = self.current.seconds * 2 + GRACE
-            if time.monotonic() - self.since > limit:
-                self.trouble.setdefault(self.current and self.current.name, "the machine hangs")
-                break
-        self.feed(box.drain(), box)
-        if self.current or not self.done:
-            self.finish(box, None)
-        self.find_strays(box)
+        try:
+            while alive:
+                data, _, alive = box.poll(0.2)
+                self.feed(data, box)
+                if self.current:
+                    # Its own limit ends a test inside; this one is for a machine that no longer runs.
+                    limit = self.current.seconds * 2 + GRACE
+                if time.monotonic() - self.since > limit:
+                    self.trouble.setdefault(self.current and self.current.name, HANGS)
+                    break
+            self.feed(box.drain(), box)
+            if self.current or not self.done:
+                self.finish(box, None)
+            elif box.status is None and not self.trouble:
+                self.trouble[self.done[-1].name] = "the machine died"
+        finally:
+            self.find_strays(box)
 
     def find_strays(self, box):
         """Trouble that no test was blamed for: while the module was loaded, or after the test before it had ended."""
@@ -150,13 +158,14 @@ class Boot:
         text = (self.output + self.rest).decode(errors="replace") if status is None else self.output.decode(errors="replace")
         seconds, cpu_seconds = time.monotonic() - self.since, box.cpu_seconds() - self.cpu_since
         words = box.last_words()
-        if status is None and not getattr(test, "again", False):
-            self.excuse(test, box, words)
         if trouble:
             self.blamed.add(test.name)
+        reported = trouble and trouble != HANGS and not STALL.search(trouble.encode())
+        if status is None and not reported and not getattr(test, "again", False):
+            self.excuse(test, box, words)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
         outcome.cpu_seconds = cpu_seconds
-        if outcome.why and test.tries > 1:
+        if outcome.why and test.tries > 1 and not reported:
             test.tries -= 1
             self.report.note(outcome, "it is tried again: see its directory's tests file")
             self.retries = True
@@ -166,7 +175,6 @@ class Boot:
         self.report.add(outcome)
         self.done.append(test)
         self.current, self.output, self.since = None, b"", time.monotonic()
-
 
     def excuse(self, test, box, words):
         """What cannot have been a module's doing, nor a test's, is tried once more."""
@@ -185,16 +193,29 @@ class Again(Exception):
     pass
 
 
+def end_session(process):
+    """All that a test has started, which may hold locks and places of emulators. What it said so far."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        try:
+            return process.communicate(timeout=10)[0]
+        except subprocess.TimeoutExpired:
+            pass
+    return b""
+
+
 def run_host_test(test, report):
     began = time.monotonic()
     # MAKEFLAGS: what our make was given (TESTS=…) would override variables of the makes that tests run
     env = dict(os.environ, MAKEFLAGS="", VENDOR="", TESTS="", CMD="", KVM="", LAB=LAB, TOP=TOP)
+    process = subprocess.Popen(["bash", "-c", test.command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env=env, start_new_session=True)
     try:
-        done = subprocess.run(["bash", "-c", test.command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=test.seconds, env=env, check=False)
-        status, text = done.returncode, done.stdout
-    except subprocess.TimeoutExpired as late:
-        status, text = 124, late.stdout or b""
+        text, _ = process.communicate(timeout=test.seconds)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        status, text = 124, end_session(process)
     report.add(Outcome(test, status, text.decode(errors="replace"), time.monotonic() - began))
 
 
@@ -240,7 +261,9 @@ def work(batches, report):
         except Exception as error:      # pylint: disable=broad-except
             for test in batch:
                 if not report.has(test):
-                    report.add(Outcome(test, None, "", 0, "not run: %s: %s" % (type(error).__name__, error)))
+                    outcome = Outcome(test, None, "", 0, "not run: %s: %s" % (type(error).__name__, error))
+                    outcome.not_run = True
+                    report.add(outcome)
 
 
 def work_off(batches, report):
@@ -278,11 +301,13 @@ def main():
     vendors = [lab.setting("VENDOR")] if lab.setting("VENDOR") else ["amd", "intel"] if SLOW == 1 else ["amd"]
     if set(vendors) - {"amd", "intel"}:
         raise LabError("VENDOR=%s: there are two machines, amd and intel" % vendors[0])
-    tests = registry.read_all(TOP, lab.setting("TESTS", "*").split(), vendors, lab.setting("FULL", "0") != "0")
+    globs = lab.setting("TESTS", "*").split()
+    tests = registry.read_all(TOP, globs, vendors, lab.setting("FULL", "0") != "0")
     if SLOW > 1:
         tests = [test for test in tests if test.where != "host"]
-    if not tests:
-        raise LabError("no test is called %s" % lab.setting("TESTS", "*"))
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(test.name, glob) for test in tests):
+            raise LabError("no test is called %s" % glob)
     began = time.monotonic()
     prepare(tests)
     report = Report(len(tests))

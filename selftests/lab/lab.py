@@ -18,7 +18,7 @@ import tty
 import machine
 from machine import LAB, TOP, LabError, Machine, say
 
-DIED, TIMED_OUT = 125, 124
+DIED, TIMED_OUT, COMPLAINED = 125, 124, 123
 
 
 def setting(name, default=""):
@@ -76,7 +76,7 @@ def debug_always():
 
 
 def build_dir(what, suffix=""):
-    script = '. %s/env.sh; VMM_BUILD=%s build_dir %s' % (LAB, suffix, what)
+    script = '. %s/env.sh; VMM_BUILD=%s build_dir %s' % (shlex.quote(LAB), suffix, what)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=True, text=True)
     return done.stdout.strip()
 
@@ -100,6 +100,8 @@ def build(module):
     done = subprocess.run([LAB + "/build-userspace"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         say("vmrun does not build (make userspace shows why); going on without it")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(vmrun_path())
 
 
 def relay(box, interactive, timeout, output=None):
@@ -125,7 +127,7 @@ def relay(box, interactive, timeout, output=None):
     if box.trouble:
         say("the machine's kernel complained: %s" % box.trouble)
         sys.stderr.write(box.last_words() + "\n")
-    return box.status
+    return box.status or (COMPLAINED if box.trouble else 0)
 
 
 # What libvirt needs to be tried by hand

@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,8 @@ import tty
 
 LAB = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(LAB))
-CACHE = os.environ.get("VMM_CACHE") or "/var/cache/vmm"
+CACHE = os.path.abspath(os.environ.get("VMM_CACHE") or "/var/cache/vmm")
+os.environ["VMM_CACHE"] = CACHE
 MB = 1 << 20
 
 # What the emulated host's console must never say.
@@ -28,8 +30,12 @@ TROUBLE = re.compile(
     rb"Kernel panic|Oops:|BUG: (?!KCSAN)|WARNING: CPU|kernel BUG at|general protection fault|soft lockup|hard LOCKUP"
     rb"|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked"
     rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|ODEBUG:|lab: leaked"
-    rb"|WARNING: (possible|suspicious|bad|inconsistent|lock held|Nested|held)|INFO: trying to register non-static"
+    rb"|WARNING: (possible|suspicious|bad|inconsistent|lock held|Nested|held|\S+:\d+ at )|WARNING: .*-unsafe lock order"
+    rb"|still has locks held|chain_key collision|INFO: trying to register non-static"
+    rb"|BUG \S+ \((Not tainted|Tainted)|pagealloc: (memory corruption|single bit error)"
     rb"|unchecked MSR access|refcount_t: |corrupted stack end|vmm: internal promise broken")
+# What a bad day of the emulator can look like as well
+STALL = re.compile(rb"soft lockup|hard LOCKUP|rcu: INFO|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked")
 # The kernel has data races of its own, which it knows of. In a report the line after this one tells who made the access, a plain one.
 RACE = re.compile(rb"\b(read|write)( \(reordered\))? to 0x\w+ of \d+ bytes by")
 # A kernel that looks for mistakes (DEBUG_KERNEL=) takes its time.
@@ -45,6 +51,8 @@ APPEND = {
     "intel": "mitigations=off tsc=reliable tsc_early_khz=50000 rodata=off "
              "initcall_blacklist=itmt_legacy_init lab.root=pmem0 lab.out=ttyS1 lab.ctl=ttyS2 ",
 }
+# No run takes so many seconds.
+LEFT_BEHIND = 2 * 86400
 DEFAULT_MEM = {"amd": 3072, "intel": 2048}
 MOST_MEM = {"amd": 1 << 20, "intel": 2048}      # Bochs's own bound
 
@@ -88,7 +96,7 @@ def in_tree(dirs, command):
 
 
 def lab_kernel():
-    script = ". %s/env.sh; lab_kernel" % LAB
+    script = ". %s/env.sh; lab_kernel" % shlex.quote(LAB)
     done = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, check=False, text=True)
     if done.returncode:
         raise LabError("no such kernel in the lab")
@@ -198,6 +206,10 @@ class Machine:
     def run_root():
         path = CACHE + "/runs"
         os.makedirs(path, exist_ok=True)
+        # What killed runs have left
+        for entry in os.scandir(path):
+            if entry.is_dir(follow_symlinks=False) and time.time() - entry.stat().st_mtime > LEFT_BEHIND:
+                shutil.rmtree(entry.path, ignore_errors=True)
         return path
 
     def start(self):

@@ -6,6 +6,8 @@ import threading
 import time
 
 RESULT = re.compile(r"^\s*(not )?ok\b[ \t]*(\d*)[ \t]*-?[ \t]*([^#]*)(#.*)?$")
+PLAN = re.compile(r"^1\.\.(\d+)")
+GIVES_UP = re.compile(r"^\s*Bail out!", re.M)
 SKIP_STATUS, TIMEOUT_STATUS = 4, 124
 # Who waits for a test with a time limit of more than these seconds is told how far it is.
 LONG = 1000
@@ -19,10 +21,16 @@ class Outcome:
         self.status, self.trouble = status, trouble
         self.cpu_seconds = 0        # of the emulator
         self.passed = self.failed = self.skipped = 0
+        self.not_run = False
+        plans = []
         for line in text.splitlines():
             match = RESULT.match(line)
             if match:
                 self.count(match)
+            plans += [int(number) for number in PLAN.findall(line)]
+        # A program that runs others has several plans, and they are for those others to keep.
+        self.missing = max(0, plans[0] - self.passed - self.failed - self.skipped) if len(plans) == 1 else 0
+        self.gave_up = bool(GIVES_UP.search(text))
         self.why = self.judge(status, trouble)
         if self.passed + self.failed + self.skipped == 0:
             self.skipped += status == SKIP_STATUS
@@ -44,6 +52,10 @@ class Outcome:
             why = "the machine died"
         elif status in (TIMEOUT_STATUS, 137):
             why = "no end within %d s" % self.test.seconds
+        elif self.gave_up:
+            why = "it gave up"
+        elif status == 0 and self.missing:
+            why = "%d of its results are missing" % self.missing
         elif status in (0, SKIP_STATUS):
             return "a part of it failed" if self.failed else None
         else:
@@ -111,6 +123,10 @@ class Report:
     def close(self, began):
         for line in self.losers:
             print("# failed: " + line)
+        lost = max(0, self.total - len(self.seen))
+        if lost:
+            print("# failed: of %d test programs nothing was heard" % lost)
+            self.failed += lost
         print("# %d test programs in %d s" % (self.number, time.monotonic() - began))
         print("%d passed, %d failed, %d skipped" % (self.passed, self.failed, self.skipped))
         sys.stdout.flush()

@@ -35,8 +35,9 @@ install() {
 	fi
 	[ "$(id -u)" = 0 ] || die "must be root to install $*"
 	say "installing on this machine: $*"
+	# A machine that has just come up may be at its own updates.
 	apt-get -qq update || say "apt-get update had errors; going on"
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@" >/dev/null ||
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" >/dev/null ||
 		die "could not install $*"
 }
 

@@ -58,6 +58,14 @@ bool test_selected(const char *name, char **names, int n)
 	return !n;
 }
 
+static bool test_exists(const char *name, const struct test *tests, int n)
+{
+	while (n--)
+		if (!strcmp(tests[n].name, name))
+			return true;
+	return false;
+}
+
 const char *test_usual_device(void)
 {
 	const char *device = getenv("VMM_DEVICE");
@@ -83,6 +91,11 @@ int run_tests(int argc, char **argv, const struct test *tests, int n)
 		else
 			return usage(argv[0]);
 	}
+	for (i = optind; i < argc; i++)
+		if (!test_exists(argv[i], tests, n)) {
+			fprintf(stderr, "%s: there is no test '%s'\n", argv[0], argv[i]);
+			return 2;
+		}
 	printf("KTAP version 1\n1..%d\n", n);
 	for (i = 0; i < n; i++) {
 		int r = TEST_SKIP;

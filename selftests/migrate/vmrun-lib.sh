@@ -83,7 +83,7 @@ lives() {
 }
 
 # The first line names what is looked for, so that kernel messages about it count too
-healthy() { ! grep -E 'CORRUPT|ENDED|soft lockup|Call Trace|BUG:|unstable' "$dir/$1"; }
+healthy() { [ -s "$dir/$1" ] && ! grep -E 'CORRUPT|ENDED|soft lockup|Call Trace|BUG:|unstable' "$dir/$1"; }
 
 show() { tr -d '\r' <"$dir/$1" | grep -v 'pattern: tick' | tail -n 15 | sed "s/^/# $1: /"; }
 

@@ -257,6 +257,50 @@ static void move_running(void)
 	CHECK(mm_stop_bump(cpu) > 0);
 }
 
+static void *run_through_holes(void *arg)
+{
+	struct guest_cpu *cpu = arg;
+	long r;
+
+	do
+		r = guest_run(cpu);
+	while (!r && cpu->run->exit_reason == KVM_EXIT_MMIO);
+	return (void *)r;
+}
+
+/*
+ * By a page at a time, under a guest that writes there: at its new place the old pages are
+ * still mapped for a moment, read-only ones of zeroes, and must not be taken for the new ones.
+ */
+static void move_over_itself(void)
+{
+	uint64_t *mem = mmap(NULL, 4 * MB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t base = 64 * MB;
+	struct guest_cpu *cpu;
+	struct guest g;
+	int i;
+
+	CHECK(mem != MAP_FAILED);
+	madvise(mem, 4 * MB, MADV_NOHUGEPAGE);
+	mm_guest(&g, 32 * MB, 1);
+	cpu = &g.cpu[0];
+	guest_slot(&g, 1, 0, base, 4 * MB, mem);
+	for (i = 0; i < 20; i++) {
+		MUST(madvise(mem, 4 * MB, MADV_DONTNEED));
+		CHECK_EQ(CALL(cpu, zeros, base, base + 4 * MB, PAGE_4K), 0);
+		*(volatile uint64_t *)(g.mem + STOP_GPA) = 0;
+		guest_call(cpu, ENTRY(bump), base, base + 4 * MB, PAGE_4K, STOP_GPA);
+		CHECK_EQ(pthread_create(&cpu->thread, NULL, run_through_holes, cpu), 0);
+		while (!*(volatile uint64_t *)(mem + i * 512))
+			sched_yield();
+		base += PAGE_4K;
+		guest_slot(&g, 1, 0, base, 4 * MB, mem);
+		CHECK(mm_stop_bump(cpu) > 0);
+	}
+	CALL(cpu, write, base, 77);
+	CHECK_EQ(mem[0], 77);
+}
+
 GUEST_CODE(ins,
 	".code64\n"
 	"	mov %rsi, %rcx; mov $0x70, %edx; cld; rep insb; hlt");
@@ -327,6 +371,7 @@ static const struct test tests[] = {
 	{ "alias", alias },
 	{ "many", many, 180 },
 	{ "move_while_running", move_running },
+	{ "move_over_itself", move_over_itself, 180 },
 	{ "prefault", map_ahead },
 	{ "gone_under_ins", gone_under_ins },
 };

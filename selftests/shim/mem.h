@@ -30,6 +30,7 @@ void *shim_alloc(size_t size, gfp_t flags);
 #define kvzalloc(size, flags)		shim_alloc(size, flags)
 #define kmalloc(size, flags)		shim_alloc(size, flags)
 #define kvmalloc(size, flags)		shim_alloc(size, flags)
+#define kvmalloc_array(n, size, flags)	shim_alloc((n) * (size), flags)
 #define kcalloc(n, size, flags)		shim_alloc((size_t)(n) * (size), flags)
 #define kvcalloc(n, size, flags)	shim_alloc((size_t)(n) * (size), flags)
 #define kfree(p)			free((void *)(p))
