@@ -3,6 +3,7 @@
 #ifndef VMM_DEBUG_H
 #define VMM_DEBUG_H
 
+#include <linux/percpu.h>	/* which 6.1's debugreg.h leaves to us */
 #include <asm/debugreg.h>
 
 #include "vmm.h"

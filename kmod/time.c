@@ -5,7 +5,8 @@
  *
  * CLOCK_MONOTONIC_RAW advances at exactly tsc_khz on a host whose clocksource
  * is the TSC, so one (TSC, ns) anchor per VM stays true until the host sleeps,
- * and all vCPUs may extrapolate from it (PVCLOCK_TSC_STABLE_BIT).
+ * and all vCPUs may extrapolate from it (PVCLOCK_TSC_STABLE_BIT), as long as user
+ * space has given all of them the same TSC.
  */
 #include <linux/math64.h>
 #include <linux/slab.h>
@@ -30,6 +31,7 @@ struct vm_clock {
 	u32 tsc_khz;
 	bool tsc_written;
 	bool tsc_by_user;	/* and not only by the creation of vCPUs */
+	bool tscs_differ;	/* user space gave the vCPUs different ones */
 };
 
 /* As KVM's: it runs at the TSC's pace, and leaps over the host's sleep. */
@@ -91,12 +93,17 @@ void vm_clock_destroy(struct vm *vm)
 	kfree(vm->clock);
 }
 
+static bool clock_stable(const struct vm_clock *c)
+{
+	return !check_tsc_unstable() && !READ_ONCE(c->tscs_differ);
+}
+
 void vm_clock_anchor(struct vm *vm, struct vm_clock_anchor *anchor)
 {
 	struct vm_clock *c = vm->clock;
 
 	spin_lock(&c->lock);
-	anchor->stable = !check_tsc_unstable();
+	anchor->stable = clock_stable(c);
 	if (!anchor->stable)
 		time_pair_now(&c->anchor);
 	anchor->tsc = c->anchor.tsc;
@@ -128,7 +135,7 @@ int vm_clock_get(struct vm *vm, struct kvm_clock_data *data)
 	data->realtime = now.real_ns;
 	data->host_tsc = now.tsc;
 	data->flags = KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
-	if (!check_tsc_unstable())
+	if (clock_stable(c))
 		data->flags |= KVM_CLOCK_TSC_STABLE;
 	return 0;
 }
@@ -182,6 +189,7 @@ void vm_clock_resumed(struct vm *vm, u64 lost)
 		if (vcpu->tsc_offset == shared)
 			c->tsc_offset = shared + ticks;
 		vcpu->tsc_offset += ticks;
+		vcpu->tsc_base += ticks;
 		vcpu_request(vcpu, REQ_TSC);
 		vcpu_request(vcpu, REQ_CLOCK);
 	}
@@ -227,6 +235,36 @@ u64 vcpu_guest_tsc(const struct vcpu *vcpu, u64 host_tsc)
 	return time_scale_tsc(vcpu, host_tsc) + vcpu->tsc_offset;
 }
 
+static bool tscs_differ(struct vm *vm)
+{
+	struct vcpu *vcpu, *first = NULL;
+	unsigned long i;
+
+	vm_for_each_vcpu(i, vcpu, vm) {
+		first = first ?: vcpu;
+		if (READ_ONCE(vcpu->tsc_base) != READ_ONCE(first->tsc_base) ||
+		    READ_ONCE(vcpu->tsc_khz) != READ_ONCE(first->tsc_khz))
+			return true;
+	}
+	return false;
+}
+
+void time_compare_tscs(struct vm *vm)
+{
+	struct vm_clock *c = vm->clock;
+	bool differ, changed;
+
+	/* The last one to compare sees what all have written. */
+	spin_lock(&c->lock);
+	differ = tscs_differ(vm);
+	changed = c->tscs_differ != differ;
+	WRITE_ONCE(c->tscs_differ, differ);
+	spin_unlock(&c->lock);
+	/* The bit is in all pages or in none. */
+	if (changed)
+		vm_request_all(vm, REQ_CLOCK);
+}
+
 static void set_offset(struct vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
@@ -234,6 +272,14 @@ static void set_offset(struct vcpu *vcpu, u64 offset)
 	if (vcpu->lapic)
 		lapic_tsc_changed(vcpu);
 	pv_clock_stale(vcpu);
+}
+
+/* By user space, in whose hands it is that vCPUs agree. */
+static void set_base(struct vcpu *vcpu, u64 offset)
+{
+	WRITE_ONCE(vcpu->tsc_base, offset);
+	set_offset(vcpu, offset);
+	time_compare_tscs(vcpu->vm);
 }
 
 /* KVM_SET_TSC_KHZ of a vCPU: without scaling only the host's own rate will do. */
@@ -251,9 +297,10 @@ int time_set_tsc_khz(struct vcpu *vcpu, u32 khz)
 		if (!ratio || ratio >= vendor_caps.tsc_ratio_max)
 			return -EINVAL;
 	}
-	vcpu->tsc_khz = khz;
+	WRITE_ONCE(vcpu->tsc_khz, khz);
 	vcpu->tsc_ratio = ratio;
 	set_offset(vcpu, vcpu->tsc_offset);
+	time_compare_tscs(vcpu->vm);
 	return 0;
 }
 
@@ -305,7 +352,7 @@ static void write_tsc_host(struct vcpu *vcpu, u64 tsc, bool by_user)
 	}
 	c->tsc_by_user |= by_user;
 	spin_unlock(&c->lock);
-	set_offset(vcpu, offset);
+	set_base(vcpu, offset);
 }
 
 /* SDM 18.17.3: the guest's write of the TSC moves IA32_TSC_ADJUST along. */
@@ -371,6 +418,6 @@ int time_set_attr(struct vcpu *vcpu, const struct kvm_device_attr *attr)
 	c->tsc_ns = ktime_get_raw_ns();
 	c->tsc_value = time_scale_tsc(vcpu, rdtsc_ordered()) + offset;
 	spin_unlock(&c->lock);
-	set_offset(vcpu, offset);
+	set_base(vcpu, offset);
 	return 0;
 }

@@ -43,6 +43,8 @@ void vm_clock_resumed(struct vm *vm, u64 lost);
 void vm_clock_anchor_again(struct vm *vm);
 
 void time_vcpu_init(struct vcpu *vcpu);
+/* After a change of a vCPU's TSC by user space, and of which vCPUs there are. */
+void time_compare_tscs(struct vm *vm);
 /* IA32_TSC written: by user space with KVM's matching of several vCPUs, or by the guest. */
 void time_write_tsc(struct vcpu *vcpu, u64 tsc, bool host);
 void time_adjust_tsc(struct vcpu *vcpu, s64 delta);

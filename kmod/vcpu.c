@@ -162,6 +162,7 @@ int vcpu_create(struct vm *vm, u32 id)
 	vm_set_near_vcpu(vm, vcpu->index, vcpu);
 	/* A parameter may have changed before it could be found (fep.c). */
 	vcpu_request(vcpu, REQ_CPUID);
+	time_compare_tscs(vm);
 	err = get_unused_fd_flags(O_CLOEXEC);
 	if (err < 0)
 		goto out_erase;

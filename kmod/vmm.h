@@ -191,6 +191,7 @@ struct vcpu {
 	bool touched_memory;		/* (v) since the last stay, for the guest: L1TF */
 
 	u64 tsc_offset;			/* (v) guest TSC = scale(host TSC) + offset */
+	u64 tsc_base;			/* (v) the offset without what the guest itself added */
 	u64 tsc_ratio;			/* (v) 32.32 (SVM) or 16.48 (VMX), 0 = no scaling */
 	u32 tsc_khz;			/* (v) */
 

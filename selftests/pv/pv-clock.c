@@ -111,6 +111,47 @@ static void stopped(void)
 	same(cpu);
 }
 
+static void set_tsc_offset(struct guest_cpu *cpu, uint64_t offset)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset,
+	};
+
+	MUST(ioctl(cpu->fd, KVM_SET_DEVICE_ATTR, &attr));
+}
+
+/* Whether the VM's clock and a page say that one vCPU may reckon with another's page. */
+static bool stable(struct guest_cpu *cpu)
+{
+	struct kvm_clock_data c = {};
+	bool page_says;
+
+	guest_clock(cpu);
+	page_says = page(cpu->guest)->flags & 1;
+	MUST(ioctl(cpu->guest->fd, KVM_GET_CLOCK, &c));
+	CHECK_EQ(page_says, !!(c.flags & KVM_CLOCK_TSC_STABLE));
+	return page_says;
+}
+
+/* Not when user space has given the vCPUs different TSCs. */
+static void different(void)
+{
+	struct guest_cpu *cpu;
+	struct guest g;
+
+	irq_guest(&g, CHIP_KERNEL, 2);
+	cpu = &g.cpu[0];
+	CHECK_EQ(guest_set_msr(cpu, NEW_CLOCK, CLOCK_GPA | 1), 1);
+	if (!stable(cpu))
+		SKIP("the host's clock is not the TSC");
+	set_tsc_offset(&g.cpu[1], 1ull << 40);
+	CHECK(!stable(cpu));
+	same(cpu);
+	set_tsc_offset(cpu, 1ull << 40);
+	CHECK(stable(cpu));
+	same(cpu);
+}
+
 static void no_clock(void)
 {
 	struct guest_cpu *cpu;
@@ -145,6 +186,7 @@ static void read_only(void)
 static const struct test tests[] = {
 	{ "the guest reckons what the VM's clock says", reckoned },
 	{ "stopped, until the guest has seen it", stopped },
+	{ "vCPUs with different TSCs", different },
 	{ "without a clock", no_clock },
 	{ "in read-only memory", read_only },
 };
