@@ -565,14 +565,6 @@ static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_IA32_CR_PAT, MSR_IA32_CR_PAT, get_pat, set_pat, GET_IN_STAY | SET_IN_STAY },
 	{ MSR_IA32_MISC_ENABLE, MSR_IA32_MISC_ENABLE,
 	  get_misc_enable, set_misc_enable, GET_IN_STAY },
-	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES,
-	  get_arch_caps, set_arch_caps, GET_IN_STAY },
-	{ MSR_IA32_UCODE_REV, MSR_IA32_UCODE_REV, get_ucode_rev, set_ucode_rev },
-	{ MSR_PLATFORM_INFO, MSR_PLATFORM_INFO,
-	  get_platform_info, set_platform_info, GET_IN_STAY },
-	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES,
-	  get_misc_features, set_misc_features },
-	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
 	{ MSR_K7_HWCR, MSR_K7_HWCR, get_hwcr, set_hwcr },
 	{ MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, get_fault, set_pred_cmd },
 	{ MSR_IA32_XSS, MSR_IA32_XSS, get_xss, set_xss },
@@ -585,11 +577,23 @@ static struct msr_row msr_rows[] __ro_after_init = {
 	{ MSR_IA32_MCG_CAP, MSR_IA32_MCG_CTL, mce_rdmsr, mce_wrmsr },
 	{ MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(VMM_MCE_BANKS - 1), mce_get_ctl2, mce_set_ctl2 },
 	{ MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_MISC(VMM_MCE_BANKS - 1), mce_rdmsr, mce_wrmsr },
-	{ MSR_IA32_SMBASE, MSR_IA32_SMBASE, smm_rdmsr, smm_wrmsr },
 	{ MSR_SMI_COUNT, MSR_SMI_COUNT, smm_rdmsr, smm_wrmsr },
-	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_WALL_CLOCK_NEW, MSR_KVM_SYSTEM_TIME_NEW, pv_rdmsr, pv_wrmsr },
 	{ MSR_KVM_ASYNC_PF_EN, MSR_KVM_ASYNC_PF_ACK, pv_feature_rdmsr, pv_feature_wrmsr },
+};
+
+/* What guests ask for when they boot: apart, so that it is not in the way of the others. */
+static struct msr_row probed_rows[] __ro_after_init = {
+	{ MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES,
+	  get_arch_caps, set_arch_caps, GET_IN_STAY },
+	{ MSR_IA32_UCODE_REV, MSR_IA32_UCODE_REV, get_ucode_rev, set_ucode_rev },
+	{ MSR_PLATFORM_INFO, MSR_PLATFORM_INFO,
+	  get_platform_info, set_platform_info, GET_IN_STAY },
+	{ MSR_MISC_FEATURES_ENABLES, MSR_MISC_FEATURES_ENABLES,
+	  get_misc_features, set_misc_features },
+	{ MSR_IA32_POWER_CTL, MSR_IA32_POWER_CTL, get_power_ctl, set_power_ctl },
+	{ MSR_IA32_SMBASE, MSR_IA32_SMBASE, smm_rdmsr, smm_wrmsr },
+	{ 0x11, 0x12, pv_rdmsr, pv_wrmsr },
 	/* Known to every kernel that probes; the values say "nothing here". */
 	{ MSR_IA32_UCODE_WRITE, MSR_IA32_UCODE_WRITE, get_fault, set_ignore },
 	{ MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, get_zero, set_fault },
@@ -635,26 +639,29 @@ static int __init compare_rows(const void *a, const void *b)
 static const struct msr_row *x2apic_row __ro_after_init;
 
 /* msr_init() has sorted them. */
-static const struct msr_row *search_rows(u32 msr)
+static const struct msr_row *search_rows(const struct msr_row *rows, unsigned int nr, u32 msr)
 {
-	unsigned int lo = 0, hi = ARRAY_SIZE(msr_rows);
+	unsigned int lo = 0, hi = nr;
 
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;
 
-		if (msr > msr_rows[mid].last)
+		if (msr > rows[mid].last)
 			lo = mid + 1;
-		else if (msr < msr_rows[mid].first)
+		else if (msr < rows[mid].first)
 			hi = mid;
 		else
-			return &msr_rows[mid];
+			return &rows[mid];
 	}
 	return NULL;
 }
 
 static const struct msr_row *find_row(u32 msr)
 {
-	return msr - APIC_BASE_MSR <= 0xff ? x2apic_row : search_rows(msr);
+	if (msr - APIC_BASE_MSR <= 0xff)
+		return x2apic_row;
+	return search_rows(msr_rows, ARRAY_SIZE(msr_rows), msr) ?:
+	       search_rows(probed_rows, ARRAY_SIZE(probed_rows), msr);
 }
 
 int vcpu_rdmsr(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
@@ -802,7 +809,8 @@ void __init msr_init(void)
 	int i;
 
 	sort(msr_rows, ARRAY_SIZE(msr_rows), sizeof(msr_rows[0]), compare_rows, NULL);
-	x2apic_row = search_rows(APIC_BASE_MSR);
+	sort(probed_rows, ARRAY_SIZE(probed_rows), sizeof(probed_rows[0]), compare_rows, NULL);
+	x2apic_row = search_rows(msr_rows, ARRAY_SIZE(msr_rows), APIC_BASE_MSR);
 	for (i = 0; i < ARRAY_SIZE(saved_msrs); i++)
 		if (msr_offered(saved_msrs[i]))
 			save_list[nr_save++] = saved_msrs[i];
