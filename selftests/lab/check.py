@@ -28,7 +28,7 @@ BOOT_SECONDS = 240 * SLOW
 GRACE = int(os.environ.get("LAB_GRACE") or 60)
 # QEMU's own assertion in its SVM, which stock KVM's tests hit as well
 EMULATOR_FAULT = "bql_locked"
-HANGS = "the machine hangs"
+HANGS, DOWN = "the machine hangs", "the machine did not come up"
 
 
 def batch_files(tests, root):
@@ -101,7 +101,7 @@ class Boot:
             self.feed(box.drain(), box)
             if self.current or not self.done:
                 self.finish(box, None)
-            elif box.status is None and not self.trouble:
+            elif box.status is None and not self.trouble and EMULATOR_FAULT not in box.last_words():
                 self.trouble[self.done[-1].name] = "the machine died"
         finally:
             self.find_strays(box)
@@ -154,15 +154,15 @@ class Boot:
         test = self.current or self.next()
         trouble = self.trouble.pop(test.name, None) or (status is None and self.trouble.pop(None, None))
         if status is None and not self.current and not trouble:
-            trouble = "the machine did not come up"
+            trouble = DOWN
         text = (self.output + self.rest).decode(errors="replace") if status is None else self.output.decode(errors="replace")
         seconds, cpu_seconds = time.monotonic() - self.since, box.cpu_seconds() - self.cpu_since
         words = box.last_words()
         if trouble:
             self.blamed.add(test.name)
-        reported = trouble and trouble != HANGS and not STALL.search(trouble.encode())
-        if status is None and not reported and not getattr(test, "again", False):
-            self.excuse(test, box, words)
+        reported = trouble and trouble not in (HANGS, DOWN) and not STALL.search(trouble.encode())
+        if status is None and not getattr(test, "again", False):
+            self.excuse(test, box, words, reported)
         outcome = Outcome(test, status, text.replace("\0", ""), seconds, trouble or None)
         outcome.cpu_seconds = cpu_seconds
         if outcome.why and test.tries > 1 and not reported:
@@ -176,9 +176,9 @@ class Boot:
         self.done.append(test)
         self.current, self.output, self.since = None, b"", time.monotonic()
 
-    def excuse(self, test, box, words):
+    def excuse(self, test, box, words, reported):
         """What cannot have been a module's doing, nor a test's, is tried once more."""
-        if EMULATOR_FAULT in words:
+        if EMULATOR_FAULT in words and not reported:
             why = "QEMU itself aborted"
         elif not any(b"lab-load: " in line for line in box.console):
             why = "the emulated machine's kernel did not come up as far as the loading of a module"

@@ -4,6 +4,7 @@
 Each machine has three ways out: the kernel's console (a file), the job's terminal (bytes as they come) and a control
 channel (lines: "up", whatever the job writes to /lab/ctl, "exit STATUS").
 """
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -208,8 +209,10 @@ class Machine:
         os.makedirs(path, exist_ok=True)
         # What killed runs have left
         for entry in os.scandir(path):
-            if entry.is_dir(follow_symlinks=False) and time.time() - entry.stat().st_mtime > LEFT_BEHIND:
-                shutil.rmtree(entry.path, ignore_errors=True)
+            # Others clean up behind themselves meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_dir(follow_symlinks=False) and time.time() - entry.stat().st_mtime > LEFT_BEHIND:
+                    shutil.rmtree(entry.path, ignore_errors=True)
         return path
 
     def start(self):
