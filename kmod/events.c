@@ -290,8 +290,9 @@ static void inject_irq(struct vcpu *vcpu)
 }
 
 /*
- * Interrupted deliveries first; true when the slot is taken. An exception that came up while
- * an interrupt was delivered takes its place, as it does in the CPU.
+ * Interrupted deliveries first; true when the slot is taken. A pending exception takes the
+ * place of an interrupt or NMI: one that came up during its delivery does so in the CPU,
+ * and one that user space queues beside it does so in KVM.
  */
 static bool reinject(struct vcpu *vcpu)
 {

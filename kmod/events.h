@@ -5,7 +5,8 @@
  * Each class (exception, interrupt, NMI) is *pending* until it is handed to
  * the hardware and *injected* from then until the hardware says that it was
  * delivered: an exit that interrupts the delivery gives it back through
- * vmm_exit.vectored, and it is injected again before anything else.
+ * vmm_exit.vectored, and it is injected again before anything else but a
+ * pending exception, which takes the place of an interrupt or NMI.
  */
 #ifndef VMM_EVENTS_H
 #define VMM_EVENTS_H

@@ -291,7 +291,7 @@ static int do_get_tsc_khz(struct vm *vm, void *buf, unsigned long arg)
 	return vm->default_tsc_khz;
 }
 
-/* The pointers in it are all that differs in size for 32-bit user space, and so does its number. */
+/* With pointers of 32 bits the structure has another size, and so the ioctl another number. */
 #define SET_MSR_FILTER_32	_IOW(KVMIO, 0xc6, struct msr_filter_32)
 
 static int do_msr_filter(struct vm *vm, void __user *argp)

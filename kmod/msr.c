@@ -99,8 +99,7 @@ static int get_syscall(struct vcpu *vcpu, u32 msr, u64 *val, bool host)
 	return 0;
 }
 
-/* Of MSRs with 32 bits: AMD drops the others, Intel faults. */
-static bool drops_high_half(void)
+static bool amd_like(void)
 {
 	return boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
 	       boot_cpu_data.x86_vendor == X86_VENDOR_HYGON;
@@ -121,8 +120,8 @@ static int set_syscall(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 		val = make_canonical(val);
 		break;
 	case MSR_SYSCALL_MASK:
-		/* The processor is going to be given it. */
-		if (upper_32_bits(val) && !drops_high_half())
+		/* The CPU will be given it: AMD's drop the upper half, Intel's fault. */
+		if (upper_32_bits(val) && !amd_like())
 			return 1;
 		break;
 	}
@@ -191,8 +190,8 @@ static int set_tsc_aux(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	if (!host && !guest_cpuid_has(vcpu, X86_FEATURE_RDTSCP) &&
 	    !guest_cpuid_has(vcpu, X86_FEATURE_RDPID))
 		return 1;
-	/* KVM goes by the guest's vendor. */
-	if (upper_32_bits(val) && !drops_high_half())
+	/* As above; KVM goes by the guest's vendor. */
+	if (upper_32_bits(val) && !amd_like())
 		return 1;
 	vcpu->regs.tsc_aux = lower_32_bits(val);
 	return 0;
@@ -488,7 +487,7 @@ static int set_debugctl(struct vcpu *vcpu, u32 msr, u64 val, bool host)
 	u64 known = DEBUGCTLMSR_LBR | DEBUGCTLMSR_BTF;
 
 	/* PB0-PB3: the pins that show breakpoints (APM 13.1.1.4). */
-	if (drops_high_half())
+	if (amd_like())
 		known |= GENMASK_ULL(5, 2);
 	return val & ~known ? 1 : 0;
 }

@@ -182,6 +182,7 @@ int vcpu_create(struct vm *vm, u32 id)
 out_erase:
 	vm_set_near_vcpu(vm, vcpu->index, NULL);
 	xa_erase(&vm->vcpus, vcpu->index);
+	time_compare_tscs(vm);
 out_destroy:
 	synchronize_rcu();
 	vcpu_destroy(vcpu);

@@ -76,7 +76,7 @@ enum vcpu_request {
 	REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	REQ_DEAD,		/* the VM is broken: KVM_RUN returns -EIO */
 	REQ_TSC,		/* tsc offset or scale changed: reprogram */
-	REQ_CPUID,		/* guest CPUID or MSR filter changed: recompute intercepts */
+	REQ_CPUID,		/* guest CPUID, MSR filter or a parameter changed: intercepts */
 	REQ_TPR_ACCESS,		/* leave with KVM_EXIT_TPR_ACCESS */
 	REQ_DIRTY_LOG,		/* the hardware's log goes on or off, or shall be emptied */
 	REQ_DIRTY_RING,		/* dirty_ring_full(): leave with KVM_EXIT_DIRTY_RING_FULL */

@@ -165,6 +165,7 @@ static void fill_iret(struct vcpu_svm *svm, struct vmm_exit *e)
 	svm_recalc_intercepts(svm);
 }
 
+#define BP_CODE	(SVM_EXIT_EXCP_BASE + X86_TRAP_BP)
 #define MC_CODE	(SVM_EXIT_EXCP_BASE + X86_TRAP_MC)
 #define UD_ROW(code) \
 	[code] = { EXIT_UD, INSN }
@@ -172,7 +173,10 @@ static void fill_iret(struct vcpu_svm *svm, struct vmm_exit *e)
 static const struct exit_row exit_rows[] = {
 	[SVM_EXIT_READ_CR0 ... SVM_EXIT_READ_DR0 - 1] = { EXIT_CR, INSN, fill_cr },
 	[SVM_EXIT_READ_DR0 ... SVM_EXIT_EXCP_BASE - 1] = { EXIT_DR, INSN, fill_dr },
-	[SVM_EXIT_EXCP_BASE ... MC_CODE - 1] = { EXIT_EXCEPTION, KNOWN, fill_exception },
+	[SVM_EXIT_EXCP_BASE ... BP_CODE - 1] = { EXIT_EXCEPTION, KNOWN, fill_exception },
+	/* The one that an instruction raises on purpose: 15.7.1 has its length, too. */
+	[BP_CODE] = { EXIT_EXCEPTION, INSN, fill_exception },
+	[BP_CODE + 1 ... MC_CODE - 1] = { EXIT_EXCEPTION, KNOWN, fill_exception },
 	[MC_CODE] = { EXIT_NONE, KNOWN, fill_machine_check },
 	[MC_CODE + 1 ... SVM_EXIT_LAST_EXCP] = { EXIT_EXCEPTION, KNOWN, fill_exception },
 	[SVM_EXIT_INTR] = { EXIT_EXTINT, KNOWN },

@@ -54,7 +54,7 @@ int vmx_mitigate_setup(void)
 	if (policy == L1D_AUTO)
 		policy = auto_policy();
 	vmx_host.l1d_flush = policy != L1D_NEVER && boot_cpu_has_bug(X86_BUG_L1TF);
-	vendor_caps.l1d_leaks = policy == L1D_NEVER && boot_cpu_has_bug(X86_BUG_L1TF);
+	vendor_caps.l1d_leaks = !vmx_host.l1d_flush && boot_cpu_has_bug(X86_BUG_L1TF);
 	vmx_host.l1d_always = vmx_host.l1d_flush && policy == L1D_ALWAYS;
 	if (!vmx_host.l1d_flush || vmx_host.l1d_flush_msr)
 		return 0;

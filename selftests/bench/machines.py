@@ -68,10 +68,10 @@ class Run:
             self.output = output.getvalue().decode(errors="replace").replace("\r", "")
             if status == lab.TIMED_OUT:
                 raise LateError("the benchmark has not ended after %d s:\n%s" % (seconds, self.output[-2000:]))
+            if status == lab.COMPLAINED:
+                raise LabError("the machine's kernel complained during the benchmark")
             if status:
                 raise LabError("the benchmark did not end well:\n" + self.output[-2000:])
-            if self.box.trouble:
-                raise LabError("the machine's kernel complained during the benchmark")
         except BaseException:
             self.close()
             raise

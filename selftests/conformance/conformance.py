@@ -4,7 +4,8 @@
 
 Taken from the environment: VENDOR, TESTS, SUITE (6.12, 6.1; both when empty), SIDE (kvm or vmm: runs that side only and
 takes the other's last results). Ends with status 1 when a test that passes on the stock modules does not pass on vmm.ko,
-or takes more than 1.5 times as long, and `expected` does not say why.
+or takes more than 1.5 times as long, and `expected` does not say why; and when the stock modules' result is missing, a test
+did not run, or the kernel complained outside of one.
 """
 import collections
 import fnmatch

@@ -447,14 +447,20 @@ static void arg_interrupt(struct target *t, struct arg *a, unsigned int variant)
 	i->irq = 0x20 + pick(t->g, 64);
 }
 
-/* What the run timer sends stays open, or KVM_RUN might never end; so no mask from memory of unknown contents either. */
+/* What is settled in the buffer must not be read from other memory, of unknown contents. */
+static void settle_pointer(struct arg *a)
+{
+	if (a->value != (uintptr_t)a->buf)
+		a->value = (uintptr_t)a->end;
+}
+
+/* What the run timer sends stays open, or KVM_RUN might never end. */
 static void settle_sigmask(struct arg *a)
 {
 	struct kvm_signal_mask *mask = a->buf;
 
 	mask->sigset[(SIGUSR1 - 1) / 8] &= ~(1u << (SIGUSR1 - 1) % 8);
-	if (a->value != (uintptr_t)mask)
-		a->value = (uintptr_t)a->end;
+	settle_pointer(a);
 }
 
 static void arg_sigmask(struct target *t, struct arg *a, unsigned int variant)
@@ -485,6 +491,7 @@ static void settle_debug(struct arg *a)
 	struct kvm_guest_debug *d = a->buf;
 
 	d->arch.debugreg[7] = settle_dr7(d->arch.debugreg[7]);
+	settle_pointer(a);
 }
 
 static void settle_debugregs(struct arg *a)
@@ -492,6 +499,7 @@ static void settle_debugregs(struct arg *a)
 	struct kvm_debugregs *d = a->buf;
 
 	d->dr7 = settle_dr7(d->dr7);
+	settle_pointer(a);
 }
 
 static void arg_debug(struct target *t, struct arg *a, unsigned int variant)

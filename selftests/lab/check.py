@@ -146,7 +146,11 @@ class Boot:
             if b"lab-test: " in line:
                 box.test_now = line.split(b"lab-test: ")[1].decode().strip()
             elif box.is_trouble(at):
-                self.trouble.setdefault(getattr(box, "test_now", None), line.decode(errors="replace"))
+                test_now = getattr(box, "test_now", None)
+                # The first line tells the most, unless it may be the emulator's.
+                if STALL.search(self.trouble.get(test_now, "").encode()):
+                    del self.trouble[test_now]
+                self.trouble.setdefault(test_now, line.decode(errors="replace"))
         self.said = len(box.console)
 
     def finish(self, box, status):
@@ -193,16 +197,25 @@ class Again(Exception):
     pass
 
 
+# Host tests that run. Ctrl-C reaches neither another session nor a worker's thread.
+SESSIONS = set()
+
+
+def kill_session(process, sign):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, sign)
+
+
 def end_session(process):
     """All that a test has started, which may hold locks and places of emulators. What it said so far."""
+    said = b""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
+        kill_session(process, sign)
         try:
             return process.communicate(timeout=10)[0]
-        except subprocess.TimeoutExpired:
-            pass
-    return b""
+        except subprocess.TimeoutExpired as late:
+            said = late.output or said
+    return said
 
 
 def run_host_test(test, report):
@@ -211,11 +224,13 @@ def run_host_test(test, report):
     env = dict(os.environ, MAKEFLAGS="", VENDOR="", TESTS="", CMD="", KVM="", LAB=LAB, TOP=TOP)
     process = subprocess.Popen(["bash", "-c", test.command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, env=env, start_new_session=True)
+    SESSIONS.add(process)
     try:
         text, _ = process.communicate(timeout=test.seconds)
         status = process.returncode
     except subprocess.TimeoutExpired:
         status, text = 124, end_session(process)
+    SESSIONS.discard(process)
     report.add(Outcome(test, status, text.decode(errors="replace"), time.monotonic() - began))
 
 
@@ -310,7 +325,7 @@ def main():
             raise LabError("no test is called %s" % glob)
     began = time.monotonic()
     prepare(tests)
-    report = Report(len(tests))
+    report = Report(tests)
     for test in tests:
         if test.where == "host" and "machine" not in test.options:
             run_host_test(test, report)
@@ -330,4 +345,6 @@ if __name__ == "__main__":
         print("0 passed, 1 failed, 0 skipped")
         sys.exit(1)
     except KeyboardInterrupt:
+        for session in list(SESSIONS):
+            kill_session(session, signal.SIGTERM)
         sys.exit(130)

@@ -26,17 +26,18 @@ CACHE = os.path.abspath(os.environ.get("VMM_CACHE") or "/var/cache/vmm")
 os.environ["VMM_CACHE"] = CACHE
 MB = 1 << 20
 
+# What a bad day of the emulator can look like as well
+STALLS = (rb"soft lockup|hard LOCKUP|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than"
+          rb"|INFO: task .* blocked")
+STALL = re.compile(STALLS)
 # What the emulated host's console must never say.
 TROUBLE = re.compile(
-    rb"Kernel panic|Oops:|BUG: (?!KCSAN)|WARNING: CPU|kernel BUG at|general protection fault|soft lockup|hard LOCKUP"
-    rb"|rcu: INFO: rcu_\w+ (self-)?detected|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked"
+    STALLS + rb"|Kernel panic|Oops:|BUG: (?!KCSAN)|WARNING: CPU|kernel BUG at|general protection fault"
     rb"|list_(add|del) corruption|UBSAN:|KASAN:|Bad page state|scheduling while atomic|ODEBUG:|lab: leaked"
     rb"|WARNING: (possible|suspicious|bad|inconsistent|lock held|Nested|held|\S+:\d+ at )|WARNING: .*-unsafe lock order"
     rb"|still has locks held|chain_key collision|INFO: trying to register non-static"
     rb"|BUG \S+ \((Not tainted|Tainted)|pagealloc: (memory corruption|single bit error)"
     rb"|unchecked MSR access|refcount_t: |corrupted stack end|vmm: internal promise broken")
-# What a bad day of the emulator can look like as well
-STALL = re.compile(rb"soft lockup|hard LOCKUP|rcu: INFO|rcu_\w+ kthread starved|blocked for more than|INFO: task .* blocked")
 # The kernel has data races of its own, which it knows of. In a report the line after this one tells who made the access, a plain one.
 RACE = re.compile(rb"\b(read|write)( \(reordered\))? to 0x\w+ of \d+ bytes by")
 # A kernel that looks for mistakes (DEBUG_KERNEL=) takes its time.

@@ -21,7 +21,8 @@ OPTIONS  "-" or, separated by commas:
            debug      the debug build of vmm.ko: see Kbuild
            cr8        (amd) its guests write CR8, as UEFI does: QEMU as Debian has it aborts then, emulators/qemu.patch
            alone      a boot of its own
-           tries=N    so often at most, for what an emulator is known to break under the stock modules as well
+           tries=N    so often at most, for what an emulator is known to break under the stock modules as well; not when
+                      the kernel reported anything but a stall
            machine=amd|intel   (host tests) it boots that machine itself, so it takes its turn with its tests
            pair       (host tests with machine=) it boots two at a time, so its turn is when no others run
            also=FILE  another file of the test's directory (or build directory) that it needs beside it
@@ -29,7 +30,8 @@ COMMAND  run in the test's directory, which holds the program, built or as it st
 
 Programs come from selftests/DIR/Makefile: "make OUT=... all" puts them into selftests/build/DIR. A program DIR-*.c that
 no line names runs on both machines for up to 120 s.
-A test passes with exit status 0 and without a "not ok" line, and is skipped with 4 (as kselftests are).
+A test passes with exit status 0, all the results that it planned ("1..N") and without a "not ok" or "Bail out!" line, and is
+skipped with 4 (as kselftests are).
 """
 import fnmatch
 import glob

@@ -46,7 +46,7 @@ def main():
     chosen = list(tests())
     began = time.monotonic()
     check.prepare(chosen)
-    told = report.Report(len(chosen))
+    told = report.Report(chosen)
     check.work_off([[test] for test in chosen], told)
     return told.close(began)
 
