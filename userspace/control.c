@@ -85,6 +85,10 @@ static void command_status(struct request *r)
 
 static void command_powerdown(struct request *r)
 {
+	if (r->m->moved == MOVED_PARTLY) {
+		reply(r, "error the guest runs elsewhere, and needs memory that is still here\n");
+		return;
+	}
 	acpi_pm_press_power_button(r->m);
 	reply(r, "ok\n");
 }
@@ -118,6 +122,8 @@ static void command_resume(struct request *r)
 	err = machine_user_resume(r->m);
 	if (err == -EINVAL)
 		reply(r, "error the guest runs elsewhere\n");
+	else if (err == -EBUSY)
+		reply(r, "error it is being moved just now\n");
 	else if (err)
 		reply(r, "error a disk: %s\n", strerror(-err));
 	else

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -108,11 +109,17 @@ void machine_user_pause(struct machine *m)
 	clock_hold(m);
 }
 
-/* A guest that was handed over to nobody comes back with its disks. */
+/*
+ * A guest that was handed over to nobody comes back with its disks; not while a job asks whether
+ * it runs over there. No job changes machine.moved once it is over.
+ */
 int machine_user_resume(struct machine *m)
 {
+	bool asking = job_state(&m->job) == JOB_RUNNING;
 	int err;
 
+	if (asking && (m->moved == MOVED_GOING || m->moved == MOVED_PERHAPS))
+		return -EBUSY;
 	if (m->moved != MOVED_NO && m->moved != MOVED_PERHAPS)
 		return -EINVAL;
 	if (m->moved == MOVED_PERHAPS) {
@@ -134,10 +141,15 @@ int machine_user_resume(struct machine *m)
 
 const char *machine_state_name(const struct machine *m)
 {
+	static const char *const moved[] = {
+		[MOVED_GOING] = "moving", [MOVED_PERHAPS] = "in-doubt",
+		[MOVED_PARTLY] = "serving", [MOVED_AWAY] = "moved",
+	};
+
 	if (!m->arrived)
 		return "incoming";
 	if (m->moved != MOVED_NO)
-		return "moved";
+		return moved[m->moved];
 	return m->user_paused ? "paused" : "running";
 }
 
@@ -365,15 +377,20 @@ static int machine_check_disk(const struct disk_config *disk)
 
 static int machine_setup_files(struct machine *m)
 {
-	for (unsigned int i = 0; i < m->cfg.nr_disks; i++) {
-		int err = machine_check_disk(&m->cfg.disks[i]);
+	int err = 0;
 
+	m->cwd = getcwd(NULL, 0);
+	for (unsigned int i = 0; i < m->cfg.nr_disks; i++) {
+		err = machine_check_disk(&m->cfg.disks[i]);
 		if (err)
-			return err;
+			goto out;
 	}
 	if (m->cfg.origin == ORIGIN_SNAPSHOT)
-		return snapshot_open(&m->snapshot, m->cfg.from);
-	return 0;
+		err = snapshot_open(&m->snapshot, m->cfg.from);
+out:
+	if (err)
+		free(m->cwd);
+	return err;
 }
 
 /* A guest that is here already needs its kernel only when it resets. */
@@ -397,6 +414,7 @@ static int machine_setup_boot(struct machine *m)
 static void machine_undo_files(struct machine *m)
 {
 	snapshot_close(m->snapshot);
+	free(m->cwd);
 }
 
 static int machine_setup_sandbox(struct machine *m)
@@ -663,7 +681,7 @@ int machine_run(struct machine *m)
 			msg_fail(err, "event loop: %s", strerror(-err));
 	}
 	loop_end_calls(&m->loop);
-	target_check_complete(m);
+	target_check_complete(m, (int)m->request);
 	snapshot_cancel(m);
 	source_destroy(m);
 	target_destroy(m);

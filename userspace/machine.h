@@ -112,6 +112,7 @@ struct writer;
 
 struct machine {
 	struct machine_config cfg;
+	char *cwd;			/* that relative paths of cfg start from; NULL: unknown */
 	struct sandbox *sandbox;
 	struct kvm kvm;
 	struct kvm_chips *chips;	/* their state after creation */
@@ -177,6 +178,22 @@ void machine_destroy(struct machine *m);
  * (only with no_reboot or without a kernel) or MACHINE_FAILED; or -errno after a message.
  */
 int machine_run(struct machine *m);
+
+/* The process's exit status after that result. */
+static inline int machine_exit_status(int result)
+{
+	switch (result) {
+	case MACHINE_POWEROFF:
+	case MACHINE_MOVED:
+	case MACHINE_QUIT:
+		return 0;
+	case MACHINE_RESET:
+		return 3;
+	default:
+		return 1;
+	}
+}
+
 void machine_block_signals(void);
 
 /*
@@ -202,7 +219,7 @@ void machine_throttle(struct machine *m, uint32_t percent);
 /* Whether the guest or the user wants something else than to run on. */
 bool machine_is_asked(struct machine *m);
 
-/* A word: running, paused, incoming, moving, moved. */
+/* A word: running, paused, incoming, and those of enum machine_moved: moving, in-doubt, serving, moved. */
 const char *machine_state_name(const struct machine *m);
 
 #endif

@@ -20,22 +20,6 @@
 #define VMRUN_VERSION "0.1"
 #endif
 
-#define EXIT_RESET 3
-
-static int run_status(int result)
-{
-	switch (result) {
-	case MACHINE_POWEROFF:
-	case MACHINE_MOVED:
-	case MACHINE_QUIT:
-		return EXIT_SUCCESS;
-	case MACHINE_RESET:
-		return EXIT_RESET;
-	default:
-		return EXIT_FAILURE;
-	}
-}
-
 static int run_machine(const struct machine_config *cfg)
 {
 	struct machine *m = malloc(sizeof(*m));
@@ -47,7 +31,7 @@ static int run_machine(const struct machine_config *cfg)
 	}
 	machine_block_signals();
 	if (!machine_create(m, cfg)) {
-		status = run_status(machine_run(m));
+		status = machine_exit_status(machine_run(m));
 		machine_destroy(m);
 	}
 	free(m);

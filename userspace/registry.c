@@ -301,6 +301,9 @@ static int registry_stop_connected(int fd, const char *name,
 
 	if (grace) {
 		err = registry_ask(fd, "powerdown\n", reply, sizeof(reply));
+		if (err == -EPROTO && !strncmp(reply, "error ", 6))
+			return msg_fail(err, "stop %s: %s ('--grace 0' ends it all the same)",
+					name, reply + 6);
 		if (err)
 			return msg_fail(err, "stop %s: the machine does not answer",
 					name);

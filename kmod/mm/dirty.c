@@ -57,6 +57,21 @@ bool mm_initially_set(const struct vm *vm, const struct memslot *slot)
 	return slot->dirty && (vm->mem.manual_protect & KVM_DIRTY_LOG_INITIALLY_SET);
 }
 
+/* Of a slot on its way out as well: its bitmap may go on in another place. */
+static struct memslot *written_slot(struct vcpu *vcpu, gfn_t gfn)
+{
+	struct memslot *slot = mm_slot(vcpu->vm, vcpu->tdp.as_id, gfn);
+
+	if (slot)
+		return slot;
+	/* The set before the slot that left it; pairs with publish(). */
+	smp_rmb();
+	slot = READ_ONCE(vcpu->vm->mem.going);
+	if (!slot || slot->as_id != vcpu->tdp.as_id)
+		return NULL;
+	return gfn >= slot->base_gfn && gfn < memslot_gfn_end(slot) ? slot : NULL;
+}
+
 void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)
 {
 	struct vm *vm = vcpu->vm;
@@ -66,13 +81,12 @@ void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n)
 	while (n--) {
 		gfn_t gfn = gpas[n] >> PAGE_SHIFT;
 
-		mm_mark_dirty(vcpu, mm_slot(vm, vcpu->tdp.as_id, gfn), gfn);
+		mm_mark_dirty(vcpu, written_slot(vcpu, gfn), gfn);
 	}
 	srcu_read_unlock(&vm->srcu, idx);
 }
 
-/* What vCPUs wrote until now is in the bitmaps on return. */
-static void collect_hw_logs(struct vm *vm)
+void mm_collect_hw_logs(struct vm *vm)
 {
 	if (vendor_caps.dirty_log_size)
 		vm_request_all(vm, REQ_DIRTY_LOG);
@@ -232,7 +246,7 @@ static int get_log(struct vm *vm, struct kvm_dirty_log *log)
 	slot = logged_slot(vm, log->slot, &r);
 	if (!slot)
 		return r;
-	collect_hw_logs(vm);
+	mm_collect_hw_logs(vm);
 	bytes = memslot_dirty_bytes(slot);
 	buf = slot->dirty;
 	if (!vm->mem.manual_protect) {
@@ -285,7 +299,7 @@ static int clear_log(struct vm *vm, struct kvm_clear_dirty_log *log)
 	words = BITS_TO_LONGS(log->num_pages);
 	if (copy_from_user(buf, log->dirty_bitmap, words * sizeof(long)))
 		return -EFAULT;
-	collect_hw_logs(vm);
+	mm_collect_hw_logs(vm);
 	crop = (struct crop){ vm, slot, log->first_page / BITS_PER_LONG, .select = buf };
 	harvest(&crop, words);
 	return 0;

@@ -329,6 +329,8 @@ static void withdraw(struct vm *vm, struct memslot *old, struct memslots *slots)
 	WRITE_ONCE(vm->mem.going, old);
 	publish(vm, old->as_id, slots);
 	tdp_zap(vm, old->as_id, old->base_gfn, memslot_gfn_end(old), true);
+	if (memslot_logged(old))
+		mm_collect_hw_logs(vm);
 	slot_gone(vm);
 }
 

@@ -148,6 +148,9 @@ void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn);
 /* The hardware's log: addresses that the guest wrote, the oldest last. Any context but NMI. */
 void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n);
 
+/* What vCPUs wrote until now has been handed to that on return. Take slots_lock. */
+void mm_collect_hw_logs(struct vm *vm);
+
 /* Is any slot logged? Changes come with REQ_DIRTY_LOG. */
 static inline bool mm_logs_dirty(const struct vm_mm *mem)
 {

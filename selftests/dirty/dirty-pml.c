@@ -98,7 +98,7 @@ static void while_running(void)
 		for (page = 0; page < 8; page++)
 			CHECK(is_dirty(&d, page), "(round %d, page %d)", i, page);
 	}
-	CHECK(mm_stop_bump(d.cpu) > 0);
+	CHECK(mm_stop(d.cpu) > 0);
 }
 
 /* On only while a slot is logged. */
@@ -203,6 +203,37 @@ static void read_first(void)
 	dirty_expect(&d, 1, 500, 2);
 }
 
+/* A slot that is moved takes along what a vCPU has not told yet. */
+static void moved(bool rings)
+{
+	const uint64_t away = GPA + 4 * SIZE;
+	struct dirty d;
+	int i, page;
+
+	pml_guest(&d, rings);
+	log_on(&d, true);
+	for (i = 0; i < 10; i++) {
+		dirty_collect(&d);
+		mm_start_linger(d.cpu, GPA, GPA + 8 * PAGE_4K, PAGE_4K);
+		guest_slot(&d.g, d.slot, KVM_MEM_LOG_DIRTY_PAGES, away, SIZE, d.mem);
+		dirty_collect(&d);
+		for (page = 0; page < 8; page++)
+			CHECK(is_dirty(&d, page), "(round %d, page %d)", i, page);
+		mm_stop(d.cpu);
+		log_on(&d, true);
+	}
+}
+
+static void moved_bitmap(void)
+{
+	moved(false);
+}
+
+static void moved_ring(void)
+{
+	moved(true);
+}
+
 static const struct test tests[] = {
 	{ "no_faults_bitmap", no_faults_bitmap },
 	{ "no_faults_ring", no_faults_ring },
@@ -213,6 +244,8 @@ static const struct test tests[] = {
 	{ "born_logged", born_logged },
 	{ "late_cpu", late_cpu },
 	{ "read_first", read_first },
+	{ "moved_bitmap", moved_bitmap },
+	{ "moved_ring", moved_ring },
 };
 
 TEST_MAIN(tests)

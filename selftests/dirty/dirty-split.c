@@ -184,7 +184,7 @@ static void under_way(void)
 		log_on(&d, !(i % 2));
 		usleep(5000);
 	}
-	CHECK(mm_stop_bump(d.cpu) > 0);
+	CHECK(mm_stop(d.cpu) > 0);
 	expect_whole(&d, &before);
 }
 

@@ -69,7 +69,7 @@ static void start(struct stall *s)
 /* The longest stall of its run, in ms. */
 static double stop(struct stall *s)
 {
-	return (double)mm_stop_bump(s->cpu) / s->khz;
+	return (double)mm_stop(s->cpu) / s->khz;
 }
 
 static double toggle(struct stall *s, bool on)

@@ -34,6 +34,7 @@ make_initrd() {
 		mount -t devtmpfs dev /dev
 		mount -t sysfs sys /sys
 		echo "pattern: clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+		(while read -r word; do [ "$word" = off ] && poweroff -f; done </dev/console) &
 		for word in $(cat /proc/cmdline); do
 			case $word in pattern=*) pattern $(echo "${word#*=}" | tr , ' ') ;; esac
 		done
@@ -45,6 +46,7 @@ make_initrd() {
 }
 
 declare -A process
+input=/dev/null
 
 # machine LOG NAME PATTERN ARG...: a guest in the background, with $append on its command line; what it says is in $dir/LOG
 machine() {
@@ -52,7 +54,7 @@ machine() {
 	shift 3
 	: >"$dir/$log"
 	vmrun run --name "$name" --kernel /guest/vmlinuz --initrd "$dir/initrd" --device "$VMM_DEVICE" \
-		--append "$(cat /guest/append) pattern=$pattern $append" "$@" </dev/null >"$dir/$log" 2>&1 &
+		--append "$(cat /guest/append) pattern=$pattern $append" "$@" <"$input" >"$dir/$log" 2>&1 &
 	process[$name]=$!
 }
 

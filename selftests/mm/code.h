@@ -16,6 +16,8 @@
  * write(p, value)
  * bump(start, end, step, stop): adds 1 to each, again and again, until
  *				*stop; RAX = rounds
+ * linger(start, end, step, stop): adds 1 to each, once, and to the word
+ *				behind *stop; then it stays until *stop
  * go(p):			calls the code at p, RAX = what it left there
  */
 GUEST_CODE(mm_code,
@@ -34,16 +36,19 @@ GUEST_CODE(mm_code,
 	"1:	mov %rdi, %rbx\n"
 	"2:	incq (%rbx); add %rdx, %rbx; cmp %rsi, %rbx; jb 2b\n"
 	"	inc %rax; cmpq $0, (%rcx); je 1b; hlt\n"
+	"mm_linger: incq (%rdi); add %rdx, %rdi; cmp %rsi, %rdi; jb mm_linger; incq 8(%rcx)\n"
+	"1:	cmpq $0, (%rcx); je 1b; hlt\n"
 	"mm_go:	call *%rdi; hlt");
 
-extern const char mm_fill[], mm_check[], mm_zeros[], mm_read[], mm_write[], mm_bump[], mm_go[];
+extern const char mm_fill[], mm_check[], mm_zeros[], mm_read[], mm_write[], mm_bump[],
+	mm_linger[], mm_go[];
 
 #define ENTRY(name) ((unsigned long)(mm_##name - mm_code))
 #define CALL(cpu, name, ...) CALL_(cpu, name, ##__VA_ARGS__, 0, 0, 0, 0)
 #define CALL_(cpu, name, a, b, c, d, ...) guest_exec(cpu, ENTRY(name), a, b, c, d)
 
 #define DATA_GPA	0x1000000ul	/* 16M: where the tests play */
-#define STOP_GPA	0xf000ul	/* the stop word of bump() */
+#define STOP_GPA	0xf000ul	/* the stop word of bump() and linger() */
 
 /* A long-mode guest of @size bytes with @ncpus vCPUs and mm_code loaded. */
 static inline void mm_guest(struct guest *g, size_t size, int ncpus)
@@ -66,16 +71,34 @@ static inline void *mm_thread(void *arg)
 	return (void *)(long)guest_run(cpu);
 }
 
+static inline void mm_start(struct guest_cpu *cpu, unsigned long entry, uint64_t start,
+			    uint64_t end, uint64_t step)
+{
+	*(volatile uint64_t *)(cpu->guest->mem + STOP_GPA) = 0;
+	guest_call(cpu, entry, start, end, step, STOP_GPA);
+	CHECK_EQ(pthread_create(&cpu->thread, NULL, mm_thread, cpu), 0);
+}
+
 /* Lets a vCPU run beside us, in bump() over [start, end). */
 static inline void mm_start_bump(struct guest_cpu *cpu, uint64_t start, uint64_t end,
 				 uint64_t step)
 {
-	*(volatile uint64_t *)(cpu->guest->mem + STOP_GPA) = 0;
-	guest_call(cpu, ENTRY(bump), start, end, step, STOP_GPA);
-	CHECK_EQ(pthread_create(&cpu->thread, NULL, mm_thread, cpu), 0);
+	mm_start(cpu, ENTRY(bump), start, end, step);
 }
 
-static inline uint64_t mm_stop_bump(struct guest_cpu *cpu)
+/* The same, in linger(); on return it has written, and is in the guest still. */
+static inline void mm_start_linger(struct guest_cpu *cpu, uint64_t start, uint64_t end,
+				   uint64_t step)
+{
+	volatile uint64_t *written = (uint64_t *)(cpu->guest->mem + STOP_GPA + 8);
+
+	*written = 0;
+	mm_start(cpu, ENTRY(linger), start, end, step);
+	while (!*written)
+		usleep(1000);
+}
+
+static inline uint64_t mm_stop(struct guest_cpu *cpu)
 {
 	void *r;
 

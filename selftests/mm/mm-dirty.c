@@ -218,7 +218,7 @@ static void follow(bool huge)
 		copy_dirty(&l, copy);
 		usleep(20000);
 	}
-	rounds = mm_stop_bump(l.cpu);
+	rounds = mm_stop(l.cpu);
 	copy_dirty(&l, copy);
 	CHECK(rounds > 0);
 	CHECK(!memcmp(copy, l.mem, SIZE));

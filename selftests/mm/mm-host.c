@@ -116,7 +116,7 @@ static void dontneed_running(void)
 			*(volatile uint64_t *)word(&h, 7) = mark;
 		usleep(10000);
 	}
-	mm_stop_bump(h.cpu);
+	mm_stop(h.cpu);
 	last = *word(&h, 7);
 	CHECK(last > mark + 1, "it is %#llx", (unsigned long long)last);
 	CHECK_EQ(CALL(h.cpu, read, GPA + 7 * PAGE_4K), last);
@@ -299,7 +299,7 @@ static void swap_running(void)
 		MUST(madvise(h.mem, SIZE, MADV_PAGEOUT));
 		usleep(20000);
 	}
-	rounds = mm_stop_bump(h.cpu);
+	rounds = mm_stop(h.cpu);
 	CHECK(rounds > 0);
 	first = *word(&h, 0);
 	CHECK_EQ(first, rounds);
@@ -394,7 +394,7 @@ static void thp_running(void)
 			collapsed += !madvise(h.mem + i, PAGE_2M, MADV_COLLAPSE);
 	}
 	printf("# collapsed %lu times of %lu\n", collapsed, n * (SIZE / 2 / PAGE_2M));
-	rounds = mm_stop_bump(h.cpu);
+	rounds = mm_stop(h.cpu);
 	CHECK(rounds > 0);
 	for (i = 0; i < SIZE / 2 / PAGE_4K; i++)
 		CHECK_EQ(*word(&h, i), rounds);
@@ -648,13 +648,13 @@ static void compaction(void)
 	mm_start_bump(h.cpu, GPA, GPA + SIZE, PAGE_4K);
 	for (i = 0; i < 10; i++) {
 		if (!write_file("/proc/sys/vm/compact_memory", "1")) {
-			mm_stop_bump(h.cpu);
+			mm_stop(h.cpu);
 			SKIP("no compaction");
 		}
 		madvise(h.mem, SIZE, MADV_COLD);
 		usleep(10000);
 	}
-	rounds = mm_stop_bump(h.cpu);
+	rounds = mm_stop(h.cpu);
 	for (i = 0; i < SIZE / PAGE_4K; i++)
 		CHECK_EQ(*word(&h, i), rounds);
 }

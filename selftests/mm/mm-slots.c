@@ -254,7 +254,7 @@ static void move_running(void)
 	mm_start_bump(cpu, DATA_GPA, DATA_GPA + 4 * MB, PAGE_4K);
 	for (i = 0; i < 50; i++)
 		guest_slot(&g, 1, 0, (i & 1 ? 64 : 72) * MB, 4 * MB, mem);
-	CHECK(mm_stop_bump(cpu) > 0);
+	CHECK(mm_stop(cpu) > 0);
 }
 
 static void *run_through_holes(void *arg)
@@ -295,7 +295,7 @@ static void move_over_itself(void)
 			sched_yield();
 		base += PAGE_4K;
 		guest_slot(&g, 1, 0, base, 4 * MB, mem);
-		CHECK(mm_stop_bump(cpu) > 0);
+		CHECK(mm_stop(cpu) > 0);
 	}
 	CALL(cpu, write, base, 77);
 	CHECK_EQ(mem[0], 77);

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "device.h"
 #include "machine.h"
@@ -37,13 +36,13 @@ static void pm_update_sci(struct acpi_pm *pm)
 	irq_line(pm->dev.m, BOARD_SCI, !!(pm->status & pm->enable));
 }
 
-static uint32_t pm_timer(void)
+/* It counts kvmclock, which travels with the guest and stands still while the guest does. */
+static uint32_t pm_timer(struct machine *m)
 {
-	struct timespec now;
+	struct kvm_clock_data now = { 0 };
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint32_t)((uint64_t)now.tv_sec * PM_TIMER_HZ +
-			  (uint64_t)now.tv_nsec * PM_TIMER_HZ / NSEC_PER_SEC);
+	kvm_ioctl(m->kvm.vm, KVM_GET_CLOCK, &now);
+	return (uint32_t)((unsigned __int128)now.clock * PM_TIMER_HZ / NSEC_PER_SEC);
 }
 
 /* The registers as bytes, so that any aligned or unaligned size can be read. */
@@ -57,7 +56,8 @@ static void pm_read(void *opaque, uint64_t off, void *data, unsigned int len)
 	bus_put(bytes + ACPI_PM_EVENT + 2, 2, pm->enable);
 	bus_put(bytes + ACPI_PM_CONTROL, 2, pm->control | PM1_SCI_EN);
 	pthread_mutex_unlock(&pm->lock);
-	bus_put(bytes + ACPI_PM_TIMER, 4, pm_timer());
+	if (off + len > ACPI_PM_TIMER)
+		bus_put(bytes + ACPI_PM_TIMER, 4, pm_timer(pm->dev.m));
 	memcpy(data, bytes + off, len);
 }
 

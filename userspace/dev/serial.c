@@ -429,6 +429,12 @@ static int serial_load(struct device *dev, struct stream *st, uint32_t version)
 	return 0;
 }
 
+/* A guest that has come with its UART set up does not say again that there is room for what is typed. */
+static void serial_start(struct device *dev)
+{
+	term_want_input(dev->m->term);
+}
+
 static void serial_unrealize(struct device *dev)
 {
 	struct serial *s = serial_of(dev);
@@ -445,6 +451,7 @@ static const struct device_ops serial_ops = {
 	.reset = serial_reset,
 	.save = serial_save,
 	.load = serial_load,
+	.start = serial_start,
 	.unrealize = serial_unrealize,
 };
 

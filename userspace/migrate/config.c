@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,20 +45,31 @@ static void config_free(struct config *c)
 	free(c->cpuid);
 }
 
+/* Whoever reads the section stands elsewhere. */
+static void put_path(struct machine *m, struct stream *s, const char *path)
+{
+	char whole[PATH_MAX];
+
+	if (path && path[0] != '/' && m->cwd &&
+	    snprintf(whole, sizeof(whole), "%s/%s", m->cwd, path) < (int)sizeof(whole))
+		path = whole;
+	stream_put_string(s, path);
+}
+
 static void config_put(struct machine *m, struct stream *s)
 {
 	const struct machine_config *cfg = &m->cfg;
 	int khz = kvm_ioctl_num(m->vcpus[0].fd, KVM_GET_TSC_KHZ, 0);
 
 	stream_put_string(s, cfg->name);
-	stream_put_string(s, cfg->kernel);
-	stream_put_string(s, cfg->initrd);
+	put_path(m, s, cfg->kernel);
+	put_path(m, s, cfg->initrd);
 	stream_put_string(s, cfg->append);
 	stream_put_u32(s, cfg->cpus);
 	stream_put_u64(s, cfg->mem);
 	stream_put_u32(s, cfg->nr_disks);
 	for (unsigned int i = 0; i < cfg->nr_disks; i++) {
-		stream_put_string(s, cfg->disks[i].path);
+		put_path(m, s, cfg->disks[i].path);
 		stream_put_u8(s, cfg->disks[i].ro);
 		stream_put_u64(s, virtio_blk_file_size(m, i));
 	}

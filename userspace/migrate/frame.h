@@ -27,7 +27,7 @@
  *	post-copy only:
  *				<-	REQUEST for a page that the guest waits for
  *	PAGES …, END		->
- *				<-	COMPLETE
+ *				<-	COMPLETE, before END when the guest has ended
  *
  * A connection that breaks after the start of a post-copy guest may be made anew: HELLO says
  * so, and READY carries the pages that are still missing.

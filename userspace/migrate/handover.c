@@ -234,27 +234,39 @@ int source_switch(struct source *src)
 
 /* ---- after a post-copy start ---- */
 
+/* What the destination has said meanwhile: pages it waits for, or that its guest has ended. */
+static int source_hear(struct source *src, bool *enough)
+{
+	enum frame_type type;
+	const void *data;
+	size_t len;
+	int err = 0;
+
+	while (!err && !*enough && channel_pending(&src->ch)) {
+		err = frame_recv(&src->ch, &src->framer, &type, &data, &len);
+		if (!err && type == FRAME_REQUEST)
+			err = source_serve(src, data, len);
+		else if (!err && type == FRAME_COMPLETE)
+			*enough = true;
+		else if (!err)
+			err = -EPROTO;
+	}
+	return err;
+}
+
 /* One word after the other, but those first that are asked for. */
-static int source_push(struct source *src)
+static int source_push(struct source *src, bool *enough)
 {
 	int err = 0;
 
 	__atomic_store_n(&src->left, pages_count(src->todo, src->words),
 			 __ATOMIC_RELAXED);
-	for (uint64_t word = 0; !err && word < src->words; word++) {
-		while (!err && channel_pending(&src->ch)) {
-			enum frame_type type;
-			const void *data;
-			size_t len;
-
-			err = frame_recv(&src->ch, &src->framer, &type, &data,
-					 &len);
-			if (!err)
-				err = type == FRAME_REQUEST ?
-				      source_serve(src, data, len) : -EPROTO;
-		}
-		if (!err && src->todo[word])
+	for (uint64_t word = 0; !err && !*enough && word < src->words; word++) {
+		err = source_hear(src, enough);
+		if (!err && !*enough && src->todo[word])
 			err = sender_word(&src->senders[0], word);
+		while (!err && !*enough && (err = sender_pace(&src->senders[0])) > 0)
+			err = source_hear(src, enough);
 		if (!(word % SHOW_WORDS))
 			source_show(src);
 	}
@@ -263,6 +275,7 @@ static int source_push(struct source *src)
 
 int source_postcopy(struct source *src)
 {
+	bool enough = false;
 	int err;
 
 	job_phase(&src->m->job, "postcopy");
@@ -270,9 +283,10 @@ int source_postcopy(struct source *src)
 	__atomic_store_n(&src->full_speed, false, __ATOMIC_RELAXED);
 	src->paced_since = now_ns();
 	src->paced_bytes = 0;
-	err = source_push(src);
-	if (!err)
-		err = source_send(src, FRAME_END, NULL, 0);
+	err = source_push(src, &enough);
+	if (err || enough)
+		return err;
+	err = source_send(src, FRAME_END, NULL, 0);
 	if (!err)
 		err = source_serve_until(src, FRAME_COMPLETE);
 	return err;

@@ -67,25 +67,27 @@ static int sender_alive(struct sender *s)
 	return frame_send(s->ch, &s->framer, FRAME_ALIVE, NULL, 0);
 }
 
-/* Sleeps until the bytes sent so far are within the limit. */
-static int sender_pace(struct sender *s, size_t len)
+int sender_pace(struct sender *s)
 {
 	struct source *src = s->src;
-	struct pollfd pfd = { .fd = src->ch.cancel, .events = POLLIN };
+	struct pollfd fds[2] = {
+		{ .fd = src->ch.cancel, .events = POLLIN },
+		{ .fd = src->all ? src->ch.fd : -1, .events = POLLIN },
+	};
 	uint64_t bytes, due, now = now_ns();
 	int err = 0;
 
 	if (!src->opts.bandwidth ||
 	    __atomic_load_n(&src->full_speed, __ATOMIC_RELAXED))
 		return 0;
-	bytes = __atomic_add_fetch(&src->paced_bytes, len, __ATOMIC_RELAXED);
+	bytes = __atomic_load_n(&src->paced_bytes, __ATOMIC_RELAXED);
 	due = src->paced_since + (uint64_t)((unsigned __int128)bytes *
 					    NSEC_PER_SEC / src->opts.bandwidth);
 	for (; !err && now + NSEC_PER_MSEC < due; now = now_ns()) {
 		uint64_t ms = (due - now) / NSEC_PER_MSEC;
 
-		if (poll(&pfd, 1, ms > ALIVE_MS ? ALIVE_MS : (int)ms) > 0)
-			err = -ECANCELED;
+		if (poll(fds, 2, ms > ALIVE_MS ? ALIVE_MS : (int)ms) > 0)
+			err = fds[0].revents ? -ECANCELED : 1;
 		else
 			err = sender_alive(s);
 	}
@@ -109,7 +111,8 @@ int sender_word(struct sender *s, uint64_t word)
 	s->pages += sent;
 	err = frame_send(s->ch, &s->framer, FRAME_PAGES, s->frame, len);
 	s->spoke_at = now_ns();
-	return err ? err : sender_pace(s, len);
+	__atomic_add_fetch(&src->paced_bytes, len, __ATOMIC_RELAXED);
+	return err;
 }
 
 void source_show(struct source *src)
@@ -135,6 +138,8 @@ static int sender_round(struct sender *s)
 		if (!src->todo[word])
 			continue;
 		err = sender_word(s, word);
+		if (!err)
+			err = sender_pace(s);
 		if (++told % LISTEN_WORDS || err)
 			continue;
 		source_show(src);

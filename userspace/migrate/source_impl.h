@@ -95,6 +95,11 @@ void senders_stop(struct source *src);
 
 /* Sends one word of todo, or all of them; *pages counts what was sent. */
 int sender_word(struct sender *s, uint64_t word);
+/*
+ * Sleeps until the bytes sent so far are within the limit, which pages that the guest waits for may break.
+ * Return: 0, -errno, or 1: the other side has said something, as it may with post-copy only.
+ */
+int sender_pace(struct sender *s);
 int source_round(struct source *src, uint64_t *pages);
 
 /* Bytes on all connections; and the job's progress. */

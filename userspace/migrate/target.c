@@ -30,6 +30,7 @@
 #include "virtio/blk.h"
 
 #define PATIENCE_MS	60000
+#define FAREWELL_MS	2000
 #define WHY_MAX		200
 
 /* A connection beside the main one, and the thread that reads it. */
@@ -64,6 +65,7 @@ struct target {
 	uint32_t go_flags;
 	bool running;		/* the guest is ours */
 	bool whole;		/* atomic; and all of its memory, too */
+	bool over;		/* atomic; it has ended before that */
 	char why[WHY_MAX];	/* of what is refused */
 };
 
@@ -501,10 +503,42 @@ static void __attribute__((noreturn)) target_abandon(struct machine *m)
 	_exit(EXIT_FAILURE);
 }
 
-void target_check_complete(struct machine *m)
+/* Not in order either: a disk's thread may still wait for a page that the guest has let go. */
+static void __attribute__((noreturn)) target_leave(struct machine *m, int status)
 {
-	if (target_incomplete(m))
-		target_abandon(m);
+	struct target *t = m->target;
+
+	__atomic_store_n(&t->over, true, __ATOMIC_RELEASE);
+	eventfd_write(t->cancel, 1);
+	pthread_join(t->thread, NULL);
+	control_unlink(m);
+	term_restore(m->term);
+	_exit(status);
+}
+
+void target_check_complete(struct machine *m, int request)
+{
+	if (!target_incomplete(m))
+		return;
+	if (request == MACHINE_POWEROFF || request == MACHINE_RESET)
+		target_leave(m, machine_exit_status(request));
+	target_abandon(m);
+}
+
+/*
+ * The source learns that the rest is not wanted. What it has sent already is read before the connection goes: TCP would
+ * throw away our last word otherwise.
+ */
+static void target_farewell(struct target *t)
+{
+	char rest[4096];
+
+	t->ch.cancel = -1;
+	t->ch.patience_ms = FAREWELL_MS;
+	if (t->ch.fd < 0 || target_send(t, FRAME_COMPLETE, NULL, 0))
+		return;
+	while (!channel_read(&t->ch, rest, sizeof(rest)))
+		;
 }
 
 /*
@@ -624,6 +658,8 @@ static int target_serve(struct target *t)
 		target_lost(t, err);
 		err = target_again(t);
 	}
+	if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE))
+		target_farewell(t);
 	return err;
 }
 

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,12 +81,15 @@ static int attach(int fd, const char *ifname)
 	if (strlen(ifname) >= IFNAMSIZ)
 		return msg_fail(-EINVAL, "%s is too long for the name of a network interface",
 				ifname);
+	/* The kernel would make one, which leads nowhere and goes with the machine. */
+	if (!if_nametoindex(ifname))
+		return msg_fail(-ENODEV,
+				"there is no tap interface %s (create it with: ip tuntap add %s mode tap)",
+				ifname, ifname);
 	strcpy(ifr.ifr_name, ifname);
 	if (ioctl(fd, TUNSETIFF, &ifr))
-		return msg_fail(-errno,
-				"cannot use tap interface %s: %s (create it with: ip tuntap add %s "
-				"mode tap)",
-				ifname, strerror(errno), ifname);
+		return msg_fail(-errno, "cannot use tap interface %s: %s", ifname,
+				strerror(errno));
 	if (ioctl(fd, TUNSETVNETHDRSZ, &hdr))
 		return msg_fail(-errno, "cannot set up tap interface %s: %s", ifname,
 				strerror(errno));

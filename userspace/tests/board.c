@@ -82,6 +82,8 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 		((struct kvm_msr_list *)arg)->nmsrs = 0;
 	else if (request == KVM_GET_MSRS || request == KVM_SET_MSRS)
 		ret = (int)((struct kvm_msrs *)arg)->nmsrs;
+	else if (request == KVM_GET_CLOCK)
+		((struct kvm_clock_data *)arg)->clock = fake.clock;
 	else if (request == KVM_GET_CPUID2)
 		((struct kvm_cpuid2 *)arg)->nent = 0;
 	pthread_mutex_unlock(&fake.lock);

@@ -26,6 +26,7 @@ struct board {
 
 /* What the fake KVM was told. */
 struct fake_kvm {
+	uint64_t clock;		/* kvmclock, in ns */
 	pthread_mutex_t lock;
 	int line[IRQ_PINS];
 	int irqfd[MAX_GSIS];		/* -1: none */

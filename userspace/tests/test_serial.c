@@ -158,6 +158,9 @@ static void test_state(void)
 	ok(!in(UART_SCR) && !in(UART_MCR), "reset");
 	ok(!board_load(&b, &s) && in(UART_SCR) == 0x42 &&
 	   in(UART_RX) == 'a' && in(UART_RX) == 'b', "load");
+	term.wants = 0;
+	devices_start(&b.m);
+	ok(term.wants == 1, "once it runs, input is asked for");
 	stream_destroy(&s);
 }
 

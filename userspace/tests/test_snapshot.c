@@ -24,6 +24,7 @@
 #define FLIPS	10000
 
 static struct board b;
+static char here[] = "/home/user";
 static struct vcpu vcpu;
 static char dir[] = "/tmp/test_snapshot.XXXXXX";
 static char path[64];
@@ -83,7 +84,9 @@ static void machine_make(void)
 	b.m.mem.low = RAM;
 	b.m.cfg.cpus = 1;
 	b.m.cfg.mem = RAM;
+	b.m.cwd = here;
 	b.m.cfg.kernel = "/boot/kernel";
+	b.m.cfg.initrd = "../initrd";
 	b.m.cfg.append = "console=ttyS0";
 	toy.dev.ops = &toy_ops;
 	toy.dev.name = "toy";
@@ -119,6 +122,8 @@ static bool write_file(const char *to, int flags)
 
 /* ---- reading ---- */
 
+static bool found_whole;	/* the last inspect() saw paths that hold from everywhere */
+
 /* Everything that can be wrong with a file; 0: nothing is. */
 static int inspect(void)
 {
@@ -131,8 +136,11 @@ static int inspect(void)
 	err = snapshot_config(sn, &cfg);
 	if (!err)
 		err = snapshot_verify(sn, never, NULL);
+	found_whole = cfg.kernel && !strcmp(cfg.kernel, "/boot/kernel") &&
+		      cfg.initrd && !strcmp(cfg.initrd, "/home/user/../initrd");
 	free((void *)cfg.name);
 	free((void *)cfg.kernel);
+	free((void *)cfg.initrd);
 	free((void *)cfg.append);
 	snapshot_close(sn);
 	return err;
@@ -145,6 +153,7 @@ static void test_way_back(void)
 	memory_make();
 	ok(write_file(path, O_WRONLY | O_CREAT), "a file is written");
 	ok(!inspect(), "and nothing is wrong with it");
+	ok(found_whole, "its paths hold from everywhere");
 	if (snapshot_open(&sn, path))
 		return;
 	b.m.snapshot = sn;

@@ -184,6 +184,22 @@ static void test_huge_ranges(void)
 	munmap(p, size);
 }
 
+/* As a kernel does that is on its way into another. */
+static void test_no_master(struct driver *d)
+{
+	struct dqueue q;
+	uint32_t len;
+
+	up(d, &q, ~0ull);
+	cfg_set(d->b, d->slot, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	ok(!(driver_status(d) & VIRTIO_CONFIG_S_DRIVER_OK), "who may not master the bus stops");
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == 0xff, "and serves nothing");
+	cfg_set(d->b, d->slot, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == 0xff, "until its driver begins anew");
+	up(d, &q, ~0ull);
+	ok(request(&q, VIRTIO_BLK_T_FLUSH, 0, 0, false, &len) == VIRTIO_BLK_S_OK, "and then it does");
+}
+
 static void test_violations(struct driver *d)
 {
 	struct dqueue q;
@@ -418,6 +434,7 @@ int main(void)
 	test_requests(&d);
 	test_ranges(&d);
 	test_huge_ranges();
+	test_no_master(&d);
 	test_violations(&d);
 	test_intx(&d);
 	test_slow_ways(&d);

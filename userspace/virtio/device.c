@@ -95,16 +95,22 @@ static void kick_ready(struct loop_fd *lfd, uint32_t events)
 
 /* ---- reset, features, start ---- */
 
-void virtio_reset(struct virtio_dev *v)
+void virtio_stop(struct virtio_dev *v)
 {
-	unsigned int i;
-
 	v->running = false;
 	if (v->ops->stop)
 		v->ops->stop(v);
 	/* again: the lock may have been dropped */
 	v->running = false;
 	v->waits = false;
+	v->status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+}
+
+void virtio_reset(struct virtio_dev *v)
+{
+	unsigned int i;
+
+	virtio_stop(v);
 	v->status = 0;
 	v->features = 0;
 	v->offered_sel = 0;

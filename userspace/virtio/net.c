@@ -102,6 +102,8 @@ static void backend_ready(struct loop_fd *lfd, uint32_t events)
 		msg_warn("%s lost its network interface", n->v.name);
 		loop_del(&n->v.dev.m->loop, lfd);
 		n->watched = false;
+		n->config.status &= (uint16_t)~VIRTIO_NET_S_LINK_UP;
+		virtio_config_changed(&n->v);
 	}
 	pthread_mutex_unlock(&n->v.lock);
 }

@@ -152,12 +152,28 @@ static bool cfg_read(struct pci_dev *d, unsigned int off, void *data, unsigned i
 	return false;
 }
 
+/*
+ * Who may not master the bus leaves memory alone (PCI 3.0 section 6.2.2): Linux takes that right
+ * away before it jumps into another kernel (kexec), which finds the rings' memory free.
+ */
+static void command_written(struct virtio_dev *v)
+{
+	if (v->pci.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER)
+		return;
+	pthread_mutex_lock(&v->lock);
+	if (v->running)
+		virtio_stop(v);
+	pthread_mutex_unlock(&v->lock);
+}
+
 static void cfg_write(struct pci_dev *d, unsigned int off, unsigned int len)
 {
 	struct virtio_dev *v = from_pci(d);
 	unsigned int n;
 	uint32_t at;
 
+	if (off == PCI_COMMAND)
+		command_written(v);
 	if (!window_touched(v, off, len))
 		return;
 	n = window_len(v, &at);

@@ -131,6 +131,7 @@ bool virtio_pop(struct virtio_dev *v, unsigned int q, struct virtq_chain *c);
 void virtio_kick(struct virtio_dev *v, unsigned int q);
 
 /* Between device.c, regs.c and pci.c; with the lock held, but for virtio_pci_create(). */
+void virtio_stop(struct virtio_dev *v);
 void virtio_reset(struct virtio_dev *v);
 bool virtio_features_ok(const struct virtio_dev *v);
 void virtio_features_final(struct virtio_dev *v);
