@@ -675,6 +675,11 @@ int machine_run(struct machine *m)
 	if (m->cfg.origin != ORIGIN_INCOMING)
 		term_greet(m->term);
 	err = machine_starts[m->cfg.origin](m);
+	/* A signal while the snapshot was looked through first. */
+	if (err == -ECANCELED) {
+		machine_request(m, MACHINE_QUIT);
+		err = 0;
+	}
 	if (!err) {
 		err = loop_run(&m->loop);
 		if (err)

@@ -33,6 +33,40 @@ static struct kvm_msrs *msrs_alloc(uint32_t nr)
 		      nr * sizeof(struct kvm_msr_entry));
 }
 
+/* Those that a guest writes and KVM_GET_MSR_INDEX_LIST does not name: MTRRs and banks of machine checks. */
+static const struct {
+	uint32_t first, nr, step;
+} unlisted[] = {
+	{ 0x200, 16, 1 },	/* IA32_MTRR_PHYSBASE0 and its mask, … */
+	{ 0x250, 1, 1 }, { 0x258, 2, 1 }, { 0x268, 8, 1 },	/* the fixed ranges */
+	{ 0x2ff, 1, 1 },	/* IA32_MTRR_DEF_TYPE */
+	{ 0x400, 32, 4 },	/* IA32_MCi_CTL */
+};
+
+static uint32_t unlisted_nr(void)
+{
+	uint32_t nr = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++)
+		nr += unlisted[i].nr;
+	return nr;
+}
+
+static void msrs_add(struct kvm_msrs *msrs, uint32_t index)
+{
+	for (uint32_t i = 0; i < msrs->nmsrs; i++)
+		if (msrs->entries[i].index == index)
+			return;
+	msrs->entries[msrs->nmsrs++].index = index;
+}
+
+static void msrs_add_unlisted(struct kvm_msrs *msrs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unlisted); i++)
+		for (uint32_t j = 0; j < unlisted[i].nr; j++)
+			msrs_add(msrs, unlisted[i].first + j * unlisted[i].step);
+}
+
 /*
  * Without the TSC, which goes on counting over a reset, the same for all vCPUs, and which
  * migrate/state.c moves for all of them together.
@@ -47,10 +81,12 @@ static struct kvm_msrs *msrs_listed(const struct kvm *kvm)
 		return NULL;
 	list->nmsrs = MSRS_MAX;
 	if (kvm_ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list) >= 0)
-		msrs = msrs_alloc(list->nmsrs);
+		msrs = msrs_alloc(list->nmsrs + unlisted_nr());
 	for (uint32_t i = 0; msrs && i < list->nmsrs; i++)
 		if (list->indices[i] != MSR_IA32_TSC)
 			msrs->entries[msrs->nmsrs++].index = list->indices[i];
+	if (msrs)
+		msrs_add_unlisted(msrs);
 	free(list);
 	return msrs;
 }

@@ -226,11 +226,15 @@ void channel_unlink(const char *uri)
 
 int channel_accept(int listener, int cancel, int patience_ms)
 {
-	int err = wait_for(listener, POLLIN, cancel, patience_ms), fd;
+	int err, fd;
 
-	if (err)
-		return err;
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	/* who called may have gone before it was answered */
+	do {
+		err = wait_for(listener, POLLIN, cancel, patience_ms);
+		if (err)
+			return err;
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	} while (fd < 0 && (errno == ECONNABORTED || errno == EAGAIN || errno == EINTR));
 	if (fd < 0)
 		return -errno;
 	set_nodelay(fd);

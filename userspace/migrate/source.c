@@ -345,9 +345,12 @@ static void source_finish(struct source *src, int err)
 	}
 	if (src->running || src->reached)
 		m->moved = MOVED_PARTLY;
-	if (src->running || src->recover) {
+	if (m->moved == MOVED_PARTLY) {
 		job_fail(&m->job, "%s; the guest waits there for its memory: 'vmrun migrate %s %s --postcopy' connects again",
 			 channel_error(err), m->cfg.name, src->uri);
+	} else if (src->recover) {
+		job_fail(&m->job, "%s; if the guest does not run there, 'vmrun resume %s' runs it here",
+			 channel_error(err), m->cfg.name);
 	} else {
 		job_fail(&m->job, "%s", channel_error(err));
 	}

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -124,6 +125,9 @@ static void *receiver_thread(void *opaque)
 			err = -EPROTO;
 	}
 	r->err = err;
+	/* the sender is not to go on until somebody's patience ends */
+	if (err)
+		shutdown(r->ch.fd, SHUT_RDWR);
 	return NULL;
 }
 

@@ -308,7 +308,9 @@ static void test_signals(void)
 	virtq_enable(&f.vq);
 	virtq_push(&f.vq, &none, 0);
 	ok(virtq_should_signal(&f.vq), "no event index: signal");
+	ok(!virtq_should_signal(&f.vq), "no event index: once");
 	f.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	virtq_push(&f.vq, &none, 0);
 	ok(!virtq_should_signal(&f.vq), "no event index: NO_INTERRUPT is heeded");
 	virtq_kicks_off(&f.vq);
 	ok(f.used->flags == VRING_USED_F_NO_NOTIFY, "no event index: kicks off");

@@ -230,6 +230,9 @@ bool virtq_should_signal(struct virtq *vq)
 	/* a driver may kick what it has not set up */
 	if (!vq->enabled)
 		return false;
+	/* nothing was given back since */
+	if (valid && now == old)
+		return false;
 	vq->signalled = now;
 	vq->signalled_valid = true;
 	/* full barrier: pairs with the driver's "enable interrupts, then look at used->idx" */
