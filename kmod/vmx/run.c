@@ -51,9 +51,12 @@ static void clear_here(struct vcpu_vmx *vmx)
 	smp_store_release(&vmx->active_cpu, -1);
 }
 
+/* A CPU that has just come back may be in clear_for_dead_cpu()'s hands still. */
 static void clear_by_ipi(void *data)
 {
+	raw_spin_lock(&leftovers_lock);
 	clear_here(data);
+	raw_spin_unlock(&leftovers_lock);
 }
 
 /*

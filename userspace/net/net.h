@@ -6,6 +6,7 @@
 #ifndef VMRUN_NET_H
 #define VMRUN_NET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -36,6 +37,7 @@ struct net_backend {
 	const struct net_ops *ops;
 	int fd;			/* polls readable while recv has something */
 	uint64_t features;	/* virtio-net offloads it can take part in */
+	bool shared;		/* others on that network keep in mind where the guest is */
 };
 
 /* Both report their failures. Return: 0 or -errno. */

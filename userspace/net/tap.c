@@ -123,7 +123,8 @@ int net_tap_open(struct net_backend **be, const char *ifname)
 		ret = msg_fail(-ENOMEM, "out of memory for tap interface %s", ifname);
 		goto out_close;
 	}
-	tap->be = (struct net_backend){ .ops = &tap_ops, .fd = fd, .features = features_of(fd) };
+	tap->be = (struct net_backend){ .ops = &tap_ops, .fd = fd, .features = features_of(fd),
+				       .shared = true };
 	*be = &tap->be;
 	return 0;
 out_close:

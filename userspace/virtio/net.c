@@ -20,9 +20,14 @@
 #include "net/net.h"
 #include "stream.h"
 #include "util/msg.h"
+#include "util/time.h"
 #include "virtio/virtio.h"
 
 #define BATCH	64	/* frames in one turn of the event loop */
+
+/* A guest that has come from elsewhere is announced so often, the next time after so long. */
+#define ANNOUNCE_ROUNDS	5
+#define ANNOUNCE_NS	(100 * NSEC_PER_MSEC)
 
 enum { RXQ, TXQ };
 
@@ -32,6 +37,8 @@ struct net {
 	struct loop_fd lfd;	/* the backend's */
 	bool watched;		/* lfd is on the loop */
 	bool dead;		/* the backend gives no more */
+	struct loop_timer announcer;
+	unsigned int announce;	/* rounds to come */
 	struct virtio_net_config config;
 };
 
@@ -152,12 +159,48 @@ static void kicked(struct virtio_dev *v, unsigned int q)
 		rx(n);
 }
 
+/* ---- where the guest is now ---- */
+
+/*
+ * A question about the guest's own address in the guest's name (RARP, RFC 903). Nobody answers
+ * it, but each switch that it passes learns behind which port the address is.
+ */
+static void announce(struct net *n)
+{
+	static const uint8_t question[] = { 0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3 };
+	uint8_t frame[NET_HDR_SIZE + 60] = { 0 }, *at = frame + NET_HDR_SIZE;
+	const struct iovec iov = { frame, sizeof(frame) };
+	const uint8_t *mac = n->config.mac;
+
+	memset(at, 0xff, 6);
+	memcpy(at + 6, mac, 6);
+	memcpy(at + 12, question, sizeof(question));
+	memcpy(at + 22, mac, 6);
+	memcpy(at + 32, mac, 6);
+	n->be->ops->send(n->be, &iov, 1);
+}
+
+static void announcer_fire(struct loop_timer *timer)
+{
+	struct net *n = timer->opaque;
+
+	pthread_mutex_lock(&n->v.lock);
+	if (n->v.running && n->announce) {
+		announce(n);
+		if (--n->announce)
+			loop_timer_set(timer, ANNOUNCE_NS, 0);
+	}
+	pthread_mutex_unlock(&n->v.lock);
+}
+
 static void start(struct virtio_dev *v)
 {
 	struct net *n = to_net(v);
 
 	if (n->be->ops->negotiated)
 		n->be->ops->negotiated(n->be, v->features);
+	if (n->announce)
+		loop_timer_set(&n->announcer, 1, 0);
 }
 
 static void stop(struct virtio_dev *v)
@@ -170,9 +213,16 @@ static int realize(struct virtio_dev *v)
 	struct net *n = to_net(v);
 	int ret;
 
+	n->announcer.fire = announcer_fire;
+	n->announcer.opaque = n;
+	ret = loop_timer_init(&v->dev.m->loop, &n->announcer);
+	if (ret)
+		return ret;
 	n->lfd = (struct loop_fd){ .fd = n->be->fd, .ready = backend_ready, .opaque = n };
 	ret = loop_add(&v->dev.m->loop, &n->lfd, 0);
 	n->watched = !ret;
+	if (ret)
+		loop_timer_destroy(&v->dev.m->loop, &n->announcer);
 	return ret;
 }
 
@@ -183,6 +233,7 @@ static void unrealize(struct virtio_dev *v)
 	if (n->watched)
 		loop_del(&v->dev.m->loop, &n->lfd);
 	n->watched = false;
+	loop_timer_destroy(&v->dev.m->loop, &n->announcer);
 }
 
 static void destroy(struct virtio_dev *v)
@@ -201,7 +252,10 @@ static void save(struct virtio_dev *v, struct stream *s)
 
 static void load(struct virtio_dev *v, struct stream *s)
 {
-	stream_get_bytes(s, to_net(v)->config.mac, sizeof(to_net(v)->config.mac));
+	struct net *n = to_net(v);
+
+	stream_get_bytes(s, n->config.mac, sizeof(n->config.mac));
+	n->announce = n->be->shared ? ANNOUNCE_ROUNDS : 0;
 }
 
 static const struct virtio_ops net_ops = {
