@@ -135,18 +135,37 @@ static void bar_map(struct pci_dev *d, struct pci_bar *bar, uint32_t addr)
 		d->ops->bar_mapped(d, bar - d->bar, addr, true);
 }
 
-/* Make the mapping what the header says. All go before any comes, so that BARs can swap places. */
-static void bars_update(struct pci_dev *d)
+static bool decodes(const struct pci_dev *d)
 {
-	bool decode = d->registered && (d->cfg[PCI_COMMAND] & PCI_COMMAND_MEMORY);
-	unsigned int i;
+	return d->registered && (d->cfg[PCI_COMMAND] & PCI_COMMAND_MEMORY);
+}
 
-	for (i = 0; i < PCI_BARS; i++)
-		if (d->bar[i].mapped && (!decode || d->bar[i].region.base != bar_addr(d, i)))
+static void bars_unmap(struct pci_dev *d)
+{
+	for (unsigned int i = 0; i < PCI_BARS; i++)
+		if (d->bar[i].mapped && (!decodes(d) || d->bar[i].region.base != bar_addr(d, i)))
 			bar_unmap(d, &d->bar[i]);
-	for (i = 0; decode && i < PCI_BARS; i++)
+}
+
+static void bars_map(struct pci_dev *d)
+{
+	for (unsigned int i = 0; decodes(d) && i < PCI_BARS; i++)
 		if (d->bar[i].size && !d->bar[i].mapped)
 			bar_map(d, &d->bar[i], bar_addr(d, i));
+}
+
+/*
+ * Make the mapping what the headers say. All go before any comes, so that BARs can swap places, and
+ * those of all functions: what one gives up another may have been waiting for.
+ */
+static void bars_update(struct pci_host *host)
+{
+	for (unsigned int i = 0; i < PCI_SLOTS; i++)
+		if (host->slot[i])
+			bars_unmap(host->slot[i]);
+	for (unsigned int i = 0; i < PCI_SLOTS; i++)
+		if (host->slot[i])
+			bars_map(host->slot[i]);
 }
 
 void pci_bar_add(struct pci_dev *d, unsigned int i, uint32_t size)
@@ -218,7 +237,7 @@ static void cfg_changed(struct pci_dev *d, unsigned int off, unsigned int len)
 		pthread_mutex_unlock(&host->intx_lock);
 	}
 	if (command || overlaps(off, len, PCI_BASE_ADDRESS_0, 4 * PCI_BARS))
-		bars_update(d);
+		bars_update(host);
 	if (msix)
 		pci_msix_cfg_changed(d);
 }
@@ -376,7 +395,7 @@ int pci_dev_register(struct pci_dev *d)
 	}
 	memcpy(d->cfg_home, d->cfg, sizeof(d->cfg));
 	d->registered = true;
-	bars_update(d);
+	bars_update(host);
 out:
 	pthread_mutex_unlock(&host->lock);
 	return ret;
@@ -390,7 +409,7 @@ void pci_dev_destroy(struct pci_dev *d)
 		pci_intx_set(d, false);
 		pthread_mutex_lock(&host->lock);
 		d->registered = false;
-		bars_update(d);
+		bars_update(host);
 		host->slot[d->slot] = NULL;
 		pthread_mutex_unlock(&host->lock);
 	}
@@ -406,7 +425,7 @@ void pci_dev_reset(struct pci_dev *d)
 	pci_intx_set(d, false);
 	pthread_mutex_lock(&host->lock);
 	memcpy(d->cfg, d->cfg_home, sizeof(d->cfg));
-	bars_update(d);
+	bars_update(host);
 	pthread_mutex_unlock(&host->lock);
 }
 
@@ -450,7 +469,7 @@ int pci_dev_load(struct pci_dev *d, struct stream *s)
 
 	pthread_mutex_lock(&host->lock);
 	memcpy(d->cfg, cfg, sizeof(cfg));
-	bars_update(d);
+	bars_update(host);
 	pthread_mutex_unlock(&host->lock);
 	pci_intx_set(d, intx);
 	return pci_msix_load(d, s);

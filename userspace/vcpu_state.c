@@ -21,6 +21,7 @@
 #define MSR_HV_VP_RUNTIME 0x40000010
 #define MSR_HV_TIME_REF_COUNT 0x40000020
 #define MSRS_MAX	4096
+#define MSRS_AT_ONCE	128	/* of a call; KVM takes less than 256 */
 
 /* Offsets of the LAPIC's registers: SDM 3A table 11-1 */
 #define APIC_IRR	0x200
@@ -113,7 +114,7 @@ static int msrs_refused(const struct vcpu *v, const struct kvm_msr_entry *msr)
 static int msrs_transfer(struct vcpu *v, unsigned long request,
 			 struct kvm_msrs *msrs, enum msrs_missing missing)
 {
-	struct kvm_msrs *part = msrs_alloc(msrs->nmsrs);
+	struct kvm_msrs *part = msrs_alloc(MSRS_AT_ONCE);
 	uint32_t pos = 0;
 	int err = 0;
 
@@ -124,6 +125,8 @@ static int msrs_transfer(struct vcpu *v, unsigned long request,
 		uint32_t left = msrs->nmsrs - pos;
 		int done;
 
+		if (left > MSRS_AT_ONCE)
+			left = MSRS_AT_ONCE;
 		memcpy(part->entries, from, left * sizeof(*from));
 		part->nmsrs = left;
 		done = kvm_ioctl(v->fd, request, part);
@@ -131,8 +134,8 @@ static int msrs_transfer(struct vcpu *v, unsigned long request,
 			done = 0;
 		memcpy(from, part->entries, (size_t)done * sizeof(*from));
 		pos += (uint32_t)done;
-		if (pos == msrs->nmsrs)
-			break;
+		if ((uint32_t)done == left)
+			continue;
 		if (missing == MSRS_FAIL)
 			err = msrs_refused(v, from + done);
 		if (missing == MSRS_DROP)

@@ -203,7 +203,10 @@ static void read_first(void)
 	dirty_expect(&d, 1, 500, 2);
 }
 
-/* A slot that is moved takes along what a vCPU has not told yet. */
+/*
+ * A slot that is moved takes along what a vCPU has not told yet. That is something only where the vCPU has a processor of
+ * its own: one that is preempted has told.
+ */
 static void moved(bool rings)
 {
 	const uint64_t away = GPA + 4 * SIZE;
@@ -213,6 +216,8 @@ static void moved(bool rings)
 	pml_guest(&d, rings);
 	log_on(&d, true);
 	for (i = 0; i < 10; i++) {
+		/* mapped, and without D: the next write is the log's alone */
+		write_pages(&d, 0, 8, 1);
 		dirty_collect(&d);
 		mm_start_linger(d.cpu, GPA, GPA + 8 * PAGE_4K, PAGE_4K);
 		guest_slot(&d.g, d.slot, KVM_MEM_LOG_DIRTY_PAGES, away, SIZE, d.mem);

@@ -2,7 +2,8 @@
 /*
  * proxy LISTEN TARGET WHAT BYTES: between two vmruns on Unix sockets. It carries one connection, and once BYTES bytes
  * have gone from the source to the target it does WHAT: "cut" the connection, "stall" (carry nothing more), "flip" one
- * bit of the next byte and go on, "kill=PID", or "count" nothing but the bytes. At the end it prints how many went.
+ * bit of the next byte and go on, "kill=PID", or "count" nothing but the bytes. At the end it prints how many went; on
+ * stderr it says when somebody has come.
  */
 #include <poll.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ int main(int argc, char **argv)
 	fds[0].fd = accept(listener, NULL, NULL);
 	fds[1].fd = open_socket(argv[2], false);
 	unlink(argv[1]);
+	fprintf(stderr, "somebody has come\n");
 	while (poll(fds, 2, -1) > 0) {
 		bool forth = fds[0].revents;
 		size_t room = sizeof(buf);

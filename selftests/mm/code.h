@@ -95,7 +95,7 @@ static inline void mm_start_linger(struct guest_cpu *cpu, uint64_t start, uint64
 	*written = 0;
 	mm_start(cpu, ENTRY(linger), start, end, step);
 	while (!*written)
-		usleep(1000);
+		sched_yield();
 }
 
 static inline uint64_t mm_stop(struct guest_cpu *cpu)

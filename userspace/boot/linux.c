@@ -75,6 +75,9 @@ static void linux_place(struct boot *boot, const struct machine_config *cfg,
 						    hdr->kernel_alignment);
 	}
 	boot->kernel_end = boot->kernel_gpa + size;
+	/* One that is not relocatable unpacks itself to where it prefers to be. */
+	if (!hdr->relocatable_kernel && hdr->pref_address > boot->kernel_gpa)
+		boot->kernel_end = (hdr->pref_address < low ? hdr->pref_address : low) + size;
 	boot->entry = boot->kernel_gpa + ENTRY_64;
 }
 

@@ -140,12 +140,13 @@ static int sender_round(struct sender *s)
 		err = sender_word(s, word);
 		if (!err)
 			err = sender_pace(s);
+		if (!err && __atomic_load_n(&src->quit, __ATOMIC_RELAXED))
+			err = -ECANCELED;
 		if (++told % LISTEN_WORDS || err)
 			continue;
 		source_show(src);
 		err = sender_alive(s);
-		if (__atomic_load_n(&src->quit, __ATOMIC_RELAXED) ||
-		    channel_cancelled(&src->ch))
+		if (channel_cancelled(&src->ch))
 			err = -ECANCELED;
 		else if (s->ch == &src->ch && channel_pending(s->ch))
 			err = -EPROTO;	/* see source_failed() */
@@ -163,12 +164,15 @@ static void *sender_thread(void *opaque)
 	for (;;) {
 		while (!src->quit && src->generation == seen)
 			pthread_cond_wait(&src->changed, &src->lock);
-		if (src->quit)
+		/* a round that has begun counts on everybody */
+		if (src->generation == seen)
 			break;
 		seen = src->generation;
 		pthread_mutex_unlock(&src->lock);
 		s->err = sender_round(s);
 		pthread_mutex_lock(&src->lock);
+		if (s->err)
+			__atomic_store_n(&src->quit, true, __ATOMIC_RELAXED);
 		src->busy--;
 		pthread_cond_broadcast(&src->changed);
 	}

@@ -282,6 +282,7 @@ static int source_reconnect(struct source *src)
 	memcpy(src->todo, data, len);
 	pages_clip(&src->m->mem, src->todo);
 	src->reached = true;
+	src->m->moved = MOVED_PARTLY;
 	src->all = true;
 	return senders_start(src);
 }

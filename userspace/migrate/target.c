@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -31,7 +30,7 @@
 #include "virtio/blk.h"
 
 #define PATIENCE_MS	60000
-#define FAREWELL_MS	2000
+#define FAREWELL_MS	5000
 #define WHY_MAX		200
 
 /* A connection beside the main one, and the thread that reads it. */
@@ -61,12 +60,13 @@ struct target {
 	pthread_t loader;
 	bool loading;		/* loader is to be joined */
 	int64_t load_end;	/* when it must have ended, in now_ms() */
-	int load_err;		/* of the loader, valid when it is joined */
+	int aside_err;		/* atomic; of the loader or a receiver, the first that failed */
 	bool loaded;		/* atomic */
 	uint32_t go_flags;
 	bool running;		/* the guest is ours */
 	bool whole;		/* atomic; and all of its memory, too */
 	bool over;		/* atomic; it has ended before that */
+	bool heard;		/* there is a source that knows where its guest is */
 	char why[WHY_MAX];	/* of what is refused */
 };
 
@@ -107,6 +107,19 @@ static int target_pages(struct target *t, const void *data, size_t len)
 	return pages_unpack(&t->m->mem, data, len, place_page, t);
 }
 
+/*
+ * A thread beside the one that reads the main connection has failed: that one, whose the channel
+ * is, stops and tells the other side.
+ */
+static void target_fails_aside(struct target *t, int err)
+{
+	int none = 0;
+
+	__atomic_compare_exchange_n(&t->aside_err, &none, err, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
+	eventfd_write(t->cancel, 1);
+}
+
 /* ---- connections beside the main one ---- */
 
 static void *receiver_thread(void *opaque)
@@ -125,9 +138,8 @@ static void *receiver_thread(void *opaque)
 			err = -EPROTO;
 	}
 	r->err = err;
-	/* the sender is not to go on until somebody's patience ends */
 	if (err)
-		shutdown(r->ch.fd, SHUT_RDWR);
+		target_fails_aside(r->t, err);
 	return NULL;
 }
 
@@ -337,11 +349,8 @@ static void *loader_thread(void *opaque)
 	struct target *t = opaque;
 	int err = target_load_now(t);
 
-	/* Whoever reads tells the other side: the channel is that thread's. */
-	if (err) {
-		t->load_err = err;
-		eventfd_write(t->cancel, 1);
-	}
+	if (err)
+		target_fails_aside(t, err);
 	return NULL;
 }
 
@@ -391,6 +400,7 @@ static int target_run(void *opaque)
 		return target_why(t, err, "the vCPUs cannot be started");
 	}
 	m->arrived = true;
+	t->running = true;
 	if (t->go_flags & MOVE_GO_PAUSED)
 		machine_user_pause(m);
 	devices_start(m);
@@ -408,15 +418,14 @@ static int target_go(struct target *t, const void *data, size_t len)
 		return -EPROTO;
 	memcpy(&t->go_flags, data, sizeof(t->go_flags));
 	loader_finish(t);
-	if (t->load_err)
-		return t->load_err;
+	if (t->aside_err)
+		return t->aside_err;
 	err = loop_call(&t->m->loop, target_run, t);
 	if (err)
 		return err;
-	t->running = true;
 	msg_warn("'%s' has arrived", t->m->cfg.name);
 	/* It runs, whether this is heard or not. */
-	target_send(t, FRAME_RUNNING, NULL, 0);
+	t->heard = !target_send(t, FRAME_RUNNING, NULL, 0);
 	return 0;
 }
 
@@ -516,7 +525,7 @@ static void __attribute__((noreturn)) target_leave(struct machine *m, int status
 	eventfd_write(t->cancel, 1);
 	pthread_join(t->thread, NULL);
 	control_unlink(m);
-	term_restore(m->term);
+	term_destroy(m);
 	_exit(status);
 }
 
@@ -535,13 +544,17 @@ void target_check_complete(struct machine *m, int request)
  */
 static void target_farewell(struct target *t)
 {
+	int64_t end = now_ms() + FAREWELL_MS;
 	char rest[4096];
 
 	t->ch.cancel = -1;
 	t->ch.patience_ms = FAREWELL_MS;
-	if (t->ch.fd < 0 || target_send(t, FRAME_COMPLETE, NULL, 0))
+	if (!t->heard || target_send(t, FRAME_COMPLETE, NULL, 0)) {
+		msg_warn("'%s' has ended; its source does not know, and keeps the memory that was not sent: 'vmrun stop %s --grace 0' there",
+			 t->m->cfg.name, t->m->cfg.name);
 		return;
-	while (!channel_read(&t->ch, rest, sizeof(rest)))
+	}
+	while (now_ms() < end && !channel_read(&t->ch, rest, sizeof(rest)))
 		;
 }
 
@@ -640,6 +653,7 @@ static int target_again(struct target *t)
 		return err;
 	missing = postcopy_missing(t->postcopy, &len);
 	err = target_send(t, FRAME_READY, missing, len);
+	t->heard = !err;
 	if (!err)
 		err = postcopy_start(t->postcopy, &t->ch);
 	return err ? err : target_frames(t, AT_REST);
@@ -647,6 +661,7 @@ static int target_again(struct target *t)
 
 static void target_lost(struct target *t, int err)
 {
+	t->heard = false;
 	postcopy_stop(t->postcopy);
 	channel_close(&t->ch);
 	msg_warn("'%s': %s; it waits at %s for the rest of its memory, which the source still has",
@@ -676,8 +691,8 @@ static void *target_thread(void *opaque)
 		/* Whoever waits for a page gets zeroes, and the machine ends. */
 		postcopy_abandon(t->postcopy);
 		loader_finish(t);
-		if (err == -ECANCELED && t->load_err)
-			err = t->load_err;
+		if (err == -ECANCELED && t->aside_err)
+			err = t->aside_err;
 		target_refuse(t, err);
 		if (err != -ECANCELED)
 			msg_fail(err, "--incoming %s: %s", t->m->cfg.from,

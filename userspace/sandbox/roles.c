@@ -192,7 +192,7 @@ static const struct rule rules[] = {
 	CALL(NET, accept),
 	CALL(NET, accept4),
 	CALL(NET, connect),
-	CALL(NET | MIGRATE, shutdown),
+	CALL(NET, shutdown),
 	CALL(NET, getsockname),
 	CALL(NET, getpeername),
 	CALL(NET, setsockopt),

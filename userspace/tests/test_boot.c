@@ -96,6 +96,13 @@ static void test_bzimage(void)
 	hdr->init_size = 0x300000;
 	hdr->pref_address = ~0ull;
 	ok(!try_image(sizeof(image)), "an absurd address is not taken");
+	hdr->relocatable_kernel = 0;
+	ok(try_image(sizeof(image)) == -ENOMEM, "but by one that must go there");
+	hdr->pref_address = 0x1000000;
+	put(kernel, image, sizeof(image));
+	ok(!boot_open(&boot, &cfg) && boot->kernel_gpa == 0x100000 && boot->kernel_end == 0x1300000,
+	   "which has that place to itself");
+	boot_close(boot);
 }
 
 static void test_bzimage_bad(void)

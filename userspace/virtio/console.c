@@ -35,6 +35,7 @@ struct console {
 	char path[64];
 	struct loop_fd lfd;	/* the master's */
 	bool watched;
+	bool deaf;		/* since it may not master the bus; until reset */
 	struct virtio_console_config config;
 };
 
@@ -75,6 +76,8 @@ static void rx(struct console *con)
 	struct virtq *vq = &con->v.queue[RXQ].vq;
 	unsigned int i;
 
+	if (con->deaf)
+		return;
 	virtq_kicks_off(vq);
 	for (i = 0; i < BATCH && rx_one(con); i++)
 		;
@@ -124,6 +127,14 @@ static void kicked(struct virtio_dev *v, unsigned int q)
 static void stop(struct virtio_dev *v)
 {
 	watch(to_console(v), false);
+	to_console(v)->deaf = false;
+}
+
+/* Linux prints on, and waits for each line, until it is in another kernel. */
+static void unmaster(struct virtio_dev *v)
+{
+	watch(to_console(v), false);
+	to_console(v)->deaf = true;
 }
 
 static int realize(struct virtio_dev *v)
@@ -166,6 +177,7 @@ static const struct virtio_ops console_ops = {
 	.unrealize = unrealize,
 	.free = destroy,
 	.stop = stop,
+	.unmaster = unmaster,
 	.kicked = kicked,
 };
 

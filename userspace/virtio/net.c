@@ -37,6 +37,7 @@ struct net {
 	struct loop_fd lfd;	/* the backend's */
 	bool watched;		/* lfd is on the loop */
 	bool dead;		/* the backend gives no more */
+	bool arrived;		/* from elsewhere, and the guest was not told so yet */
 	struct loop_timer announcer;
 	unsigned int announce;	/* rounds to come */
 	struct virtio_net_config config;
@@ -201,6 +202,10 @@ static void start(struct virtio_dev *v)
 		n->be->ops->negotiated(n->be, v->features);
 	if (n->announce)
 		loop_timer_set(&n->announcer, 1, 0);
+	/* the link may have been down over there */
+	if (n->arrived)
+		virtio_config_changed(v);
+	n->arrived = false;
 }
 
 static void stop(struct virtio_dev *v)
@@ -255,6 +260,7 @@ static void load(struct virtio_dev *v, struct stream *s)
 	struct net *n = to_net(v);
 
 	stream_get_bytes(s, n->config.mac, sizeof(n->config.mac));
+	n->arrived = true;
 	n->announce = n->be->shared ? ANNOUNCE_ROUNDS : 0;
 }
 

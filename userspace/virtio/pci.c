@@ -161,7 +161,9 @@ static void command_written(struct virtio_dev *v)
 	if (v->pci.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER)
 		return;
 	pthread_mutex_lock(&v->lock);
-	if (v->running)
+	if (v->running && v->ops->unmaster)
+		v->ops->unmaster(v);
+	else if (v->running)
 		virtio_stop(v);
 	pthread_mutex_unlock(&v->lock);
 }

@@ -39,6 +39,7 @@ struct virtio_dev;
  * @start: the driver set DRIVER_OK; ->features are final
  * @stop: make sure that no thread uses the queues; may drop the lock to wait; called before every
  * reset
+ * @unmaster: write no memory but in answer to a kick; NULL: ->stop, and DRIVER_OK is taken back
  * @drain: finish what is in flight and in the queues; may drop the lock; vCPUs are stopped
  * @kicked: queue @q may have work; called only while ->running, on the loop's thread
  * @config_write: the driver wrote bytes of the device's configuration
@@ -57,6 +58,7 @@ struct virtio_ops {
 	void (*free)(struct virtio_dev *v);
 	void (*start)(struct virtio_dev *v);
 	void (*stop)(struct virtio_dev *v);
+	void (*unmaster)(struct virtio_dev *v);
 	void (*drain)(struct virtio_dev *v);
 	void (*kicked)(struct virtio_dev *v, unsigned int q);
 	void (*config_write)(struct virtio_dev *v, unsigned int off, const void *data,
