@@ -136,6 +136,25 @@ static void test_bars(struct board *b, struct toy *t)
 	ok(mmio_get(b, home + 0x20, 4) == 0x20, "back home");
 }
 
+/* One after the other, as a guest must. */
+static void test_bars_swapped(struct board *b, struct toy *t)
+{
+	uint32_t here = cfg_get(b, SLOT, PCI_BASE_ADDRESS_0, 4), there;
+	struct toy other;
+
+	toy_create(&other, b);
+	there = cfg_get(b, SLOT + 1, PCI_BASE_ADDRESS_0, 4);
+	cfg_set(b, SLOT, PCI_BASE_ADDRESS_0, 4, there);
+	mmio_set(b, there, 4, 1);
+	ok(other.last_write == 1 && !t->pci.bar[0].mapped, "a BAR does not take another function's place");
+	cfg_set(b, SLOT + 1, PCI_BASE_ADDRESS_0, 4, here);
+	mmio_set(b, here, 4, 2);
+	mmio_set(b, there, 4, 3);
+	ok(other.last_write == 2 && t->last_write == 3, "but gets it when that is free");
+	pci_dev_destroy(&other.pci);
+	cfg_set(b, SLOT, PCI_BASE_ADDRESS_0, 4, here);
+}
+
 static void test_intx(struct board *b, struct toy *t)
 {
 	unsigned int gsi = BOARD_PCI_GSI + SLOT;
@@ -287,6 +306,7 @@ int main(void)
 	toy_create(&t, &b);
 	test_mechanism(&b);
 	test_bars(&b, &t);
+	test_bars_swapped(&b, &t);
 	test_intx(&b, &t);
 	test_shared_line(&b, &t);
 	test_msix(&b, &t);

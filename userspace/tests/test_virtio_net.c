@@ -2,6 +2,7 @@
 /* virtio-net with the user network, virtio-rng and virtio-console, by their drivers' side. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
@@ -394,6 +395,21 @@ static void test_console(struct board *b)
 	}
 	ok(i == 40, "output that nobody reads does not block");
 
+	cfg_set(b, 3, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	memset(gmem(b, RX_GPA), 0, 64);
+	dqueue_desc(&rx, 0, RX_GPA, 64, WRITE, 0);
+	dqueue_publish(&rx, 0);
+	dqueue_kick(&rx);
+	dqueue_desc(&tx, 0, TX_GPA, 7, 0, 0);
+	dqueue_publish(&tx, 0);
+	dqueue_kick(&tx);
+	ok(write(fd, "y\n", 2) == 2 && dqueue_wait(&tx, &id, &len) && !*(char *)gmem(b, RX_GPA),
+	   "who may not master the bus prints, and is deaf");
+
+	driver_negotiate(&d, ~0ull);
+	dqueue_init(&rx, &d, RXQ, 16);
+	dqueue_init(&tx, &d, TXQ, 16);
+	driver_ok(&d);
 	dqueue_desc(&rx, 0, RX_GPA, 64, 0, 0);
 	dqueue_publish(&rx, 0);
 	dqueue_kick(&rx);
