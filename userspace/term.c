@@ -494,6 +494,14 @@ void term_restore(struct term *term)
 		tcsetattr(STDIN_FILENO, TCSANOW, &term->saved);
 }
 
+void term_finish(struct term *term)
+{
+	pthread_mutex_lock(&term->out_lock);
+	term_drain(term);
+	pthread_mutex_unlock(&term->out_lock);
+	term_restore(term);
+}
+
 void term_destroy(struct machine *m)
 {
 	struct term *term = m->term;

@@ -29,6 +29,9 @@ void term_destroy(struct machine *m);
 /* Tells the user at a terminal how to leave. */
 void term_greet(struct term *term);
 
+/* What the guest has said goes out, and the settings come back, while vCPUs may still be there. */
+void term_finish(struct term *term);
+
 /* The settings back, for a process that cannot end in order. Any thread. */
 void term_restore(struct term *term);
 

@@ -130,8 +130,10 @@ static int msrs_transfer(struct vcpu *v, unsigned long request,
 		memcpy(part->entries, from, left * sizeof(*from));
 		part->nmsrs = left;
 		done = kvm_ioctl(v->fd, request, part);
-		if (done < 0 || (uint32_t)done > left)
-			done = 0;
+		if (done < 0 || (uint32_t)done > left) {
+			err = done < 0 ? done : -EPROTO;
+			break;
+		}
 		memcpy(from, part->entries, (size_t)done * sizeof(*from));
 		pos += (uint32_t)done;
 		if ((uint32_t)done == left)

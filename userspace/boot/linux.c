@@ -57,27 +57,26 @@ static int linux_check_header(struct boot *boot, const struct setup_header *hdr)
 	return 0;
 }
 
-/* Where the kernel wants to be, or as low as it may if memory is short. */
-static void linux_place(struct boot *boot, const struct machine_config *cfg,
-			const struct setup_header *hdr)
+/*
+ * Where the kernel prefers to be, for it unpacks itself there, or higher than it was loaded, but
+ * never lower (startup_64 in Linux's arch/x86/boot/compressed/head_64.S).
+ */
+static void linux_place(struct boot *boot, const struct setup_header *hdr)
 {
-	uint64_t low = cfg->mem < MEM_HOLE_START ? cfg->mem : MEM_HOLE_START;
 	uint64_t size = boot->kernel.size - boot->setup_size;
+	uint64_t start = hdr->pref_address;
 
 	if (size < hdr->init_size)
 		size = hdr->init_size;
-	boot->kernel_gpa = BOOT_HIGH;
-	if (hdr->relocatable_kernel) {
-		boot->kernel_gpa = hdr->pref_address;
-		if (boot->kernel_gpa < BOOT_HIGH ||
-		    boot->kernel_gpa > low || size > low - boot->kernel_gpa)
-			boot->kernel_gpa = align_up(BOOT_HIGH,
-						    hdr->kernel_alignment);
-	}
-	boot->kernel_end = boot->kernel_gpa + size;
-	/* One that is not relocatable unpacks itself to where it prefers to be. */
-	if (!hdr->relocatable_kernel && hdr->pref_address > boot->kernel_gpa)
-		boot->kernel_end = (hdr->pref_address < low ? hdr->pref_address : low) + size;
+	if (start < BOOT_HIGH)
+		start = BOOT_HIGH;
+	/* beyond all memory, but no sum of it overflows */
+	if (start > MEM_HOLE_START)
+		start = MEM_HOLE_START;
+	boot->kernel_gpa = hdr->relocatable_kernel ? align_up(start, hdr->kernel_alignment) : BOOT_HIGH;
+	if (start < boot->kernel_gpa)
+		start = boot->kernel_gpa;
+	boot->kernel_end = start + size;
 	boot->entry = boot->kernel_gpa + ENTRY_64;
 }
 
@@ -97,7 +96,7 @@ static int linux_open(struct boot *boot, const struct machine_config *cfg)
 	if (strlen(cfg->append) > max)
 		return msg_fail(-E2BIG, "--append: %zu characters, but this kernel takes at most %llu",
 				strlen(cfg->append), (unsigned long long)max);
-	linux_place(boot, cfg, &hdr);
+	linux_place(boot, &hdr);
 	return boot_place(boot, cfg, (uint64_t)hdr.initrd_addr_max + 1);
 }
 

@@ -88,6 +88,8 @@ int sender_pace(struct sender *s)
 
 		if (poll(fds, 2, ms > ALIVE_MS ? ALIVE_MS : (int)ms) > 0)
 			err = fds[0].revents ? -ECANCELED : 1;
+		else if (__atomic_load_n(&src->quit, __ATOMIC_RELAXED))
+			err = -ECANCELED;
 		else
 			err = sender_alive(s);
 	}
@@ -266,7 +268,9 @@ int source_round(struct source *src, uint64_t *pages)
 	pthread_mutex_unlock(&src->lock);
 	for (unsigned int i = 0; i < src->opts.streams; i++) {
 		*pages += src->senders[i].pages;
-		err = err ? err : src->senders[i].err;
+		/* those that stopped for another's sake do not know why */
+		if (!err || err == -ECANCELED)
+			err = src->senders[i].err ? src->senders[i].err : err;
 	}
 	return err;
 }

@@ -525,7 +525,7 @@ static void __attribute__((noreturn)) target_leave(struct machine *m, int status
 	eventfd_write(t->cancel, 1);
 	pthread_join(t->thread, NULL);
 	control_unlink(m);
-	term_destroy(m);
+	term_finish(m->term);
 	_exit(status);
 }
 
@@ -550,10 +550,11 @@ static void target_farewell(struct target *t)
 	t->ch.cancel = -1;
 	t->ch.patience_ms = FAREWELL_MS;
 	if (!t->heard || target_send(t, FRAME_COMPLETE, NULL, 0)) {
-		msg_warn("'%s' has ended; its source does not know, and keeps the memory that was not sent: 'vmrun stop %s --grace 0' there",
-			 t->m->cfg.name, t->m->cfg.name);
+		msg_warn("'%s' has ended, and its source does not know: end that one with 'vmrun stop NAME --grace 0'",
+			 t->m->cfg.name);
 		return;
 	}
+	msg_warn("'%s' has ended before all of its memory had come", t->m->cfg.name);
 	while (now_ms() < end && !channel_read(&t->ch, rest, sizeof(rest)))
 		;
 }
@@ -677,7 +678,7 @@ static int target_serve(struct target *t)
 		target_lost(t, err);
 		err = target_again(t);
 	}
-	if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE) && target_incomplete(t->m))
 		target_farewell(t);
 	return err;
 }

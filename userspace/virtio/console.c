@@ -35,7 +35,6 @@ struct console {
 	char path[64];
 	struct loop_fd lfd;	/* the master's */
 	bool watched;
-	bool deaf;		/* since it may not master the bus; until reset */
 	struct virtio_console_config config;
 };
 
@@ -76,7 +75,7 @@ static void rx(struct console *con)
 	struct virtq *vq = &con->v.queue[RXQ].vq;
 	unsigned int i;
 
-	if (con->deaf)
+	if (con->v.unmastered)
 		return;
 	virtq_kicks_off(vq);
 	for (i = 0; i < BATCH && rx_one(con); i++)
@@ -127,14 +126,12 @@ static void kicked(struct virtio_dev *v, unsigned int q)
 static void stop(struct virtio_dev *v)
 {
 	watch(to_console(v), false);
-	to_console(v)->deaf = false;
 }
 
 /* Linux prints on, and waits for each line, until it is in another kernel. */
 static void unmaster(struct virtio_dev *v)
 {
 	watch(to_console(v), false);
-	to_console(v)->deaf = true;
 }
 
 static int realize(struct virtio_dev *v)

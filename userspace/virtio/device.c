@@ -103,6 +103,7 @@ void virtio_stop(struct virtio_dev *v)
 	/* again: the lock may have been dropped */
 	v->running = false;
 	v->waits = false;
+	v->unmastered = false;
 	v->status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 }
 
@@ -292,7 +293,7 @@ static int save(struct device *dev, struct stream *s)
 		v->ops->drain(v);
 	pci_dev_save(&v->pci, s);
 	stream_put_u64(s, v->features);
-	stream_put_u8(s, v->status);
+	stream_put_u8(s, v->unmastered ? v->status & ~VIRTIO_CONFIG_S_DRIVER_OK : v->status);
 	stream_put_u8(s, v->isr);
 	stream_put_u8(s, v->generation);
 	stream_put_u32(s, v->offered_sel);
@@ -365,7 +366,7 @@ static void device_halt(struct device *dev)
 	struct virtio_dev *v = from_device(dev);
 
 	pthread_mutex_lock(&v->lock);
-	v->waits |= v->running;
+	v->waits |= v->running && !v->unmastered;
 	v->running = false;
 	pthread_mutex_unlock(&v->lock);
 }

@@ -161,10 +161,12 @@ static void command_written(struct virtio_dev *v)
 	if (v->pci.cfg[PCI_COMMAND] & PCI_COMMAND_MASTER)
 		return;
 	pthread_mutex_lock(&v->lock);
-	if (v->running && v->ops->unmaster)
+	if (v->running && v->ops->unmaster) {
+		v->unmastered = true;
 		v->ops->unmaster(v);
-	else if (v->running)
+	} else if (v->running) {
 		virtio_stop(v);
+	}
 	pthread_mutex_unlock(&v->lock);
 }
 

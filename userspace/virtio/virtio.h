@@ -85,6 +85,7 @@ struct virtio_dev {
 	uint64_t offered;	/* features, set before device_register() */
 	uint64_t features;	/* what the driver accepted */
 	bool running;		/* DRIVER_OK, not broken: queues may be used */
+	bool unmastered;	/* running, but without the bus: see unmaster; until it is stopped */
 	bool waits;		/* loaded or halted, to run when the machine does */
 	bool warned;
 	uint8_t status;
