@@ -40,6 +40,11 @@ void term_restore(struct term *term)
 	(void)term;
 }
 
+void term_finish(struct term *term)
+{
+	(void)term;
+}
+
 void term_kick(struct term *term)
 {
 	(void)term;
