@@ -21,6 +21,7 @@
 #define RTC_PORT	0x70
 #define RTC_IRQ		8
 #define RTC_CELLS	128
+#define ALARM_SECONDS	86400		/* an alarm that is missed by more has been another day's */
 #define RTC_OFFSET_MAX	1000000000000ll	/* seconds: further than any date in the cells */
 
 enum {
@@ -55,6 +56,7 @@ struct rtc {
 	uint8_t cells[RTC_CELLS];	/* time in them only while B has SET */
 	int64_t offset;			/* guest's seconds minus the host's */
 	bool ticking;
+	int64_t ticked;			/* the second of the last tick */
 };
 
 /* ---- time; the lock is held ---- */
@@ -142,6 +144,7 @@ static void rtc_set_time(struct rtc *rtc)
 	};
 
 	rtc->offset = (int64_t)timegm(&tm) - (int64_t)time(NULL);
+	rtc->ticked = rtc_now(rtc);
 }
 
 /* ---- interrupts; the lock is held ---- */
@@ -174,20 +177,37 @@ static bool rtc_alarm_part(const struct rtc *rtc, unsigned int alarm,
 	       wanted == rtc->cells[cell];
 }
 
+static bool rtc_alarm_is_now(const struct rtc *rtc)
+{
+	return rtc_alarm_part(rtc, RTC_SECONDS_ALARM, RTC_SECONDS) &&
+	       rtc_alarm_part(rtc, RTC_MINUTES_ALARM, RTC_MINUTES) &&
+	       rtc_alarm_part(rtc, RTC_HOURS_ALARM, RTC_HOURS);
+}
+
+/* Each second since the last tick counts: this thread may come late. The cells show the present in the end. */
+static bool rtc_alarm_was(struct rtc *rtc)
+{
+	int64_t now = rtc_now(rtc), t = rtc->ticked + 1;
+	bool was = false;
+
+	/* the clock was set, or it comes very late */
+	if (t > now || t <= now - ALARM_SECONDS)
+		t = now;
+	for (; t <= now; t++) {
+		rtc_fill(rtc, t);
+		was |= rtc_alarm_is_now(rtc);
+	}
+	rtc->ticked = now;
+	return was;
+}
+
 static void rtc_tick(struct loop_timer *timer)
 {
 	struct rtc *rtc = timer->opaque;
-	uint8_t flags = RTC_C_UF;
 
 	pthread_mutex_lock(&rtc->lock);
-	if (!(rtc->cells[RTC_B] & RTC_B_SET)) {
-		rtc_update(rtc);
-		if (rtc_alarm_part(rtc, RTC_SECONDS_ALARM, RTC_SECONDS) &&
-		    rtc_alarm_part(rtc, RTC_MINUTES_ALARM, RTC_MINUTES) &&
-		    rtc_alarm_part(rtc, RTC_HOURS_ALARM, RTC_HOURS))
-			flags |= RTC_C_AF;
-		rtc_raise(rtc, flags);
-	}
+	if (!(rtc->cells[RTC_B] & RTC_B_SET))
+		rtc_raise(rtc, rtc_alarm_was(rtc) ? RTC_C_UF | RTC_C_AF : RTC_C_UF);
 	pthread_mutex_unlock(&rtc->lock);
 }
 
@@ -200,6 +220,7 @@ static void rtc_update_timer(struct rtc *rtc)
 	if (want == rtc->ticking)
 		return;
 	rtc->ticking = want;
+	rtc->ticked = rtc_now(rtc);
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (want)
 		loop_timer_set(&rtc->timer, NSEC_PER_SEC + 1000000 -

@@ -15,21 +15,34 @@
 
 #include "util/list.h"
 #include "util/msg.h"
+#include "virtio/queue.h"
 
 #define BIT(n)	(1ull << (n))
 
 struct tap {
 	struct net_backend be;
+	struct iovec iov[VIRTQ_MAX_CHAIN + 1];
 };
 
+/* The kernel cuts what does not fit, and says nothing: a byte more tells. */
 static ssize_t tap_recv(struct net_backend *be, const struct iovec *iov, unsigned int n)
 {
+	struct tap *tap = container_of(be, struct tap, be);
+	size_t room = 0;
 	ssize_t len;
+	char more;
 
+	for (unsigned int i = 0; i < n; i++) {
+		tap->iov[i] = iov[i];
+		room += iov[i].iov_len;
+	}
+	tap->iov[n] = (struct iovec){ &more, 1 };
 	do
-		len = readv(be->fd, iov, n);
+		len = readv(be->fd, tap->iov, (int)n + 1);
 	while (len < 0 && errno == EINTR);
-	return len < 0 ? -errno : len;
+	if (len < 0)
+		return -errno;
+	return (size_t)len > room ? -EMSGSIZE : len;
 }
 
 static void tap_send(struct net_backend *be, const struct iovec *iov, unsigned int n)

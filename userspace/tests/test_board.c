@@ -91,6 +91,27 @@ static void test_clock_irq(void)
 	ok((cmos(0xc) & 0x90) == 0x90 && !fake.line[8], "reading C ends it");
 	cmos_set(0xb, 0x02);
 	board_stop_loop(&b);
+	b.m.loop.stopped = false;
+}
+
+/* In the next second, which the loop sleeps through. */
+static void test_late_alarm(void)
+{
+	int second = (cmos(0) >> 4) * 10 + (cmos(0) & 15);
+
+	second = (second + 1) % 60;
+	cmos_set(1, (uint8_t)(second / 10 << 4 | second % 10));
+	cmos_set(3, 0xc0);
+	cmos_set(5, 0xc0);
+	cmos(0xc);
+	cmos_set(0xb, 0x22);
+	nanosleep(&(struct timespec){ .tv_sec = 3, .tv_nsec = 200000000 }, NULL);
+	ok(!fake.line[8], "nobody ticks");
+	board_start_loop(&b);
+	ok(wait_for(fake.line[8]) && (cmos(0xc) & 0xa0) == 0xa0, "an alarm that was missed meanwhile");
+	cmos_set(0xb, 0x02);
+	board_stop_loop(&b);
+	b.m.loop.stopped = false;
 }
 
 static void test_pm(void)
@@ -176,6 +197,7 @@ int main(void)
 	   "create");
 	test_clock();
 	test_clock_irq();
+	test_late_alarm();
 	test_pm();
 	test_reset();
 	test_state();

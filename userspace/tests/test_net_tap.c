@@ -135,6 +135,46 @@ static void test_arrival(struct driver *d)
 	close(s);
 }
 
+/* From the host's side, to nobody in particular. */
+static void say(int s, uint32_t len)
+{
+	static uint8_t f[1500];
+
+	memset(f, 0xff, 12);
+	f[6] = 2;
+	f[12] = 0x88;
+	f[13] = 0xb5;	/* for experiments */
+	f[14] = len & 0xff;
+	if (send(s, f, len, 0) != (ssize_t)len)
+		perror("send");
+}
+
+static void test_long_frame(struct driver *d)
+{
+	struct dqueue rx, tx;
+	const uint8_t *frame = (uint8_t *)gmem(d->b, BUF_GPA) + NET_HDR_SIZE;
+	uint32_t id, len = 0;
+	int s = listen_to_all();
+
+	driver_negotiate(d, 1ull << VIRTIO_F_VERSION_1);
+	dqueue_init(&rx, d, RXQ, RX_BUFFERS);
+	dqueue_init(&tx, d, TXQ, 16);
+	driver_ok(d);
+	dqueue_desc(&rx, 0, BUF_GPA, NET_HDR_SIZE + 300, VRING_DESC_F_WRITE, 0);
+	dqueue_publish(&rx, 0);
+	dqueue_kick(&rx);
+	say(s, 301);
+	say(s, 300);
+	do {
+		if (!dqueue_wait(&rx, &id, &len))
+			break;
+		dqueue_publish(&rx, 0);
+		dqueue_kick(&rx);
+	} while (frame[12] != 0x88);
+	ok(len == NET_HDR_SIZE + 300 && frame[14] == (300 & 0xff), "a frame that is too long is dropped, not cut (%u)", len);
+	close(s);
+}
+
 static void test_loss(struct driver *d)
 {
 	card_up(d);
@@ -161,6 +201,7 @@ int main(void)
 	cfg.tap = NAME;
 	ok(!virtio_net_create(&b.m, &cfg) && driver_probe(&d, &b, 1), "a card");
 	test_arrival(&d);
+	test_long_frame(&d);
 	test_loss(&d);
 	board_destroy(&b);
 	return tap_done();
