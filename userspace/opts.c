@@ -194,7 +194,7 @@ static int stats_interval(void *to, const char *value)
 
 static const struct opt run_opts[] = {
 	{ "--kernel", "FILE", run_kernel,
-	  "bzImage, or ELF kernel with a PVH entry (required)" },
+	  "bzImage, or ELF kernel with a PVH entry (required without --incoming)" },
 	{ "--initrd", "FILE", run_initrd, "initial RAM disk" },
 	{ "--append", "STRING", run_append,
 	  "kernel command line (console=ttyS0 if not given)" },
@@ -206,7 +206,7 @@ static const struct opt run_opts[] = {
 	  "none, user (no privileges needed) or tap=INTERFACE (none)" },
 	{ "--device", "PATH", run_device,
 	  "KVM device (" KVM_DEVICE_DEFAULT ")" },
-	{ "--name", "NAME", run_name, "for list, stop and stats (vm-PID)" },
+	{ "--name", "NAME", run_name, "for the other commands (vm-PID)" },
 	{ "--incoming", "URI", run_incoming,
 	  "await a machine that moves here: tcp:HOST:PORT or unix:PATH" },
 	{ "--no-reboot", NULL, run_no_reboot,
@@ -307,7 +307,7 @@ void opts_help_run(FILE *out)
 	fputs("\n"
 	      "The guest's serial port is the terminal: Ctrl-a x ends the machine, Ctrl-a h\n"
 	      "shows more keys. Exit status: 0 the guest powered off or was ended by the user,\n"
-	      "1 an error, 3 the guest reset under --no-reboot.\n", out);
+	      "1 an error, 3 the guest reset under --no-reboot, or its kernel is not known here.\n", out);
 }
 
 void opts_help_stop(FILE *out)

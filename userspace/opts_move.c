@@ -130,7 +130,7 @@ static int migrate_bandwidth(void *to, const char *value)
 {
 	if (opts_size(value, &((struct opts_migrate *)to)->move.bandwidth) ||
 	    !((struct opts_migrate *)to)->move.bandwidth)
-		return msg_fail(-EINVAL, "--max-bandwidth %s: give bytes a second like 100M or 1G",
+		return msg_fail(-EINVAL, "--max-bandwidth %s: give a size, for each second, like 100M or 1G",
 				value);
 	return 0;
 }

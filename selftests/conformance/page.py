@@ -39,8 +39,8 @@ def families(rows):
 
 
 def differences(rows, expected):
-    lines = ["", "## Differences", "", "Tests that pass on KVM and do not pass, or take more than %.1f times as long, on vmm." %
-             results.SLOWER, ""]
+    lines = ["", "## Differences", "", "Tests that pass on KVM and do not pass, or take more than %d seconds and %.1f times as long, on vmm." %
+             (results.FLOOR_SECONDS, results.SLOWER), ""]
     found = []
     for _, suite, vendor, test, judged, kvm, vmm in rows:
         kind, text = results.compare((suite, vendor, test, judged, kvm, vmm), expected)

@@ -38,6 +38,17 @@ def judge(output, status):
     return 1 if missing or status else 0
 
 
+def holder():
+    """The stock module that keeps the processor's virtualization to itself: since Linux 6.12 from when it is loaded."""
+    try:
+        with open("/sys/module/kvm/parameters/enable_virt_at_load", encoding="ascii") as f:
+            if f.read().strip() != "Y":
+                return None
+    except OSError:
+        return None
+    return next((name for name in ("kvm_intel", "kvm_amd") if os.path.isdir("/sys/module/" + name)), None)
+
+
 def hardware():
     """Does this machine have the hardware and the kernel headers to do without an emulated one?"""
     if os.environ.get("HERE"):
@@ -46,7 +57,12 @@ def hardware():
         return False
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", f.read(), re.M)
-    return bool(flags) and os.path.isdir("/lib/modules/%s/build" % os.uname().release)
+    if not flags or not os.path.isdir("/lib/modules/%s/build" % os.uname().release):
+        return False
+    if holder():
+        say("%s holds this machine's processor (rmmod it first to run there): an emulated one is taken" % holder())
+        return False
+    return True
 
 
 def command_line(guest, device, interactive):
