@@ -339,6 +339,7 @@ static int machine_open_signals(struct machine *m)
 
 static int machine_setup_state(struct machine *m)
 {
+	m->cwd = getcwd(NULL, 0);
 	list_init(&m->devices);
 	job_init(&m->job);
 	pthread_mutex_init(&m->state_lock, NULL);
@@ -353,6 +354,7 @@ static void machine_undo_state(struct machine *m)
 	pthread_cond_destroy(&m->parked);
 	pthread_mutex_destroy(&m->state_lock);
 	job_fini(&m->job);
+	free(m->cwd);
 }
 
 /* Before there is anything to clean up, tell of a disk that cannot be used. */
@@ -377,20 +379,15 @@ static int machine_check_disk(const struct disk_config *disk)
 
 static int machine_setup_files(struct machine *m)
 {
-	int err = 0;
-
-	m->cwd = getcwd(NULL, 0);
 	for (unsigned int i = 0; i < m->cfg.nr_disks; i++) {
-		err = machine_check_disk(&m->cfg.disks[i]);
+		int err = machine_check_disk(&m->cfg.disks[i]);
+
 		if (err)
-			goto out;
+			return err;
 	}
 	if (m->cfg.origin == ORIGIN_SNAPSHOT)
-		err = snapshot_open(&m->snapshot, m->cfg.from);
-out:
-	if (err)
-		free(m->cwd);
-	return err;
+		return snapshot_open(&m->snapshot, m->cfg.from);
+	return 0;
 }
 
 /* A guest that is here already needs its kernel only when it resets. */
@@ -414,7 +411,6 @@ static int machine_setup_boot(struct machine *m)
 static void machine_undo_files(struct machine *m)
 {
 	snapshot_close(m->snapshot);
-	free(m->cwd);
 }
 
 static int machine_setup_sandbox(struct machine *m)
@@ -686,7 +682,7 @@ int machine_run(struct machine *m)
 			msg_fail(err, "event loop: %s", strerror(-err));
 	}
 	loop_end_calls(&m->loop);
-	target_check_complete(m, (int)m->request);
+	target_check_complete(m);
 	snapshot_cancel(m);
 	source_destroy(m);
 	target_destroy(m);

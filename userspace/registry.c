@@ -198,6 +198,11 @@ static int registry_send(int fd, const char *command, int passed)
 	return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+const char *registry_refusal(int err, const char *reply)
+{
+	return err == -EPROTO && !strncmp(reply, "error ", 6) ? reply + 6 : NULL;
+}
+
 int registry_ask_for(int fd, int ms, const char *command, char *reply,
 		     size_t size)
 {
@@ -301,9 +306,9 @@ static int registry_stop_connected(int fd, const char *name,
 
 	if (grace) {
 		err = registry_ask(fd, "powerdown\n", reply, sizeof(reply));
-		if (err == -EPROTO && !strncmp(reply, "error ", 6))
+		if (registry_refusal(err, reply))
 			return msg_fail(err, "stop %s: %s ('--grace 0' ends it all the same)",
-					name, reply + 6);
+					name, registry_refusal(err, reply));
 		if (err)
 			return msg_fail(err, "stop %s: the machine does not answer",
 					name);

@@ -39,6 +39,8 @@ int registry_open(const char *what, const char *name);
  * Return: 0, -EPROTO when it does not begin with "ok", or -errno; no message.
  */
 int registry_ask(int fd, const char *command, char *reply, size_t size);
+/* What a machine says that refuses, in an answer that gave this error; NULL: something else went wrong. */
+const char *registry_refusal(int err, const char *reply);
 /* Waits for so many milliseconds at most. */
 int registry_ask_for(int fd, int ms, const char *command, char *reply,
 		     size_t size);

@@ -122,8 +122,8 @@ static int stats_ask(struct stats *s, unsigned int vcpu,
 	sample->when = seconds_now();
 	if (!err)
 		err = stats_parse(sample, &s->cpus, reply);
-	else if (err == -EPROTO && !strncmp(reply, "error ", 6))
-		return msg_fail(err, "stats %s: %s", s->name, reply + 6);
+	else if (registry_refusal(err, reply))
+		return msg_fail(err, "stats %s: %s", s->name, registry_refusal(err, reply));
 	if (err == -EPIPE || err == -ECONNRESET)
 		return msg_fail(err, "stats %s: the machine has ended", s->name);
 	if (err)

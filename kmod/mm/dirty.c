@@ -64,9 +64,7 @@ static struct memslot *written_slot(struct vcpu *vcpu, gfn_t gfn)
 
 	if (slot)
 		return slot;
-	/* The set before the slot that left it; pairs with publish(). */
-	smp_rmb();
-	slot = READ_ONCE(vcpu->vm->mem.going);
+	slot = mm_going(&vcpu->vm->mem);
 	if (!slot || slot->as_id != vcpu->tdp.as_id)
 		return NULL;
 	return gfn >= slot->base_gfn && gfn < memslot_gfn_end(slot) ? slot : NULL;

@@ -148,6 +148,16 @@ void mm_mark_dirty(struct vcpu *vcpu, struct memslot *slot, gfn_t gfn);
 /* The hardware's log: addresses that the guest wrote, the oldest last. Any context but NMI. */
 void mm_log_written(struct vcpu *vcpu, const u64 *gpas, unsigned int n);
 
+/*
+ * The slot on its way out, or NULL. Under vm->srcu, after the set of slots was read that may
+ * lack it; pairs with publish().
+ */
+static inline struct memslot *mm_going(const struct vm_mm *mem)
+{
+	smp_rmb();	/* the set before the slot that left it */
+	return READ_ONCE(mem->going);
+}
+
 /* What vCPUs wrote until now has been handed to that on return. Take slots_lock. */
 void mm_collect_hw_logs(struct vm *vm);
 

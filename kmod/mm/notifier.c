@@ -103,11 +103,8 @@ static void slot_gfns(const struct memslot *slot, hva_t start, hva_t end,
 /* Under vm->srcu, after the set of slots was read. */
 static struct memslot *going_slot(struct vm *vm, hva_t start, hva_t end)
 {
-	struct memslot *slot;
+	struct memslot *slot = mm_going(&vm->mem);
 
-	/* The set before the slot that left it; pairs with publish(). */
-	smp_rmb();
-	slot = READ_ONCE(vm->mem.going);
 	return slot && slot->hva < end && memslot_hva_end(slot) > start ? slot : NULL;
 }
 

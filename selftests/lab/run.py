@@ -59,10 +59,10 @@ def hardware():
         flags = re.search(r"^flags\s*:.*\b(vmx|svm)\b", f.read(), re.M)
     if not flags or not os.path.isdir("/lib/modules/%s/build" % os.uname().release):
         return False
-    if holder():
-        say("%s holds this machine's processor (rmmod it first to run there): an emulated one is taken" % holder())
-        return False
-    return True
+    module = holder()
+    if module:
+        say("%s holds this machine's processor (rmmod it first to run there): an emulated one is taken" % module)
+    return not module
 
 
 def command_line(guest, device, interactive):

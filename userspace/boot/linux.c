@@ -73,9 +73,9 @@ static void linux_place(struct boot *boot, const struct setup_header *hdr)
 	/* beyond all memory, but no sum of it overflows */
 	if (start > MEM_HOLE_START)
 		start = MEM_HOLE_START;
-	boot->kernel_gpa = hdr->relocatable_kernel ? align_up(start, hdr->kernel_alignment) : BOOT_HIGH;
-	if (start < boot->kernel_gpa)
-		start = boot->kernel_gpa;
+	boot->kernel_gpa = BOOT_HIGH;
+	if (hdr->relocatable_kernel)
+		boot->kernel_gpa = start = align_up(start, hdr->kernel_alignment);
 	boot->kernel_end = start + size;
 	boot->entry = boot->kernel_gpa + ENTRY_64;
 }

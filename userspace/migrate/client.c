@@ -71,9 +71,9 @@ static int client_ask_with(struct client *c, const char *line, int passed)
 	int err = registry_ask_with(c->fd, PATIENCE_MS, line, passed, c->reply,
 				    sizeof(c->reply));
 
-	if (err == -EPROTO && !strncmp(c->reply, "error ", 6))
+	if (registry_refusal(err, c->reply))
 		return msg_fail(err, "%s %s: %s", c->command, c->name,
-				c->reply + 6);
+				registry_refusal(err, c->reply));
 	if (err == -EPIPE || err == -ECONNRESET)
 		return msg_fail(err, "%s %s: the machine has ended", c->command,
 				c->name);

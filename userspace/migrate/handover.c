@@ -181,7 +181,6 @@ static int source_go(struct source *src)
 	err = source_send(src, FRAME_GO, &src->go_flags, sizeof(src->go_flags));
 	if (!err)
 		err = source_await(src, FRAME_RUNNING);
-	src->running = !err;
 	/* It says that it does not run: so it runs here. */
 	if (err == -EREMOTEIO)
 		src->went = false;

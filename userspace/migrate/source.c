@@ -281,7 +281,6 @@ static int source_reconnect(struct source *src)
 		return -EPROTO;
 	memcpy(src->todo, data, len);
 	pages_clip(&src->m->mem, src->todo);
-	src->reached = true;
 	src->m->moved = MOVED_PARTLY;
 	src->all = true;
 	return senders_start(src);
@@ -344,8 +343,6 @@ static void source_finish(struct source *src, int err)
 		machine_request(m, MACHINE_MOVED);
 		return;
 	}
-	if (src->running || src->reached)
-		m->moved = MOVED_PARTLY;
 	if (m->moved == MOVED_PARTLY) {
 		job_fail(&m->job, "%s; the guest waits there for its memory: 'vmrun migrate %s %s --postcopy' connects again",
 			 channel_error(err), m->cfg.name, src->uri);

@@ -59,10 +59,8 @@ struct source {
 	bool all;		/* send what is to be sent also where it seems known */
 	bool logging;
 	bool recover;
-	bool reached;		/* recover: the other side has answered */
 	bool gave_away;		/* the disks are not ours */
 	bool went;		/* GO was sent */
-	bool running;		/* … and RUNNING came back */
 	uint32_t go_flags;
 	uint64_t stopped_at;	/* ns */
 	struct stream state;	/* of the stopped guest */

@@ -517,7 +517,7 @@ static void __attribute__((noreturn)) target_abandon(struct machine *m)
 }
 
 /* Not in order either: a disk's thread may still wait for a page that the guest has let go. */
-static void __attribute__((noreturn)) target_leave(struct machine *m, int status)
+static void __attribute__((noreturn)) target_leave(struct machine *m)
 {
 	struct target *t = m->target;
 
@@ -526,15 +526,15 @@ static void __attribute__((noreturn)) target_leave(struct machine *m, int status
 	pthread_join(t->thread, NULL);
 	control_unlink(m);
 	term_finish(m->term);
-	_exit(status);
+	_exit(machine_exit_status((int)m->request));
 }
 
-void target_check_complete(struct machine *m, int request)
+void target_check_complete(struct machine *m)
 {
 	if (!target_incomplete(m))
 		return;
-	if (request == MACHINE_POWEROFF || request == MACHINE_RESET)
-		target_leave(m, machine_exit_status(request));
+	if (m->request == MACHINE_POWEROFF || m->request == MACHINE_RESET)
+		target_leave(m);
 	target_abandon(m);
 }
 

@@ -19,8 +19,8 @@ int target_start(struct machine *m);
 /* Whether the guest runs here without all of its memory (post-copy). */
 bool target_incomplete(const struct machine *m);
 
-/* After the loop has ended by that request. A guest that is incomplete ends the process at once. */
-void target_check_complete(struct machine *m, int request);
+/* After the loop has ended. A guest that is incomplete ends the process at once. */
+void target_check_complete(struct machine *m);
 void target_destroy(struct machine *m);
 
 #endif

@@ -128,12 +128,6 @@ static void stop(struct virtio_dev *v)
 	watch(to_console(v), false);
 }
 
-/* Linux prints on, and waits for each line, until it is in another kernel. */
-static void unmaster(struct virtio_dev *v)
-{
-	watch(to_console(v), false);
-}
-
 static int realize(struct virtio_dev *v)
 {
 	struct console *con = to_console(v);
@@ -174,7 +168,8 @@ static const struct virtio_ops console_ops = {
 	.unrealize = unrealize,
 	.free = destroy,
 	.stop = stop,
-	.unmaster = unmaster,
+	/* Linux prints on, and waits for each line, until it is in another kernel. */
+	.unmaster = stop,
 	.kicked = kicked,
 };
 
