@@ -77,7 +77,8 @@ void nx_huge_add(struct vm *vm, int as_id, const struct tdp_iter *it)
 	spin_lock(&nx->lock);
 	first = list_empty(&nx->split);
 	list_add_tail(&page->lru, &nx->split);
-	vm->stats.nx_lpage_splits++;
+	/* recover() reads it without the lock. */
+	WRITE_ONCE(vm->stats.nx_lpage_splits, vm->stats.nx_lpage_splits + 1);
 	spin_unlock(&nx->lock);
 	if (first)
 		schedule_recovery(vm);
@@ -89,7 +90,7 @@ void nx_huge_remove(struct vm *vm, struct page *page)
 	lockdep_assert_held_write(&vm->mem.tdp_lock);
 	list_del(&page->lru);
 	set_page_private(page, 0);
-	vm->stats.nx_lpage_splits--;
+	WRITE_ONCE(vm->stats.nx_lpage_splits, vm->stats.nx_lpage_splits - 1);
 }
 
 static bool nothing_split(struct vm_nx_huge *nx)
