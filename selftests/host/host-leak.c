@@ -490,6 +490,8 @@ static void to_guest(void)
 	CHECK_EQ(errno, EINTR);
 	/* The clock's TSC may be from before the vCPU's was 0, and look like an address. */
 	memset(v.g.mem + 0x10048, PRE_A, sizeof(uint64_t));
+	/* Its multiplier looks like a filling at 2.5 GHz: 0xcccccccc. */
+	memset(v.g.mem + 0x10058, PRE_A, sizeof(uint32_t));
 	written("clock, steal time and EOI", v.g.mem + 0x10000, PAGE_4K, 0);
 	written("wall clock", v.g.mem + 0x11000, PAGE_4K, 0);
 	written("SMRAM", v.g.mem + SMRAM_STATE, 0x200, 0xa0);
