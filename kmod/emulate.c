@@ -8,6 +8,7 @@
  * the same access, and gets the answer (insn.h, "How an access that user
  * space must serve is resumed").
  */
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <asm/traps.h>
@@ -757,11 +758,15 @@ static int emulate_resume(struct vcpu *vcpu)
 	return emulate_run(vcpu);
 }
 
-/* User space may want what is under way finished, and nothing begun. */
+/*
+ * User space may want what is under way finished, and nothing begun. A batch
+ * may be a page of accesses to a device of ours, hence the look at the CPU's
+ * other threads between two.
+ */
 static bool rep_interrupted(struct vcpu *vcpu)
 {
 	return vcpu->requests || READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT) ||
-	       signal_pending(current);
+	       signal_pending(current) || need_resched();
 }
 
 static int emulate_run(struct vcpu *vcpu)

@@ -8,7 +8,7 @@
  *
  * Without a mode all of them, with their share of the time each. race: two vCPUs in the same memory, whose code is overwritten
  * while they run, or is emulated. --tell: to the kernel's log, which guest it is; --at N: that guest first, for who looks for a
- * reason. Guest N of a seed is the same one each time, but for addresses of the process and what MSRs and time do to it.
+ * reason. Guest N of a seed is the same one each time, but for addresses of the process and what MSRs, time and chips do to it.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,7 +23,7 @@
 #define MOST_USEC	1000		/* that each stays in the guest: most of them loop in the end */
 #define SCRIBBLE	0x10000		/* of guest memory, where tables, code and stacks are */
 #define TABLES_GPA	0x700000	/* of 64-bit guests */
-#define VM_GUESTS	2000		/* then there is a new VM */
+#define VM_GUESTS	200		/* then there is a new VM, with other chips */
 #define CHECK_GUESTS	256		/* after so many the VM is looked at */
 
 static struct {
@@ -332,12 +332,14 @@ static const char *run_guest(unsigned int vcpu, uint64_t *rng)
 	return NULL;
 }
 
+/* With chips in the kernel a guest that halts sleeps, until its time is over. */
 static void new_world(int vcpus)
 {
-	if (count.worlds++)
+	static const enum irqchip chips[] = { CHIPS_NONE, CHIPS_KERNEL, CHIPS_SPLIT };
+
+	if (count.worlds)
 		world_close(&world);
-	/* HLT comes out to user space */
-	world_create(&world, CHIPS_NONE, vcpus);
+	world_create(&world, chips[count.worlds++ % 3], vcpus);
 	if (world.run_usec > MOST_USEC)
 		world.run_usec = MOST_USEC;
 	if (host_is_tcg())

@@ -11,6 +11,9 @@
 #define MMIO_GPA	0x40000000ul	/* two pages; within reach of code's RIP */
 #define MMIO_SIZE	(2 * PAGE_4K)
 #define MMIO_SLOT	5
+#define READ_ONLY	4		/* of pages without a slot: both have one that user space writes */
+#define PORT		0x510
+#define CR4_OSFXSR	(1ull << 9)
 #define TIMES		3		/* the first has nothing remembered */
 
 #define FORM(text)	text "; hlt; .balign 32, 0x90\n"
@@ -48,7 +51,53 @@ GUEST_CODE(forms,
 	/* Over the border of the two pages. */
 	FORM("mov (%rsi), %edi") FORM("mov (%rsi), %rdi") FORM("mov %eax, (%rsi)")
 	FORM("mov %rax, (%rsi)") FORM("movw $0x7172, 1(%rsi)") FORM("movq $-3, -3(%rsi)")
-	FORM("mov 1(%rsi), %di") FORM("mov 2(%rsi), %edi"));
+	FORM("mov 1(%rsi), %di") FORM("mov 2(%rsi), %edi")
+	/* One of each kind that reads and writes. What leaves flags undefined sets them anew. */
+	FORM("addl $0x12345678, (%rbx)") FORM("stc; adcb $0x7f, 3(%rbx)")
+	FORM("stc; sbb %rax, (%rbx)") FORM("and %dx, (%rbx)") FORM("xor (%rbx), %rdi")
+	FORM("sub 8(%rbx), %al") FORM("cmpq $-5, (%rbx)") FORM("test %eax, (%rbx)")
+	FORM("testb $0x81, 2(%rbx)") FORM("notq (%rbx)") FORM("negl (%rbx)") FORM("decw (%rbx)")
+	FORM("incb 1(%rbx)") FORM("lock incl (%rbx)") FORM("lock orb $3, (%rbx)")
+	FORM("shll $3, (%rbx); test %eax, %eax") FORM("rorw %cl, (%rbx); test %eax, %eax")
+	FORM("sarq $5, (%rbx); test %eax, %eax") FORM("stc; rclb $1, 1(%rbx); test %eax, %eax")
+	FORM("shld $4, %eax, (%rbx); test %eax, %eax")
+	FORM("shrd %cl, %rdx, 8(%rbx); test %eax, %eax")
+	FORM("btsl $5, (%rbx); setc %dl; test %eax, %eax")
+	FORM("mov $0x123, %ecx; btr %rcx, (%rbx); setc %dl; test %eax, %eax")
+	FORM("mov $-9, %rcx; btc %rcx, 16(%rbx); setc %dl; test %eax, %eax")
+	FORM("lock btsq $9, (%rbx); setc %dl; test %eax, %eax")
+	FORM("bsf (%rbx), %rdi; test %eax, %eax") FORM("bsr (%rbx), %edi; test %eax, %eax")
+	FORM("xadd %rax, (%rbx)") FORM("lock xadd %edx, (%rbx)") FORM("xchg %al, (%rbx)")
+	FORM("cmpxchg %edx, (%rbx)") FORM("mov (%rbx), %eax; lock cmpxchg %edx, (%rbx)")
+	FORM("cmpxchg8b (%rbx)")
+	FORM("mov (%r13), %eax; mov 4(%r13), %edx; lock cmpxchg8b (%r13)")
+	FORM("mulq (%rbx); test %eax, %eax") FORM("imull $100, (%rbx), %edi; test %eax, %eax")
+	FORM("imul (%rbx), %rdi; test %eax, %eax")
+	FORM("xor %edx, %edx; mov $-2, %eax; divl (%rbx); test %eax, %eax") FORM("setnz (%rbx)")
+	FORM("cmovnz (%rbx), %edi") FORM("cmovz (%rbx), %edi") FORM("xlat")
+	FORM("movntil %eax, (%rbx)") FORM("smsw (%rbx)")
+	FORM("mov $0xb000, %esp; push %rax; popq (%rbx)")
+	FORM("movups (%rbx), %xmm0; movups %xmm0, 32(%rbx)")
+	FORM("movdqa (%rbx), %xmm1; movdqa %xmm1, 48(%rbx)")
+	/* Strings over the border, from memory and to it, both ways; and within the device. */
+	FORM("lea -5(%rsi), %rdi; mov $0x8000, %esi; mov $20, %cl; rep movsb")
+	FORM("mov $0x20000, %edi; sub $5, %rsi; mov $20, %cl; rep movsb; mov -16(%rdi), %rax")
+	FORM("lea -9(%rsi), %rdi; mov $0x8000, %esi; mov $5, %cl; rep movsq")
+	FORM("mov $0x20000, %edi; sub $9, %rsi; mov $5, %cl; rep movsq; mov -29(%rdi), %rax")
+	FORM("lea -0x13(%rsi), %rdi; mov $9, %cl; rep movsl")
+	FORM("std; lea 6(%rsi), %rdi; mov $0x8100, %esi; mov $6, %cl; rep movsw; cld")
+	FORM("lea -3(%rsi), %rdi; mov $7, %cl; rep stosb") FORM("lea -9(%rsi), %rdi; rep stosl")
+	FORM("sub $7, %rsi; rep lodsl") FORM("mov %rsi, %rdi; mov $9, %cl; repe cmpsb")
+	FORM("lea 1(%rsi), %rdi; mov $9, %cl; repne cmpsb")
+	FORM("mov %rsi, %rdi; mov $9, %cl; repne scasb")
+	FORM("mov $0x20000, %edi; movsq; mov -8(%rdi), %rax")
+	/* With a port that user space serves. */
+	FORM("lea -5(%rsi), %rdi; mov $0x510, %edx; mov $12, %cl; rep insb")
+	FORM("lea -5(%rsi), %rdi; mov $0x510, %edx; mov $6, %cl; rep insw")
+	FORM("std; lea 6(%rsi), %rdi; mov $0x510, %edx; rep insl; cld")
+	FORM("sub $5, %rsi; mov $0x510, %edx; mov $12, %cl; rep outsb")
+	FORM("sub $5, %rsi; mov $0x510, %edx; mov $4, %cl; rep outsl")
+	FORM("mov %rsi, %rdi; mov $0x510, %edx; insl") FORM("mov $0x510, %edx; outsw"));
 
 extern const char plain_end[];
 
@@ -57,7 +106,10 @@ struct space {
 	struct guest_cpu *cpu;
 	uint8_t *ram;
 	uint8_t device[MMIO_SIZE];
+	uint8_t *backing;		/* of a slot that user space writes for the guest */
 	int exits;
+	uint8_t port[64];		/* what it has had of one run, or given */
+	unsigned int port_size;
 };
 
 static void fill(uint8_t *to)
@@ -70,9 +122,14 @@ static void fill(uint8_t *to)
 
 static void space_create(struct space *s)
 {
+	struct kvm_sregs sregs;
+
 	guest_create(&s->g, 16 * MB);
 	s->cpu = guest_add_cpu(&s->g);
 	guest_mode(s->cpu, GUEST_LONG);
+	MUST(ioctl(s->cpu->fd, KVM_GET_SREGS, &sregs));
+	sregs.cr4 |= CR4_OSFXSR;
+	MUST(ioctl(s->cpu->fd, KVM_SET_SREGS, &sregs));
 	guest_load_code(&s->g, forms);
 	s->ram = guest_alloc(PAGE_2M);
 }
@@ -99,18 +156,44 @@ static void serve(struct space *s)
 	CHECK(off + run->mmio.len <= MMIO_SIZE, "(at %llx)", run->mmio.phys_addr);
 	CHECK(run->mmio.len <= 8, "(%u bytes)", run->mmio.len);
 	CHECK_EQ(off / PAGE_4K, (off + run->mmio.len - 1) / PAGE_4K);
-	if (run->mmio.is_write)
+	if (run->mmio.is_write) {
 		memcpy(s->device + off, run->mmio.data, run->mmio.len);
-	else
+		if (s->backing)
+			memcpy(s->backing + off, run->mmio.data, run->mmio.len);
+	} else {
 		memcpy(run->mmio.data, s->device + off, run->mmio.len);
+	}
 	s->exits++;
+}
+
+/* It gives what follows from how much it has given. */
+static void serve_port(struct space *s)
+{
+	struct kvm_run *run = s->cpu->run;
+	unsigned int i, n = run->io.size * run->io.count;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	CHECK(run->io.port == PORT && s->port_size + n <= sizeof(s->port));
+	for (i = 0; i < n; i++, s->port_size++) {
+		if (run->io.direction == KVM_EXIT_IO_IN)
+			data[i] = 0xe0 + s->port_size;
+		s->port[s->port_size] = data[i];
+	}
 }
 
 static struct kvm_regs run(struct space *s, unsigned int form)
 {
 	start(s, form);
-	while (!guest_run(s->cpu) && s->cpu->run->exit_reason == KVM_EXIT_MMIO)
-		serve(s);
+	s->port_size = 0;
+	for (;;) {
+		CHECK_EQ(guest_run(s->cpu), 0);
+		if (s->cpu->run->exit_reason == KVM_EXIT_MMIO)
+			serve(s);
+		else if (s->cpu->run->exit_reason == KVM_EXIT_IO)
+			serve_port(s);
+		else
+			break;
+	}
 	guest_expect(s->cpu, KVM_EXIT_HLT);
 	return guest_regs(s->cpu);
 }
@@ -123,7 +206,10 @@ static void take_away(struct space *s, unsigned int pages)
 
 	fill(s->device);
 	fill(rest);
-	if (pages != 3)
+	s->backing = pages == READ_ONLY ? rest : NULL;
+	if (pages == READ_ONLY)
+		guest_slot(&s->g, MMIO_SLOT, KVM_MEM_READONLY, MMIO_GPA, MMIO_SIZE, rest);
+	else if (pages != 3)
 		guest_slot(&s->g, MMIO_SLOT, 0, MMIO_GPA + there, PAGE_4K, rest + there);
 }
 
@@ -135,13 +221,15 @@ static void give_back(struct space *s, unsigned int pages)
 	if (pages == 3)
 		return;
 	guest_slot(&s->g, MMIO_SLOT, 0, MMIO_GPA, 0, s->ram);
-	memcpy(s->device + there, rest + there, PAGE_4K);
+	if (pages != READ_ONLY)
+		memcpy(s->device + there, rest + there, PAGE_4K);
 }
 
-/* @pages of the two have no slot in the runs after the first: bits 0 and 1. */
+/* @pages of the two have no slot in the runs after the first (bits 0 and 1), or one that is read only. */
 static void compare(unsigned int pages)
 {
-	unsigned int form, n = (forms_end - forms) / 32, time;
+	unsigned int form, n = (forms_end - forms) / 32, time, port_size;
+	uint8_t port[sizeof(((struct space *)0)->port)];
 	struct kvm_regs want, got;
 	struct space s = {};
 
@@ -151,6 +239,8 @@ static void compare(unsigned int pages)
 		guest_slot(&s.g, MMIO_SLOT, 0, MMIO_GPA, MMIO_SIZE, s.ram);
 		want = run(&s, form);
 		CHECK_EQ(s.exits, 0);
+		port_size = s.port_size;
+		memcpy(port, s.port, port_size);
 		guest_slot(&s.g, MMIO_SLOT, 0, MMIO_GPA, 0, s.ram);
 		for (time = 0; time < TIMES; time++) {
 			take_away(&s, pages);
@@ -160,6 +250,8 @@ static void compare(unsigned int pages)
 			      form, time);
 			CHECK(!memcmp(s.device, s.ram, MMIO_SIZE), "(content of form %u, run %u)",
 			      form, time);
+			CHECK(s.port_size == port_size && !memcmp(s.port, port, port_size),
+			      "(port of form %u, run %u)", form, time);
 		}
 		CHECK(s.exits || pages != 3, "(form %u did not leave the guest)", form);
 		s.exits = 0;
@@ -180,6 +272,11 @@ static void first_page(void)
 static void second_page(void)
 {
 	compare(2);
+}
+
+static void read_only(void)
+{
+	compare(READ_ONLY);
 }
 
 /* Nearly all MMIO that there is: the short way, of which nobody would notice that it is not taken. */
@@ -299,6 +396,7 @@ static const struct test tests[] = {
 	{ "both_pages", both_pages },
 	{ "first_page", first_page },
 	{ "second_page", second_page },
+	{ "read_only", read_only },
 };
 
 TEST_MAIN(tests)

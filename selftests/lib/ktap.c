@@ -12,8 +12,7 @@ static int usage(const char *name)
 	return 2;
 }
 
-/* How many times longer than usual all may take: the lab's kernels that look for mistakes. */
-static unsigned int slowness(void)
+unsigned int test_slowness(void)
 {
 	const char *times = getenv("TEST_SLOW");
 
@@ -32,7 +31,7 @@ static int run_child(const struct test *t)
 	if (!pid) {
 		/* More than usual takes as long as it takes. */
 		if (!test_count)
-			alarm((t->seconds ? t->seconds : 60) * slowness());
+			alarm((t->seconds ? t->seconds : 60) * test_slowness());
 		t->fn();
 		fflush(stdout);
 		_exit(TEST_OK);

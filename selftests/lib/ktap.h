@@ -30,6 +30,9 @@ extern const char *test_device;
 
 const char *test_usual_device(void);
 
+/* How many times longer than usual all may take: the lab's kernels that look for mistakes. */
+unsigned int test_slowness(void);
+
 /* --count N: how often what a test repeats is repeated, or 0. */
 extern unsigned long test_count;
 

@@ -76,11 +76,22 @@ static inline void shim_fence_stores(void)
 {
 	shim_order.release = true;
 }
+
+/*
+ * TSan's exchange stores first and releases then; GCC 14's __tsan_acquire() does not wait
+ * for the first release of an address (LLVM's #84923). So the release comes before.
+ */
+#define shim_exchanges(p, old)						\
+	do {								\
+		if (__atomic_load_n(p, __ATOMIC_RELAXED) == *(old))	\
+			__tsan_release((void *)(p));			\
+	} while (0)
 #else
 static inline void shim_loaded(const volatile void *p) { }
 static inline void shim_stores(const volatile void *p) { }
 static inline void shim_fence_loads(void) { }
 static inline void shim_fence_stores(void) { }
+#define shim_exchanges(p, old)	do { } while (0)
 #endif
 
 /* -------- fences -------- */
@@ -136,9 +147,11 @@ static inline void shim_fence_stores(void) { }
 #define try_cmpxchg(p, old, new)					\
 	({								\
 		__auto_type at_ = (p);					\
-		bool done_ = __atomic_compare_exchange_n(at_, old, new, false, \
-							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
+		bool done_;						\
 									\
+		shim_exchanges(at_, old);				\
+		done_ = __atomic_compare_exchange_n(at_, old, new, false, \
+						    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
 		if (done_) {						\
 			shim_fence_loads();				\
 			shim_fence_stores();				\
