@@ -264,9 +264,12 @@ GUEST_CODE(garbage,
 	"garbage_jump: jmp *%rdi\n"
 	"garbage_ud: ud2\n"
 	"garbage_outs: cld; rep outsb; hlt\n"
-	"garbage_ins: cld; rep insb; hlt\n");
+	"garbage_ins: cld; rep insb; hlt\n"
+	"garbage_load: mov (%rdi), %rax; hlt\n"
+	"garbage_store: mov %rax, (%rdi); hlt\n");
 
 extern const char garbage_jump[], garbage_ud[], garbage_outs[], garbage_ins[];
+extern const char garbage_load[], garbage_store[];
 
 #define GARBAGE(name) ((unsigned long)(garbage_##name - garbage))
 
@@ -319,6 +322,96 @@ static void idt_in_hole(void)
 	expect_exit(cpu, KVM_EXIT_INTERNAL_ERROR);
 	CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_DELIVERY_EV);
 	expect_usable(cpu);
+}
+
+#define TABLE_GVA	(6ul << 20)	/* of one page table, or of all tables, elsewhere */
+#define TABLES_GPA	0x2000ul	/* where they are */
+#define TABLES_SIZE	0x6000ul
+#define PD_GPA		0x4000ul
+#define ROM_GPA		0xe0000000ul
+#define ROM_SLOT	3
+/* 6.12 reads the table's entry where the operand's place in its page is the entry's; or it runs for good. */
+#define NO_JUDGE	"KVM takes the table for the operand"
+
+/* The guest's tables are copied to @rom, unless there is nothing at @gpa; A and D are clear in all of them. */
+static void move_tables(struct guest_cpu *cpu, bool all, uint64_t gpa, uint8_t *rom)
+{
+	uint64_t *pd = (uint64_t *)(cpu->guest->mem + PD_GPA), *copy = (uint64_t *)rom;
+	struct kvm_sregs s;
+	unsigned int i;
+
+	guest_mode(cpu, GUEST_LONG);
+	guest_idt(cpu, IDT_GPA);
+	MUST(ioctl(cpu->fd, KVM_GET_SREGS, &s));
+	CHECK_EQ(s.cr3, TABLES_GPA);
+	if (!all) {
+		pd[TABLE_GVA / PAGE_2M] = gpa | 3;
+		if (rom)
+			*copy = TABLE_GVA | 3;
+		return;
+	}
+	s.cr3 = gpa;
+	MUST(ioctl(cpu->fd, KVM_SET_SREGS, &s));
+	if (!rom)
+		return;
+	memcpy(rom, cpu->guest->mem + TABLES_GPA, TABLES_SIZE);
+	for (i = 0; i < TABLES_SIZE / 8; i++)
+		if (copy[i] & 1 && copy[i] >= TABLES_GPA && copy[i] < TABLES_GPA + TABLES_SIZE)
+			copy[i] += gpa - TABLES_GPA;
+}
+
+static void tables_in_hole(void)
+{
+	static const uint64_t places[] = { HOLE, 1ull << 33, 0xfec00000, 0xfee00000 };
+	struct guest_cpu *cpu;
+	struct guest g;
+	int i;
+
+	if (device_is_kvm())
+		SKIP(NO_JUDGE);
+	guest_create(&g, 4 * PAGE_2M);
+	cpu = long_cpu(&g);
+	for (i = 0; i < 16; i++) {
+		bool all = i & 1;
+		unsigned long entry = i & 2 ? GARBAGE(store) : GARBAGE(load);
+
+		guest_load_code(&g, garbage);
+		move_tables(cpu, all, places[i / 4], NULL);
+		guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
+		expect_exit(cpu, KVM_EXIT_INTERNAL_ERROR);
+		CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+		CHECK_EQ(guest_regs(cpu).rip, GUEST_CODE_GPA + entry);
+		expect_usable(cpu);
+	}
+}
+
+/* Where the CPU cannot mark what it used, instructions are emulated, one after the other. */
+static void tables_in_rom(void)
+{
+	uint8_t *rom = guest_alloc(PAGE_2M);
+	struct guest_cpu *cpu;
+	struct guest g;
+	int i;
+
+	if (device_is_kvm())
+		SKIP(NO_JUDGE);
+	guest_create(&g, 4 * PAGE_2M);
+	cpu = long_cpu(&g);
+	for (i = 0; i < 4; i++) {
+		uint64_t *at = (uint64_t *)(g.mem + TABLE_GVA);
+		unsigned long entry = i & 2 ? GARBAGE(store) : GARBAGE(load);
+
+		guest_load_code(&g, garbage);
+		move_tables(cpu, i & 1, ROM_GPA, rom);
+		guest_slot(&g, ROM_SLOT, KVM_MEM_READONLY, ROM_GPA, PAGE_2M, rom);
+		*at = 0x1122334455667788;
+		guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
+		expect_exit(cpu, KVM_EXIT_HLT);
+		CHECK(*at == guest_regs(cpu).rax, "(%d)", i);
+		CHECK((*at == 0x1122334455667788) == !(i & 2));
+		guest_slot(&g, ROM_SLOT, KVM_MEM_READONLY, ROM_GPA, 0, rom);
+		expect_usable(cpu);
+	}
 }
 
 /*
@@ -548,6 +641,8 @@ static const struct test tests[] = {
 	{ "MMIO of all sizes", mmio_sizes },
 	{ "code where nothing is", fetch_from_hole },
 	{ "an IDT where nothing is", idt_in_hole },
+	{ "tables where nothing is", tables_in_hole },
+	{ "tables in ROM", tables_in_rom },
 	{ "KVM_RUN after SHUTDOWN", run_after_shutdown },
 	{ "random bytes as a kernel", random_kernel, 100 },
 	{ "random bytes as a user", random_user, 100 },
