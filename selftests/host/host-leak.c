@@ -17,16 +17,18 @@
 #define PRE_B		0xee
 #define GUARD		64
 #define OUT_MAX		0x8000
+#define RING_SIZE	65536u
 #define SMBASE_GPA	0x30000ul
 #define SMRAM_STATE	(SMBASE_GPA + 0xfe00)
 
 enum owner { OF_DEVICE, OF_VM, OF_VCPU };
 
-/* The two VMs: with chips in the kernel, and without. */
+enum chips { NONE, CHIPS, RING };
+
 struct victim {
 	struct guest g;
 	struct guest_cpu *cpu;
-	bool chips;
+	enum chips chips;	/* none in the kernel, all of them; or none, and dirty rings instead of bitmaps */
 };
 
 static unsigned int found_bad, outputs;
@@ -343,7 +345,7 @@ static void probe_all(const struct victim *v, const char *when)
 	/* kvm_run, the data of port accesses, the coalesced ring */
 	search("the vCPU's mapping", (uint8_t *)v->cpu->run, NULL, v->g.run_size, 2);
 	if (found_bad != before)
-		printf("# (%s, %s)\n", when, v->chips ? "with chips" : "without chips");
+		printf("# (%s, %s)\n", when, v->chips == CHIPS ? "with chips" : "without chips");
 }
 
 /* -------- guests -------- */
@@ -366,18 +368,21 @@ static void stir(void)
 	write_text("2", "/proc/sys/vm/drop_caches");
 }
 
-static void create(struct victim *v, bool chips)
+static void create(struct victim *v, enum chips chips)
 {
+	struct kvm_enable_cap ring = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { RING_SIZE } };
 	struct kvm_pit_config pit = { 0 };
 	struct kvm_coalesced_mmio_zone zone = { .addr = 0xe1000000, .size = 4096 };
 
 	stir();
 	v->chips = chips;
 	guest_create(&v->g, MB);
-	if (chips) {
+	if (chips == CHIPS) {
 		MUST(ioctl(v->g.fd, KVM_CREATE_IRQCHIP, 0));
 		MUST(ioctl(v->g.fd, KVM_CREATE_PIT2, &pit));
 	}
+	if (chips == RING)
+		ioctl(v->g.fd, KVM_ENABLE_CAP, &ring);
 	v->cpu = guest_add_cpu(&v->g);
 	ioctl(v->g.fd, KVM_REGISTER_COALESCED_MMIO, &zone);
 	guest_slot(&v->g, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, MB, v->g.mem);
@@ -448,6 +453,120 @@ static void ran(void)
 	verdict();
 }
 
+/* -------- exits that need something to be done first -------- */
+
+#define HOLE		0xd0000000ul
+#define RING_GFNS	8192u		/* more than it has */
+
+GUEST_CODE(odd_code,
+	".code64\n"
+	"odd_nops: nop; nop; hlt\n"
+	"odd_jump: jmp *%rdi\n"
+	"odd_ud: ud2\n"
+	"odd_load: mov (%rdi), %rax; hlt\n"
+	"odd_hypercall: mov $12, %eax; mov $0x10000, %ebx; mov $1, %ecx; mov $0x11, %edx; vmmcall; hlt\n"
+	"odd_cr8: mov $5, %eax; mov %rax, %cr8; mov $3, %eax; mov %rax, %cr8; hlt\n"
+	"odd_sti: sti; nop; jmp .\n"
+	"odd_dirty: movb $1, (%rdi); add $0x1000, %rdi; jmp odd_dirty\n"
+	"odd_tpr: mov $0xfee00080, %edi; movl $0x20, (%rdi); hlt\n");
+
+extern const char odd_nops[], odd_jump[], odd_ud[], odd_load[], odd_hypercall[], odd_cr8[], odd_sti[], odd_dirty[], odd_tpr[];
+
+static void prepare_step(struct victim *v)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
+
+	MUST(ioctl(v->cpu->fd, KVM_SET_GUEST_DEBUG, &debug));
+}
+
+static void prepare_idt(struct victim *v)
+{
+	guest_idt(v->cpu, HOLE);
+}
+
+static void prepare_no_memory(struct victim *v)
+{
+	void *none = mmap(NULL, PAGE_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(none != MAP_FAILED);
+	guest_slot(&v->g, 1, 0, HOLE, PAGE_4K, none);
+}
+
+static void prepare_hypercall(struct victim *v)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_HYPERCALL, .args = { 1ull << 12 } };
+
+	MUST(ioctl(v->g.fd, KVM_ENABLE_CAP, &cap));
+}
+
+static void prepare_window(struct victim *v)
+{
+	v->cpu->run->request_interrupt_window = 1;
+}
+
+static void prepare_ring(struct victim *v)
+{
+	guest_slot(&v->g, 2, KVM_MEM_LOG_DIRTY_PAGES, 4 * PAGE_2M, RING_GFNS * PAGE_4K, guest_alloc(RING_GFNS * PAGE_4K));
+}
+
+static void prepare_tpr(struct victim *v)
+{
+	struct kvm_tpr_access_ctl ctl = { .enabled = 1 };
+
+	MUST(ioctl(v->cpu->fd, KVM_TPR_ACCESS_REPORTING, &ctl));
+}
+
+static const struct odd {
+	const char *name;
+	uint32_t reason;
+	const char *entry;
+	void (*prepare)(struct victim *v);
+	enum chips chips;
+	uint64_t rdi;
+	int cap;		/* without which there is none */
+} odds[] = {
+	{ "a single step", KVM_EXIT_DEBUG, odd_nops, prepare_step },
+	{ "code where nothing is", KVM_EXIT_INTERNAL_ERROR, odd_jump, .rdi = HOLE },
+	{ "an IDT where nothing is", KVM_EXIT_INTERNAL_ERROR, odd_ud, prepare_idt },
+	{ "memory that is none", KVM_EXIT_UNKNOWN, odd_load, prepare_no_memory, .rdi = HOLE },
+	{ "a triple fault", KVM_EXIT_SHUTDOWN, odd_ud },
+	{ "a hypercall", KVM_EXIT_HYPERCALL, odd_hypercall, prepare_hypercall },
+	{ "CR8", KVM_EXIT_SET_TPR, odd_cr8 },
+	{ "an open window", KVM_EXIT_IRQ_WINDOW_OPEN, odd_sti, prepare_window },
+	{ "a full ring", KVM_EXIT_DIRTY_RING_FULL, odd_dirty, prepare_ring, RING, 4 * PAGE_2M, KVM_CAP_DIRTY_LOG_RING },
+	{ "TPR", KVM_EXIT_TPR_ACCESS, odd_tpr, prepare_tpr, CHIPS, .cap = KVM_CAP_VAPIC },
+};
+
+static void oddly(const struct odd *odd)
+{
+	struct victim v;
+	int r;
+
+	create(&v, odd->chips);
+	if (odd->cap && ioctl(v.g.fd, KVM_CHECK_EXTENSION, odd->cap) <= 0)
+		return;
+	guest_load_code(&v.g, odd_code);
+	guest_mode(v.cpu, GUEST_LONG);
+	guest_call(v.cpu, odd->entry - odd_nops, odd->rdi, 0, 0, 0);
+	if (odd->prepare)
+		odd->prepare(&v);
+	r = guest_run(v.cpu);
+	CHECK_EQ(r, odd->reason == KVM_EXIT_UNKNOWN ? -EFAULT : 0);
+	guest_expect(v.cpu, odd->reason);
+	probe_all(&v, odd->name);
+}
+
+static void ran_oddly(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(odds) / sizeof(odds[0]); i++)
+		oddly(&odds[i]);
+	verdict();
+}
+
+/* -------- to the guest -------- */
+
 /*
  * What the host writes into guest memory for a guest: SMRAM's state, clocks, steal time. The first @segments bytes are
  * selector, attributes and limit, which may look like an address of the kernel, and base, of one segment after the other.
@@ -501,7 +620,7 @@ static void to_guest(void)
 /* Rings that were never written are empty. */
 static void rings(void)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { 65536 } };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { RING_SIZE } };
 	struct guest_cpu *cpu;
 	struct guest g;
 	uint8_t *ring;
@@ -512,9 +631,9 @@ static void rings(void)
 	if (ioctl(g.fd, KVM_ENABLE_CAP, &cap))
 		SKIP("no dirty rings");
 	cpu = guest_add_cpu(&g);
-	ring = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_4K);
+	ring = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_4K);
 	CHECK(ring != MAP_FAILED);
-	for (i = 0; i < 65536; i++)
+	for (i = 0; i < RING_SIZE; i++)
 		CHECK_EQ(ring[i], 0);
 	for (i = 0; i < g.run_size; i++)
 		CHECK_EQ(((uint8_t *)cpu->run)[i], 0);
@@ -538,6 +657,7 @@ static const struct test tests[] = {
 	{ "fillings", fillings_are_there },
 	{ "new", fresh, 120 },
 	{ "after exits", ran, 240 },
+	{ "after odd exits", ran_oddly, 240 },
 	{ "to the guest", to_guest },
 	{ "rings", rings },
 };
