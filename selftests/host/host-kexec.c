@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Helper of down: loads another kernel and starts it, and is the first process of that one, where it tells on the
- * console whether the CPU can be had for guests again.
+ * console whether the CPU can be had for guests again, and after a crash whether the dump can be read to its end.
  *
  *	host-kexec load|crash KERNEL INITRD	for go, or for when this kernel crashes
  *	host-kexec go
@@ -54,8 +54,28 @@ static int guest_runs(void)
 	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
+/* An ELF core of as many bytes as its size says. */
+static const char *read_dump(void)
+{
+	static char buf[1 << 20];
+	int fd = open("/proc/vmcore", O_RDONLY);
+	struct stat st;
+	off_t size = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return "";
+	if (fstat(fd, &st) || read(fd, buf, 4) != 4 || memcmp(buf, "\177ELF", 4))
+		return ", but the dump is none";
+	for (size = 4; (n = read(fd, buf, sizeof(buf))) > 0; size += n)
+		;
+	close(fd);
+	return n || size != st.st_size || size < 64 << 20 ? ", but the dump is cut" : ", and the dump is whole";
+}
+
 static void be_init(void)
 {
+	char text[64];
 	int fd;
 
 	mkdir("/dev", 0755);
@@ -67,12 +87,14 @@ static void be_init(void)
 	dup2(fd, 1);
 	dup2(fd, 2);
 	fd = open("/vmm.ko", O_RDONLY);
-	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
 		tell("the module does not load");
-	else if (!guest_runs())
+	} else if (!guest_runs()) {
 		tell("no guest runs");
-	else
-		tell("a guest runs");
+	} else {
+		snprintf(text, sizeof(text), "a guest runs%s", read_dump());
+		tell(text);
+	}
 	reboot(RB_POWER_OFF);
 	pause();
 }
