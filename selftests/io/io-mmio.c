@@ -5,6 +5,10 @@
  * must be the same. And: what the host remembers of the guest's code and its page tables
  * must not outlive a change of them.
  */
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
 #include "../first/first.h"
 
 #define MB		(1ul << 20)
@@ -392,6 +396,85 @@ static void code_changes(void)
 	}
 }
 
+/*
+ * The first vCPU's instruction at pair_here is written by the second one: a load, a store or an exchange, and it
+ * halts if EAX is neither what it put there nor what the device gave.
+ */
+#define PAIR_GUEST	0x55667788u
+#define PAIR_DEVICE	0xa1a2a3a4u
+#define PAIR_SECONDS	2
+
+GUEST_CODE(pair,
+	".code64\n"
+	"	mov $0x40000000, %ebx\n"
+	"1:	mov $0x55667788, %eax\n"
+	"	.balign 8, 0x90\n"
+	"pair_here: mov (%rbx), %eax\n"
+	"	cmp $0x55667788, %eax\n	je 1b\n"
+	"	cmp $0xa1a2a3a4, %eax\n	je 1b\n"
+	"	hlt\n"
+	"pair_writer: lea pair_here(%rip), %rdi\n"
+	"2:	movw $0x0389, (%rdi)\n	movw $0x038b, (%rdi)\n	movw $0x0387, (%rdi)\n"
+	"	jmp 2b\n");
+
+extern const char pair_writer[];
+
+static void on_signal(int signal)
+{
+}
+
+static void *write_code(void *arg)
+{
+	struct guest_cpu *cpu = arg;
+
+	/* Until it is told to end */
+	while (!ioctl(cpu->fd, KVM_RUN, 0) || (errno == EINTR && !cpu->run->immediate_exit))
+		;
+	return NULL;
+}
+
+static void code_of_another(void)
+{
+	unsigned long reads = 0, writes = 0;
+	struct guest_cpu *runner, *writer;
+	struct space s = {};
+	struct kvm_run *run;
+	pthread_t thread;
+	time_t end;
+
+	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+	guest_create(&s.g, 16 * MB);
+	runner = guest_add_cpu(&s.g);
+	writer = guest_add_cpu(&s.g);
+	guest_mode(runner, GUEST_LONG);
+	guest_mode(writer, GUEST_LONG);
+	guest_load_code(&s.g, pair);
+	guest_call(runner, 0, 0, 0, 0, 0);
+	guest_call(writer, pair_writer - pair, 0, 0, 0, 0);
+	CHECK_EQ(pthread_create(&thread, NULL, write_code, writer), 0);
+	run = runner->run;
+	for (end = time(NULL) + PAIR_SECONDS; time(NULL) < end;) {
+		const uint32_t device = PAIR_DEVICE;
+		uint32_t val;
+
+		CHECK_EQ(guest_run(runner), 0);
+		guest_expect(runner, KVM_EXIT_MMIO);
+		CHECK(run->mmio.phys_addr == MMIO_GPA && run->mmio.len == 4);
+		memcpy(&val, run->mmio.data, 4);
+		if (run->mmio.is_write)
+			CHECK_EQ(val, PAIR_GUEST);
+		else
+			memcpy(run->mmio.data, &device, 4);
+		writes += run->mmio.is_write;
+		reads += !run->mmio.is_write;
+	}
+	writer->run->immediate_exit = 1;
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, NULL);
+	printf("# %lu loads, %lu stores\n", reads, writes);
+	CHECK(reads && writes);
+}
+
 static const struct test tests[] = {
 	{ "code_changes", code_changes },
 	{ "no_emulator", no_emulator },
@@ -399,6 +482,7 @@ static const struct test tests[] = {
 	{ "first_page", first_page },
 	{ "second_page", second_page },
 	{ "read_only", read_only },
+	{ "code_of_another", code_of_another },
 };
 
 TEST_MAIN(tests)
