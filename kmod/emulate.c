@@ -8,11 +8,11 @@
  * the same access, and gets the answer (insn.h, "How an access that user
  * space must serve is resumed").
  */
-#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <asm/traps.h>
 
+#include "compat.h"
 #include "cpuid.h"
 #include "debug.h"
 #include "emulate.h"
@@ -759,14 +759,14 @@ static int emulate_resume(struct vcpu *vcpu)
 }
 
 /*
- * User space may want what is under way finished, and nothing begun. A batch
- * may be a page of accesses to a device of ours, hence the look at the CPU's
- * other threads between two.
+ * User space may want what is under way finished, and nothing begun. One call
+ * may make a page of accesses to a device of ours, so others that wait for
+ * this CPU are looked for after each.
  */
 static bool rep_interrupted(struct vcpu *vcpu)
 {
 	return vcpu->requests || READ_ONCE(vcpu->run->VMM_IMMEDIATE_EXIT) ||
-	       signal_pending(current) || need_resched();
+	       signal_pending(current) || compat_need_resched();
 }
 
 static int emulate_run(struct vcpu *vcpu)

@@ -388,7 +388,7 @@ static void tables_in_hole(void)
 /* Where the CPU cannot mark what it used, instructions are emulated, one after the other. */
 static void tables_in_rom(void)
 {
-	uint8_t *rom = guest_alloc(PAGE_2M);
+	uint8_t *rom = guest_alloc(PAGE_2M), *was = guest_alloc(PAGE_2M);
 	struct guest_cpu *cpu;
 	struct guest g;
 	int i;
@@ -403,12 +403,14 @@ static void tables_in_rom(void)
 
 		guest_load_code(&g, garbage);
 		move_tables(cpu, i & 1, ROM_GPA, rom);
+		memcpy(was, rom, TABLES_SIZE);
 		guest_slot(&g, ROM_SLOT, KVM_MEM_READONLY, ROM_GPA, PAGE_2M, rom);
 		*at = 0x1122334455667788;
 		guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
 		expect_exit(cpu, KVM_EXIT_HLT);
 		CHECK(*at == guest_regs(cpu).rax, "(%d)", i);
 		CHECK((*at == 0x1122334455667788) == !(i & 2));
+		CHECK(!memcmp(was, rom, TABLES_SIZE), "(%d)", i);
 		guest_slot(&g, ROM_SLOT, KVM_MEM_READONLY, ROM_GPA, 0, rom);
 		expect_usable(cpu);
 	}

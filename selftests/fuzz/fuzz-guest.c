@@ -23,8 +23,7 @@
 #define MOST_USEC	1000		/* that each stays in the guest: most of them loop in the end */
 #define SCRIBBLE	0x10000		/* of guest memory, where tables, code and stacks are */
 #define TABLES_GPA	0x700000	/* of 64-bit guests */
-#define VM_GUESTS	200		/* then there is a new VM, with other chips */
-#define CHECK_GUESTS	256		/* after so many the VM is looked at */
+#define VM_GUESTS	48		/* then the VM is looked at, and there is a new one with other chips */
 
 static struct {
 	uint64_t seed, guests;
@@ -179,7 +178,7 @@ static void random_msrs(struct genes *g, int fd)
 }
 
 /*
- * Nothing of the last guest's is left in the vCPU, but for MSRs. QEMU meets a code breakpoint by its linear address, and then looks
+ * Nothing of the last guest's is left in the vCPU, but for MSRs and chips. QEMU meets a code breakpoint by its linear address, and then looks
  * for it by RIP: where CS has a base it finds none, and dies for want of a debugger. There the registers are user space's.
  */
 static void clear_events(int fd)
@@ -332,14 +331,14 @@ static const char *run_guest(unsigned int vcpu, uint64_t *rng)
 	return NULL;
 }
 
-/* With chips in the kernel a guest that halts sleeps, until its time is over. */
-static void new_world(int vcpus)
+/* Of guest @number. With chips in the kernel a guest that halts sleeps, until its time is over. */
+static void new_world(int vcpus, uint64_t number)
 {
 	static const enum irqchip chips[] = { CHIPS_NONE, CHIPS_KERNEL, CHIPS_SPLIT };
 
-	if (count.worlds)
+	if (count.worlds++)
 		world_close(&world);
-	world_create(&world, chips[count.worlds++ % 3], vcpus);
+	world_create(&world, chips[number / VM_GUESTS % 3], vcpus);
 	if (world.run_usec > MOST_USEC)
 		world.run_usec = MOST_USEC;
 	if (host_is_tcg())
@@ -463,18 +462,18 @@ static const char *run_kind(int k, unsigned int seconds)
 	const char *why = NULL;
 
 	memset(&count, 0, sizeof(count));
-	new_world(kind->vcpus);
+	new_world(kind->vcpus, n);
 	for (; count.guests < opt.guests && now_ms() - begun < seconds * 1000ull; n++) {
 		if (opt.kmsg >= 0)
 			dprintf(opt.kmsg, "<5>fuzz-guest: %s, %" PRIu64 "\n", kind->name, n);
 		why = k == RACE ? one_race(n) : one_guest(kind->mode, n);
 		count.guests++;
-		if (!why && !(count.guests % CHECK_GUESTS))
+		if (!why && !((n + 1) % VM_GUESTS))
 			why = still_works(kind->vcpus);
 		if (why)
 			break;
-		if (!(count.guests % VM_GUESTS))
-			new_world(kind->vcpus);
+		if (!((n + 1) % VM_GUESTS))
+			new_world(kind->vcpus, n + 1);
 		if (now_ms() - told > 60000) {
 			told = now_ms();
 			summary(kind, told - begun);

@@ -176,26 +176,25 @@ GUEST void string_port_guest(void)
 }
 
 /* A page of them at once: to a mask register, to an eventfd, from a counter; and one by one, to the IOAPIC. */
-GUEST void string_pic_guest(void)
+GUEST_INLINE void strings_to(uint16_t port)
 {
 	uint64_t n, from;
 
 	for (;;) {
 		n = STRING_SIZE;
 		from = STRING_GPA;
-		asm volatile("cld; rep outsb" : "+c"(n), "+S"(from) : "d"(0x21) : "memory");
+		asm volatile("cld; rep outsb" : "+c"(n), "+S"(from) : "d"(port) : "memory");
 	}
+}
+
+GUEST void string_pic_guest(void)
+{
+	strings_to(0x21);
 }
 
 GUEST void string_event_guest(void)
 {
-	uint64_t n, from;
-
-	for (;;) {
-		n = STRING_SIZE;
-		from = STRING_GPA;
-		asm volatile("cld; rep outsb" : "+c"(n), "+S"(from) : "d"(EVENT_PORT) : "memory");
-	}
+	strings_to(EVENT_PORT);
 }
 
 GUEST void string_pit_guest(void)
@@ -214,7 +213,7 @@ GUEST void string_ioapic_guest(void)
 	uint64_t n, to, from;
 
 	for (;;) {
-		n = 0x400;
+		n = 0x40;
 		to = 0xfec00000;
 		from = STRING_GPA;
 		asm volatile("cld; rep movsl" : "+c"(n), "+D"(to), "+S"(from) : : "memory");
@@ -304,7 +303,7 @@ static void on_signal(int signal)
 }
 
 struct waits {
-	uint64_t worst, lost, total;	/* ns; in long ones, and in all */
+	uint64_t worst, lost, total;	/* ns; of the worst one, of all long ones, of all */
 };
 
 static void *probe(void *arg)
@@ -497,8 +496,12 @@ static void blow(const struct storm *storm)
 		MUST(ioctl(g.cpu[i].fd, KVM_GET_REGS, &regs));
 	}
 	CHECK(waits.worst / 1000000 < WORST_STALL_MS);
-	CHECK(waits.lost <= waits.total / 2, "(%llu of %llu ms in waits over %u)", (unsigned long long)waits.lost / 1000000,
-	      (unsigned long long)waits.total / 1000000, LONG_STALL_MS);
+	if (waits.lost) {
+		waits.lost -= waits.worst;
+		waits.total -= waits.worst;
+	}
+	CHECK(waits.lost <= waits.total / 2, "(but for the worst, %llu of %llu ms in waits over %u)",
+	      (unsigned long long)waits.lost / 1000000, (unsigned long long)waits.total / 1000000, LONG_STALL_MS);
 	CHECK(stop / 1000000 < WORST_STOP_MS);
 }
 

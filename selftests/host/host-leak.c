@@ -543,8 +543,10 @@ static void oddly(const struct odd *odd)
 	int r;
 
 	create(&v, odd->chips);
-	if (odd->cap && ioctl(v.g.fd, KVM_CHECK_EXTENSION, odd->cap) <= 0)
+	if (odd->cap && ioctl(v.g.fd, KVM_CHECK_EXTENSION, odd->cap) <= 0) {
+		printf("# %s: not here\n", odd->name);
 		return;
+	}
 	guest_load_code(&v.g, odd_code);
 	guest_mode(v.cpu, GUEST_LONG);
 	guest_call(v.cpu, odd->entry - odd_nops, odd->rdi, 0, 0, 0);

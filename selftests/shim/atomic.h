@@ -79,7 +79,8 @@ static inline void shim_fence_stores(void)
 
 /*
  * TSan's exchange stores first and releases then; GCC 14's __tsan_acquire() does not wait
- * for the first release of an address (LLVM's #84923). So the release comes before.
+ * for the first release of an address (LLVM's #84923). So the release comes before: of one
+ * that then loses, too, which may hide a race with the winner.
  */
 #define shim_exchanges(p, old)						\
 	do {								\

@@ -25,7 +25,7 @@ FILES = ("fuzz/fuzz-ioctl", "fuzz/fuzz-guest", "fuzz/fuzz-storms", "fuzz/fuzz-fa
 # A round that has begun is finished, and there are two.
 LAST_ROUNDS = 3600
 # Real minutes for one of the machine's own clock, under this load
-PACE = {"amd": 1, "intel": 6}
+PACE = {"amd": 1, "intel": 8}
 MACHINE = {"amd": "append=numa=fake=2", "intel": "smp=2,append=numa=fake=2"}
 
 
