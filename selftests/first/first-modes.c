@@ -360,27 +360,38 @@ static void move_tables(struct guest_cpu *cpu, bool all, uint64_t gpa, uint8_t *
 			copy[i] += gpa - TABLES_GPA;
 }
 
+static struct guest_cpu *tables_guest(struct guest *g)
+{
+	if (device_is_kvm())
+		SKIP(NO_JUDGE);
+	guest_create(g, 4 * PAGE_2M);
+	return long_cpu(g);
+}
+
+/* Starts one of the four ways through them, by the bits of @way: all tables or one, a load or a store. Its RIP. */
+static uint64_t through_tables(struct guest_cpu *cpu, int way, uint64_t gpa, uint8_t *rom)
+{
+	unsigned long entry = way & 2 ? GARBAGE(store) : GARBAGE(load);
+
+	guest_load_code(cpu->guest, garbage);
+	move_tables(cpu, way & 1, gpa, rom);
+	guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
+	return GUEST_CODE_GPA + entry;
+}
+
 static void tables_in_hole(void)
 {
 	static const uint64_t places[] = { HOLE, 1ull << 33, 0xfec00000, 0xfee00000 };
-	struct guest_cpu *cpu;
 	struct guest g;
+	struct guest_cpu *cpu = tables_guest(&g);
+	uint64_t rip;
 	int i;
 
-	if (device_is_kvm())
-		SKIP(NO_JUDGE);
-	guest_create(&g, 4 * PAGE_2M);
-	cpu = long_cpu(&g);
 	for (i = 0; i < 16; i++) {
-		bool all = i & 1;
-		unsigned long entry = i & 2 ? GARBAGE(store) : GARBAGE(load);
-
-		guest_load_code(&g, garbage);
-		move_tables(cpu, all, places[i / 4], NULL);
-		guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
+		rip = through_tables(cpu, i, places[i / 4], NULL);
 		expect_exit(cpu, KVM_EXIT_INTERNAL_ERROR);
 		CHECK_EQ(cpu->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
-		CHECK_EQ(guest_regs(cpu).rip, GUEST_CODE_GPA + entry);
+		CHECK_EQ(guest_regs(cpu).rip, rip);
 		expect_usable(cpu);
 	}
 }
@@ -389,24 +400,16 @@ static void tables_in_hole(void)
 static void tables_in_rom(void)
 {
 	uint8_t *rom = guest_alloc(PAGE_2M), *was = guest_alloc(PAGE_2M);
-	struct guest_cpu *cpu;
 	struct guest g;
+	struct guest_cpu *cpu = tables_guest(&g);
+	uint64_t *at = (uint64_t *)(g.mem + TABLE_GVA);
 	int i;
 
-	if (device_is_kvm())
-		SKIP(NO_JUDGE);
-	guest_create(&g, 4 * PAGE_2M);
-	cpu = long_cpu(&g);
 	for (i = 0; i < 4; i++) {
-		uint64_t *at = (uint64_t *)(g.mem + TABLE_GVA);
-		unsigned long entry = i & 2 ? GARBAGE(store) : GARBAGE(load);
-
-		guest_load_code(&g, garbage);
-		move_tables(cpu, i & 1, ROM_GPA, rom);
+		through_tables(cpu, i, ROM_GPA, rom);
 		memcpy(was, rom, TABLES_SIZE);
 		guest_slot(&g, ROM_SLOT, KVM_MEM_READONLY, ROM_GPA, PAGE_2M, rom);
 		*at = 0x1122334455667788;
-		guest_call(cpu, entry, TABLE_GVA, 0, 0, 0);
 		expect_exit(cpu, KVM_EXIT_HLT);
 		CHECK(*at == guest_regs(cpu).rax, "(%d)", i);
 		CHECK((*at == 0x1122334455667788) == !(i & 2));

@@ -223,7 +223,16 @@ int main(int argc, char **argv)
 	struct world w;
 	bool good = true;
 	int chips, only = -1;
+	char rest;
 
+	if (argc > 1 && !strcmp(argv[1], "--chips")) {
+		if (argc < 3 || sscanf(argv[2], "%d%c", &only, &rest) != 1 || only < 0 || only >= NR_CHIPS) {
+			fprintf(stderr, "usage: fuzz-failnth [--chips 0..%d] [NAME]...\n", NR_CHIPS - 1);
+			return 2;
+		}
+		argc -= 2;
+		argv += 2;
+	}
 	test_device = test_usual_device();
 	if (!failures_on_demand()) {
 		printf("1..0 # SKIP this kernel does not fail on demand\n");
@@ -237,11 +246,6 @@ int main(int argc, char **argv)
 	/* The first world learns what later ones know. */
 	world_create(&w, CHIPS_KERNEL, 1);
 	world_close(&w);
-	if (argc > 2 && !strcmp(argv[1], "--chips")) {
-		only = atoi(argv[2]);
-		argc -= 2;
-		argv += 2;
-	}
 	for (chips = 0; chips < NR_CHIPS; chips++) {
 		bool ok;
 

@@ -178,8 +178,8 @@ static void random_msrs(struct genes *g, int fd)
 }
 
 /*
- * Nothing of the last guest's is left in the vCPU, but for MSRs and chips. QEMU meets a code breakpoint by its linear address, and then looks
- * for it by RIP: where CS has a base it finds none, and dies for want of a debugger. There the registers are user space's.
+ * Nothing of the last guest's is left in the vCPU, but for MSRs and chips. QEMU meets a code breakpoint by its linear address, and
+ * then looks for it by RIP: where CS has a base it finds none, and dies for want of a debugger. There the registers are user space's.
  */
 static void clear_events(int fd)
 {
@@ -468,12 +468,14 @@ static const char *run_kind(int k, unsigned int seconds)
 			dprintf(opt.kmsg, "<5>fuzz-guest: %s, %" PRIu64 "\n", kind->name, n);
 		why = k == RACE ? one_race(n) : one_guest(kind->mode, n);
 		count.guests++;
-		if (!why && !((n + 1) % VM_GUESTS))
-			why = still_works(kind->vcpus);
 		if (why)
 			break;
-		if (!((n + 1) % VM_GUESTS))
+		if (!((n + 1) % VM_GUESTS)) {
+			why = still_works(kind->vcpus);
+			if (why)
+				break;
 			new_world(kind->vcpus, n + 1);
+		}
 		if (now_ms() - told > 60000) {
 			told = now_ms();
 			summary(kind, told - begun);

@@ -3,8 +3,8 @@
 """make soak: mixed load on both machines at once, two hours of it.
 
 Taken from the environment: VENDOR, MINUTES (120; two rounds in any case, which take the Intel machine half an hour), DEBUG,
-DEBUG_KERNEL (1, on the AMD machine: then failures are injected, too). Ends with the figures of each, and with status 1 when
-a load failed, the kernel complained, or something was left behind.
+DEBUG_KERNEL (1, on the AMD machine: then failures are injected, too). Each round but the first tells the figures so far. Ends
+with status 1 when a load failed, the kernel complained, or something was left behind.
 """
 import os
 import sys
